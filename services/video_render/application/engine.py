@@ -1,0 +1,162 @@
+"""Ports of the render engine: plan a storyboard, draw a scene, put the segments together.
+
+Everything here is blocking and knows no database, queue or network; the durable graph calls it from worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from services.video_render.domain.storyboard import Storyboard
+from services.video_render.domain.violations import StoryboardInvalid, Violation
+
+__all__ = [
+    "QUALITIES",
+    "Chapter",
+    "MediaFailed",
+    "MediaInfo",
+    "MediaTools",
+    "OnFrames",
+    "Planner",
+    "Rung",
+    "SceneFailed",
+    "SceneOutput",
+    "SceneRenderer",
+    "StoryboardInvalid",
+    "Violation",
+]
+
+OnFrames = Callable[[int, int], None]
+"""Called a few times per second with (frames done, frames expected in all); the second may change as it becomes known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of the quality ladder: pixels and frames per second."""
+
+    name: str
+    width: int
+    height: int
+    fps: int
+
+    @property
+    def key(self) -> str:
+        """The name with its numbers, for content addresses: `720p:1280x720@30`."""
+        return f"{self.name}:{self.width}x{self.height}@{self.fps}"
+
+
+QUALITIES: dict[str, Rung] = {
+    "low": Rung("480p", 854, 480, 15),
+    "medium": Rung("720p", 1280, 720, 30),
+    "high": Rung("1080p", 1920, 1080, 60),
+}
+"""The rung each `quality` of a request stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneOutput:
+    """One rendered scene: a self-contained MP4 segment (closed GOPs, no sound) and a still of it."""
+
+    segment: Path
+    frames: int
+    duration_s: float
+    poster: Path
+    warnings: tuple[str, ...]
+    """What the layout check repaired at a price or could not repair, for people to read."""
+
+
+class SceneFailed(Exception):
+    """A scene could not be drawn.
+
+    `code` is stable and machine-readable (`TYPESETTING_FAILED`, `RENDER_FAILED`, `ENCODE_FAILED`); `retryable` is
+    False when the same scene would fail the same way again.
+    """
+
+    def __init__(self, code: str, message: str, retryable: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+    def __reduce__(self) -> tuple[type[SceneFailed], tuple[str, str, bool]]:
+        return type(self), (self.code, self.message, self.retryable)
+
+
+class SceneRenderer(Protocol):
+    """Draws one scene of a storyboard to a segment."""
+
+    @property
+    def engine_version(self) -> str:
+        """Part of every content address: changes whenever the same scene might look different."""
+        ...
+
+    def preload(self) -> None:
+        """Import what is heavy and warm the fonts; call it before workers fork. May be called more than once."""
+        ...
+
+    def render(
+        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
+    ) -> SceneOutput:
+        """Draw scene `index` into `out_dir`; raises `SceneFailed`.
+
+        Blocking, single process, may be killed at any moment: the segment and the poster appear under their final
+        names only when they are complete, and a second call into the same directory replaces them.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A named part of the finished video, from `start_s` to `end_s` (seconds)."""
+
+    title: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What was measured from a media file (not what was asked for)."""
+
+    duration_s: float
+    width: int
+    height: int
+    fps: float
+    codec: str
+    size_bytes: int
+    frames: int
+    chapters: tuple[Chapter, ...] = ()
+
+
+class MediaFailed(Exception):
+    """A media file is missing, damaged or does not fit the others; rendering it again may help."""
+
+
+class MediaTools(Protocol):
+    """Works on finished media files."""
+
+    def assemble(self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter]) -> None:
+        """Join segments of one rung into one faststart MP4 without encoding again; raises `MediaFailed`.
+
+        `out` appears only when it is complete.
+        """
+        ...
+
+    def probe(self, path: Path) -> MediaInfo:
+        """Measure a file; raises `MediaFailed` when it cannot be read to its end."""
+        ...
+
+    def poster(self, video: Path, out: Path) -> None:
+        """Save a telling, not blank frame of the video as JPEG or PNG (by `out`'s suffix); raises `MediaFailed`."""
+        ...
+
+
+class Planner(Protocol):
+    """Turns a request into a storyboard."""
+
+    def plan(self, topic: str, context: str) -> Storyboard:
+        """A valid storyboard; raises `StoryboardInvalid` with field paths `topic`, `context` or `scenes[…]…`."""
+        ...
