@@ -1,0 +1,1 @@
+"""Tests of t2m; the real servers they use are in ``stack``."""
