@@ -2,6 +2,7 @@
 
     python protos/generate.py           write protos/python/src
     python protos/generate.py --check   fail when what is committed differs
+    python protos/generate.py --imports-only   only lay out the protos that ours import, for buf
 
 The stub package also carries one descriptor set with source info, so that the gateway can serve the
 comments of the protos as API documentation.
@@ -90,11 +91,14 @@ def main() -> None:
     """Entry point of `make generate` and `make check-generate`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare instead of write")
-    check = parser.parse_args().check
+    parser.add_argument("--imports-only", action="store_true", help="only copy the imported protos")
+    options = parser.parse_args()
     copy_imports()
+    if options.imports_only:
+        return
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch))
-        if check:
+        if options.check:
             stale = differences(Path(scratch))
             if stale:
                 sys.exit("stubs differ from the protos, run `make generate`:\n  " + "\n  ".join(stale))

@@ -1,0 +1,84 @@
+# Everything a developer or CI runs. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cksum requirements-dev.lock pyproject.toml protos/python/pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render clean
+
+help:  ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP):
+	@$(PYTHON) deploy/local/system.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./protos/python -e .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+deps: $(STAMP)  ## Install system libraries and locked packages into .venv.
+
+lock: deps  ## Resolve the lock files anew (hashes, no index address).
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package t2m-protos --no-header --no-annotate --upgrade -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras -c requirements.lock --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package t2m-protos --no-header --no-annotate -o requirements-dev.lock
+
+demo: deps  ## Render the sample video end to end on an embedded stack.
+	@$(BIN)/python -m deploy.local demo
+
+up: deps  ## Start the embedded stack and keep it running (Ctrl-C stops it).
+	@$(BIN)/python -m deploy.local up
+
+down: deps  ## Stop the embedded stack.
+	@$(BIN)/python -m deploy.local down
+
+status: deps  ## Say what of the embedded stack runs, and where.
+	@$(BIN)/python -m deploy.local status
+
+generate: deps  ## Generate the Python stubs from the protos.
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python protos/generate.py
+
+check-generate: deps  ## Fail when the committed stubs differ from the protos.
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python protos/generate.py --check
+
+lint: deps  ## ruff, mypy --strict, buf lint and format, import contracts.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python protos/generate.py --imports-only
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: deps  ## Format Python and protos.
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+	@$(BIN)/buf format --write
+
+test: deps  ## Every tier, on real parts.
+	@$(PYTEST) tests
+
+test-unit: deps  ## No process, no network; seconds.
+	@$(PYTEST) tests/unit
+
+test-contract: deps  ## Fakes and real adapters against the same suites.
+	@$(PYTEST) tests/contract
+
+test-integration: deps  ## One service at a time on real Postgres, Redis, Celery, Manim.
+	@$(PYTEST) tests/integration
+
+test-e2e: deps  ## The whole embedded stack over REST and gRPC.
+	@$(PYTEST) tests/e2e
+
+test-chaos: deps  ## Kill things in the middle and check the invariants.
+	@$(PYTEST) tests/chaos
+
+bench: bench-render  ## Every benchmark, peers in the same run.
+
+bench-render: deps  ## Render wall time beside the manim command line.
+	@$(BIN)/python -m tests.bench.render
+
+clean: ## Remove the virtual environment, caches and the data folder of a stopped stack.
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down --quiet || true; fi
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .protos-vendor .t2m
