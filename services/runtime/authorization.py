@@ -1,0 +1,100 @@
+"""Who may call what, read once from the `(t2m.common.v1.permission)` options of the served methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import descriptor_pool
+
+from services.runtime.errors import ServiceError
+from services.runtime.identity import Principal, Role
+from t2m.common.v1 import options_pb2
+from t2m.common.v1.error_reason_pb2 import ErrorReason
+
+EXEMPT_SERVICES = frozenset(
+    {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "grpc.reflection.v1.ServerReflection",
+    }
+)
+"""Infrastructure services: no credential, no access log."""
+
+_ROLES: Mapping[int, frozenset[Role]] = {
+    options_pb2.ACCESS_READ: frozenset(Role),
+    options_pb2.ACCESS_WRITE: frozenset({Role.USER, Role.ADMIN, Role.SERVICE}),
+    options_pb2.ACCESS_ADMIN: frozenset({Role.ADMIN}),
+    options_pb2.ACCESS_SERVICE: frozenset({Role.SERVICE}),
+}
+
+
+class ContractError(Exception):
+    """The served protos are not fit to be served; raised at start-up only."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRule:
+    """What a caller needs for one method (`/package.Service/Method`)."""
+
+    method: str
+    public: bool
+    roles: frozenset[Role]
+    scope: str
+
+
+def load_method_rules(service_names: Iterable[str]) -> dict[str, MethodRule]:
+    """The rules of every method of the services, by full method path.
+
+    Raises ContractError when a service is unknown to the descriptor pool or a method names no permission.
+    """
+    pool = descriptor_pool.Default()
+    rules: dict[str, MethodRule] = {}
+    for name in service_names:
+        if name in EXEMPT_SERVICES:
+            continue
+        try:
+            service = pool.FindServiceByName(name)
+        except KeyError as exc:
+            raise ContractError(f"service {name} is not in the descriptor pool") from exc
+        for method in service.methods:
+            path = f"/{name}/{method.name}"
+            permission = method.GetOptions().Extensions[options_pb2.permission]
+            rules[path] = _rule(path, permission.access, permission.scope)
+    return rules
+
+
+def _rule(path: str, access: int, scope: str) -> MethodRule:
+    if access == options_pb2.ACCESS_PUBLIC:
+        return MethodRule(path, public=True, roles=frozenset(), scope=scope)
+    roles = _ROLES.get(access)
+    if roles is None:
+        raise ContractError(f"method {path} has no (t2m.common.v1.permission)")
+    return MethodRule(path, public=False, roles=roles, scope=scope)
+
+
+def authorize(method_rule: MethodRule, principal: Principal | None) -> None:
+    """Return when the caller may call the method.
+
+    Raises ServiceError: UNAUTHENTICATED without a principal where one is needed, PERMISSION_DENIED when the
+    role or the scopes do not allow the call.
+    """
+    if method_rule.public:
+        return
+    if principal is None:
+        raise ServiceError(
+            grpc.StatusCode.UNAUTHENTICATED,
+            ErrorReason.ERROR_REASON_CREDENTIAL_MISSING,
+            "this call needs a credential",
+        )
+    if principal.role not in method_rule.roles:
+        raise _denied(f"role {principal.role} may not call {method_rule.method}")
+    if method_rule.scope and principal.scopes is not None and method_rule.scope not in principal.scopes:
+        raise _denied(f"the credential lacks the scope {method_rule.scope}")
+
+
+def _denied(message: str) -> ServiceError:
+    return ServiceError(
+        grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED, message
+    )

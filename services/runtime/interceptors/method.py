@@ -1,0 +1,164 @@
+"""One served method: what its calls have in common, and the life of a single call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias, cast
+
+import grpc
+import structlog
+
+from services.runtime.authorization import MethodRule
+from services.runtime.errors import DETAILS_KEY, ErrorTable, ServiceError, status_from_exception
+from services.runtime.identity import CallContext, bind_call
+from services.runtime.interceptors.admission import REQUEST_ID_KEY, admit, request_id_of
+from services.runtime.interceptors.metrics import MethodMetrics
+from services.runtime.tokens import TokenVerifier
+from services.runtime.validation import MessageCheck, Violation
+from t2m.common.v1.error_reason_pb2 import ErrorReason
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+_access = structlog.get_logger("access")
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class ActiveCalls:
+    """Counts the calls being served, so that a stopping server knows when the last one has ended."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self) -> None:
+        """A call begins."""
+        self._count += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """A call ended."""
+        self._count -= 1
+        if self._count == 0:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no call is being served."""
+        await self._idle.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What all methods of a server share."""
+
+    table: ErrorTable
+    verifier: TokenVerifier
+    drain: asyncio.Event
+    active: ActiveCalls
+
+
+class ServedMethod:
+    """The static part of a method: its rule, its compiled validation, its metrics."""
+
+    def __init__(self, rule: MethodRule, check: MessageCheck | None, shared: Collaborators) -> None:
+        self.rule = rule
+        self.shared = shared
+        self.metrics = MethodMetrics(rule.method)
+        self._check = check
+
+    def validate(self, request: Any) -> None:
+        """Raises ServiceError (INVALID_ARGUMENT) that lists every broken rule of the request."""
+        if self._check is None:
+            return
+        violations = self._check(request)
+        if violations:
+            raise validation_error(violations)
+
+
+def validation_error(violations: list[Violation]) -> ServiceError:
+    """INVALID_ARGUMENT with the violations; the message names the first."""
+    first = violations[0]
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return ServiceError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        ErrorReason.ERROR_REASON_VALIDATION_FAILED,
+        f"{first.field_path} {first.description}{more}",
+        field_violations=violations,
+    )
+
+
+class ServedCall:
+    """One call, from its metadata to its status. Created at the first moment, ended exactly once."""
+
+    __slots__ = ("_code", "_context", "_method", "_minted", "_started", "info", "received", "sent")
+
+    def __init__(self, method: ServedMethod, context: Context) -> None:
+        self._started = time.perf_counter()
+        self._method = method
+        self._context = context
+        self._code = grpc.StatusCode.OK
+        self.received = 0
+        self.sent = 0
+        request_id, self._minted = request_id_of(self._metadata())
+        self.info = CallContext(method.rule.method, request_id, drain=method.shared.drain)
+        bind_call(self.info)
+        method.shared.active.enter()
+        method.metrics.started()
+
+    def _metadata(self) -> dict[str, str | bytes]:
+        return dict(self._context.invocation_metadata() or ())
+
+    async def admit(self, *, streaming: bool) -> None:
+        """Echo the request id and let the caller in, or raise ServiceError.
+
+        Initial metadata of its own costs a unary call an extra write, so there it is sent only when it tells
+        the caller something: when the id was made here.
+        """
+        if streaming or self._minted:
+            await self._context.send_initial_metadata(((REQUEST_ID_KEY, self.info.request_id),))
+        self.info.principal = await admit(self._method.rule, self._metadata(), self._method.shared.verifier)
+
+    def requests(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The messages of a client stream, each validated as it arrives."""
+        return self._validated(iterator)
+
+    async def _validated(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in iterator:
+            self.received += 1
+            self._method.validate(request)
+            yield request
+
+    async def fail(self, exc: BaseException) -> NoReturn:
+        """End the call with the status that the exception maps to. Always raises."""
+        if isinstance(exc, asyncio.CancelledError | GeneratorExit):
+            remaining = cast("float | None", self._context.time_remaining())  # None without a deadline
+            late = remaining is not None and remaining <= 0
+            self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            raise exc
+        if isinstance(exc, grpc.aio.AbortError):  # a handler that chose its own status
+            self._code = _CODES.get(cast(Any, self._context.code()), grpc.StatusCode.UNKNOWN)
+            raise exc
+        if not isinstance(exc, Exception):
+            self._code = grpc.StatusCode.INTERNAL
+            raise exc
+        status = status_from_exception(exc, self._method.shared.table)
+        self._code = _CODES[status.code]
+        trailers = ((REQUEST_ID_KEY, self.info.request_id), (DETAILS_KEY, status.SerializeToString()))
+        await self._context.abort(self._code, status.message, trailers)
+
+    def end(self) -> None:
+        """Count and log the call."""
+        seconds = time.perf_counter() - self._started
+        self._method.shared.active.leave()
+        self._method.metrics.ended(self._code, seconds, self.received, self.sent)
+        principal = self.info.principal
+        _access.info(
+            "rpc",
+            method=self.info.method,
+            code=self._code.name,
+            ms=round(seconds * 1000, 2),
+            principal=f"{principal.role}:{principal.subject}" if principal is not None else None,
+            **({"received": self.received, "sent": self.sent} if self.received or self.sent else {}),
+        )
