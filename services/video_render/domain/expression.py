@@ -92,6 +92,17 @@ def parse(text: str) -> Function:
     return _compile(tree.body)
 
 
+def pretty(text: str) -> str:
+    """The expression as Typst mathematics, for legends: `2 sin(x)/3` is set as a fraction."""
+    for char, ascii_form in _SPELLING.items():
+        text = text.replace(char, ascii_form)
+    text = _DEFINITION.sub("", text, count=1).strip().replace("**", "^")
+    text = re.sub(r"\s*\*\s*", " dot.op ", text)
+    text = re.sub(r"(?<=\d)\s*dot\.op\s*(?=[A-Za-z(])", " ", text)
+    text = re.sub(r"\^\s*(-?\d+(?:\.\d+)?|-[A-Za-z]+)", r"^(\1)", text)
+    return "y = " + re.sub(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)", " ", text)
+
+
 def _to_python(text: str) -> str:
     """Schoolbook spelling to Python's: powers, implied products, bars."""
     for char, ascii_form in _SPELLING.items():

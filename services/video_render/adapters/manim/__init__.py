@@ -1,0 +1,8 @@
+"""Draws storyboard scenes with Manim's mobjects and animations, Typst's typesetting and an own frame writer.
+
+Importing this package is cheap; Manim itself is imported by `ManimSceneRenderer.preload` or the first `render`.
+"""
+
+from services.video_render.adapters.manim.scene_renderer import ManimSceneRenderer
+
+__all__ = ["ManimSceneRenderer"]

@@ -1,0 +1,75 @@
+"""The `SceneRenderer` port over Manim."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from services.video_render.adapters.media.encoder import SegmentEncoder
+from services.video_render.adapters.media.stills import save_still
+from services.video_render.application.engine import OnFrames, Rung, SceneFailed, SceneOutput
+from services.video_render.domain.storyboard import Scene, Storyboard
+
+
+class ManimSceneRenderer:
+    """Draws scenes with trusted templates. Re-entrant: one process may render many scenes at different rungs.
+
+    Manim's configuration is set for the time of one render only and points into `out_dir`; nothing is written
+    elsewhere.
+    """
+
+    @cached_property
+    def engine_version(self) -> str:
+        """A digest over this package's source and the versions of what draws: no template change goes unnoticed."""
+        digest = hashlib.sha256()
+        here = Path(__file__).parent
+        for source in sorted([*here.rglob("*.py"), *(here.parent / "media").glob("*.py")]):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        for package in ("manim", "typst", "av", "font-source-sans-pro"):
+            digest.update(f"{package}={importlib.metadata.version(package)}".encode())
+        return f"1-{digest.hexdigest()[:12]}"
+
+    def preload(self) -> None:
+        """Import Manim and the templates (seconds) and read the fonts, so that forked workers have them."""
+        from services.video_render.adapters.manim import scene_drawing
+
+        scene_drawing.warm_up()
+
+    def render(
+        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
+    ) -> SceneOutput:
+        """See `SceneRenderer.render`."""
+        from services.video_render.adapters.manim import scene_drawing
+        from services.video_render.adapters.manim.typesetter import TypesettingFailed
+
+        scene = storyboard.scenes[index]
+        out_dir.mkdir(parents=True, exist_ok=True)
+        segment, poster = out_dir / "segment.mp4", out_dir / "poster.png"
+        progress = _Progress(scene, rung, on_frames)
+        try:
+            with SegmentEncoder(segment, rung.width, rung.height, rung.fps) as encoder:
+                drawn = scene_drawing.draw(scene, storyboard.theme, rung, out_dir, encoder, progress)
+        except TypesettingFailed as error:
+            raise SceneFailed("TYPESETTING_FAILED", f"{scene.kind}: {error}", retryable=False) from error
+        except OSError as error:
+            raise SceneFailed("ENCODE_FAILED", str(error), retryable=True) from error
+        except Exception as error:
+            message = f"{scene.kind}: {type(error).__name__}: {error}"
+            raise SceneFailed("RENDER_FAILED", message, retryable=True) from error
+        save_still(drawn.poster, poster)
+        on_frames(encoder.frames, encoder.frames)
+        return SceneOutput(segment, encoder.frames, encoder.frames / rung.fps, poster, tuple(drawn.warnings))
+
+
+class _Progress:
+    """Turns a count of frames into (done, expected): expected is the target, or more once that is passed."""
+
+    def __init__(self, scene: Scene, rung: Rung, on_frames: OnFrames) -> None:
+        self._expected = max(round(scene.duration_s * rung.fps), 1)
+        self._on_frames = on_frames
+
+    def __call__(self, done: int, *_: Any) -> None:
+        self._on_frames(done, max(self._expected, done + 1))

@@ -1,0 +1,35 @@
+"""One trusted template per kind of scene. A template draws declarative content and executes nobody's code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.templates.chart import DataChartScene
+from services.video_render.adapters.manim.templates.listing import CodeScene, TableScene
+from services.video_render.adapters.manim.templates.mathematics import DerivationScene, EquationScene
+from services.video_render.adapters.manim.templates.plot import FunctionPlotScene
+from services.video_render.adapters.manim.templates.text import (
+    BulletsScene,
+    ParagraphScene,
+    RecapScene,
+    TitleScene,
+)
+
+_ALL: tuple[type[StoryScene], ...] = (
+    TitleScene,
+    BulletsScene,
+    ParagraphScene,
+    EquationScene,
+    DerivationScene,
+    FunctionPlotScene,
+    TableScene,
+    CodeScene,
+    DataChartScene,
+    RecapScene,
+)
+
+TEMPLATES: dict[type[Any], type[StoryScene]] = {template.kind: template for template in _ALL}
+"""Content class → scene class."""
+
+__all__ = ["TEMPLATES", "StoryScene"]

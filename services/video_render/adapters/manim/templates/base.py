@@ -1,0 +1,160 @@
+"""What every scene has in common: heading, content area, entrances, the hold and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from manim import (
+    DOWN,
+    Animation,
+    FadeIn,
+    FadeOut,
+    Group,
+    LaggedStart,
+    Line,
+    Mobject,
+    Scene,
+    VGroup,
+    VMobject,
+    config,
+)
+from manim.utils.rate_functions import ease_out_cubic
+
+from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim.mobjects import Typeset
+from services.video_render.adapters.manim.themes import Frame, Theme, Type
+from services.video_render.adapters.manim.typesetter import compile_page
+from services.video_render.domain import storyboard
+
+ENTER_SECONDS = 0.6
+LEAVE_SECONDS = 0.4
+SHORTEST_HOLD = 1.0
+READING_WORDS_PER_SECOND = 2.6
+
+
+class StoryScene(Scene):
+    """A storyboard scene as a Manim scene. Subclasses fill `compose` (place everything) and `perform` (animate).
+
+    Also runs under plain Manim, which the benchmark uses as its peer: nothing here depends on t2m's own renderer.
+    """
+
+    kind: ClassVar[type[Any]]
+
+    def __init__(self, scene: storyboard.Scene, theme: Theme, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = scene
+        self.theme = theme
+        self.blocks: list[layout.Block] = []
+        self.problems: list[str] = []
+        self._heading = VGroup()
+
+    # -- the course of a scene ---------------------------------------------------------------------
+
+    def construct(self) -> None:
+        """Measure first, then play."""
+        self.prepare()
+        if len(self._heading):
+            self.play(FadeIn(self._heading, shift=DOWN * 0.12), run_time=ENTER_SECONDS, rate_func=ease_out_cubic)
+        self.perform()
+        self._hold_until_due()
+        self.play(FadeOut(Group(*self.mobjects)), run_time=LEAVE_SECONDS)
+
+    def prepare(self) -> None:
+        """Place everything and check the layout; draws nothing."""
+        self.camera.background_color = self.theme.background
+        if self.spec.heading:
+            self._add_heading()
+        self.compose()
+        self.problems += layout.check(self.blocks)
+
+    def compose(self) -> None:
+        """Typeset and place the content, and register it with `block`."""
+        raise NotImplementedError
+
+    def perform(self) -> None:
+        """Bring the content on."""
+        raise NotImplementedError
+
+    # -- building blocks ---------------------------------------------------------------------------
+
+    @property
+    def area(self) -> layout.Box:
+        """Where content may go."""
+        top = Frame.TOP if self.spec.heading else Frame.TOP_WITHOUT_HEADING
+        return layout.Box(Frame.LEFT, Frame.RIGHT, Frame.BOTTOM, top)
+
+    @property
+    def accent(self) -> str:
+        """The theme's first accent colour."""
+        return self.theme.accents[0]
+
+    def text(self, source: str, em: float, *, color: str | None = None, width: float | None = None) -> Typeset:
+        """A line, or with `width` a wrapped paragraph, of storyboard text."""
+        return self.typeset(markup.inline(source, self.accent), em, color=color, width=width)
+
+    def typeset(
+        self,
+        source: str,
+        em: float,
+        *,
+        color: str | None = None,
+        width: float | None = None,
+        by_glyph: bool = False,
+    ) -> Typeset:
+        """Trusted Typst markup as a mobject."""
+        page = compile_page(source, size=em, color=color or self.theme.text, width=width)
+        if page.missing_glyphs:
+            self.warn("some characters have no glyph in the available fonts")
+        return Typeset(page, by_glyph=by_glyph)
+
+    def block(self, name: str, mobject: Mobject, em: float = 0.0) -> None:
+        """Register a part for the layout check."""
+        self.blocks.append(layout.Block(name, mobject, em))
+
+    def warn(self, message: str) -> None:
+        """Note something a person should know about this scene."""
+        if message not in self.problems:
+            self.problems.append(message)
+
+    def appear(self, *parts: VMobject, seconds: float = ENTER_SECONDS, lag: float = 0.0) -> None:
+        """Fade parts in with a small rise, one after the other when `lag` is not 0."""
+        entrances: list[Animation] = [FadeIn(part, shift=DOWN * -0.15) for part in parts if len(part.get_family())]
+        if entrances:
+            self.play(LaggedStart(*entrances, lag_ratio=lag), run_time=seconds, rate_func=ease_out_cubic)
+
+    def pause_to_read(self, source: str) -> None:
+        """Wait about as long as the text takes to read, within what the target duration leaves."""
+        self.wait_frames(min(max(len(source.split()) / READING_WORDS_PER_SECOND, 0.5), 4.0))
+
+    def wait_frames(self, seconds: float) -> None:
+        """Wait a whole number of frames."""
+        frames = round(seconds * config.frame_rate)
+        if frames > 0:
+            self.wait((frames + 0.25) / config.frame_rate)
+
+    def spread(self, parts: Sequence[Any], seconds_each: float = ENTER_SECONDS) -> float:
+        """Seconds to pause after each part so that the parts fill the scene's target duration evenly."""
+        if not parts:
+            return 0.0
+        left = self.spec.duration_s - self.time - LEAVE_SECONDS - SHORTEST_HOLD - len(parts) * seconds_each
+        return min(max(left / len(parts), 0.25), 3.5)
+
+    # -- private -----------------------------------------------------------------------------------
+
+    def _add_heading(self) -> None:
+        fitted = layout.fit(
+            lambda em: self.typeset(f"#strong[{markup.inline(self.spec.heading, self.accent)}]", em),
+            Frame.RIGHT - Frame.LEFT,
+            0.95,
+            Type.HEADING,
+        )
+        title = fitted.typeset.place(Frame.LEFT, Frame.HEADING_TOP)
+        y = Frame.HEADING_TOP - title.logical_height - 0.1
+        rule = Line((Frame.LEFT, y, 0), (Frame.LEFT + 1.3, y, 0), color=self.accent, stroke_width=5)
+        self._heading = VGroup(title, rule)
+        self.block("the heading", self._heading, fitted.em)
+
+    def _hold_until_due(self) -> None:
+        left = self.spec.duration_s - self.time - LEAVE_SECONDS
+        self.wait_frames(max(left, SHORTEST_HOLD))

@@ -1,0 +1,131 @@
+"""Bar and line charts."""
+
+from __future__ import annotations
+
+from manim import Create, Dot, FadeIn, GrowFromEdge, LaggedStart, Line, Rectangle, RoundedRectangle, VGroup, VMobject
+from manim.utils.rate_functions import ease_in_out_sine, ease_out_cubic
+
+from services.video_render.adapters.manim import axes, layout, markup
+from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.themes import Type
+from services.video_render.domain import storyboard
+
+
+class DataChartScene(StoryScene):
+    """Categories along the bottom, values up, one colour per series."""
+
+    kind = storyboard.DataChart
+
+    def compose(self) -> None:
+        """Legend and unit above, category names below, bars or lines between."""
+        content: storyboard.DataChart = self.spec.content
+        area = self.area
+        values = [value for series in content.series for value in series.values]
+        low, high = min(0.0, *values), max(0.0, *values)
+        if high == low:
+            high = low + 1.0
+        steps = axes.ticks(low, high + 0.08 * (high - low), 5)
+        step = steps[1] - steps[0] if len(steps) > 1 else high - low
+        low, high = min(low, steps[0]), max(high, steps[-1])
+        if low < min(values, default=0.0) and low < 0:
+            low -= 0.0
+        elif low < 0:
+            low -= step * 0.25
+        header = self._header(content)
+        top = area.top - (header.height + 0.3 if len(header) else 0.0)
+        labels = [axes.tick_label(self, axes.number(value)) for value in steps]
+        left = area.left + max(label.width for label in labels) + 0.3
+        slot = (area.right - left) / len(content.categories)
+        names = [self._category(name, slot) for name in content.categories]
+        bottom = area.bottom + max(name.logical_height for name in names) + 0.15
+        self.box = layout.Box(left, area.right, bottom, top - 0.3)
+        self.y = axes.Scale(low, high, self.box.bottom, self.box.top)
+        for label, value in zip(labels, steps, strict=True):
+            label.move_to((left - 0.2 - label.width / 2, self.y(value), 0))
+        for index, name in enumerate(names):
+            name.place(left + slot * index + (slot - name.logical_width) / 2, bottom - 0.1)
+        self.header = header
+        if len(header):
+            header.move_to((left + header.width / 2, area.top - header.height / 2, 0))
+            self.block("the legend", header, Type.LABEL)
+        base = axes.axis_line(self, (left, self.y(0.0)), (area.right, self.y(0.0)))
+        self.axes = VGroup(axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names)
+        draw = self._bars if content.style is storyboard.ChartStyle.BAR else self._lines
+        draw(content, slot)
+        self.block("the chart", VGroup(self.axes, *self.marks, *self.values), self.smallest)
+
+    def perform(self) -> None:
+        """Axes, then the data, then the figures."""
+        self.play(FadeIn(self.axes), FadeIn(self.header), run_time=0.8, rate_func=ease_out_cubic)
+        content: storyboard.DataChart = self.spec.content
+        if content.style is storyboard.ChartStyle.BAR:
+            growth = [GrowFromEdge(bar, (0, -1 if up else 1, 0)) for bar, up in zip(self.marks, self.up, strict=True)]
+            self.play(LaggedStart(*growth, lag_ratio=0.12), run_time=1.8, rate_func=ease_out_cubic)
+        else:
+            self.play(*(Create(line) for line in self.marks), run_time=1.8, rate_func=ease_in_out_sine)
+        if self.values:
+            self.play(FadeIn(VGroup(*self.values)), run_time=0.5)
+
+    def _header(self, content: storyboard.DataChart) -> VGroup:
+        """The unit and, with named series, a legend in one row."""
+        parts = VGroup()
+        if content.unit:
+            parts.add(self.text(content.unit, Type.LABEL, color=self.theme.muted))
+        for index, series in enumerate(content.series):
+            if not series.name:
+                continue
+            swatch = RoundedRectangle(width=0.3, height=0.3, corner_radius=0.06, stroke_width=0)
+            swatch.set_fill(self.theme.accents[index % 4], opacity=1.0)
+            parts.add(VGroup(swatch, self.text(series.name, Type.LABEL).next_to(swatch, (1, 0, 0), buff=0.14)))
+        if len(parts):
+            parts.arrange((1, 0, 0), buff=0.6)
+            if parts.width > self.area.width * 0.95:
+                parts.scale(self.area.width * 0.95 / parts.width)
+        return parts
+
+    def _category(self, name: str, slot: float) -> "layout.Typeset":
+        source = f"#set align(center)\n{markup.inline(name, self.accent)}"
+        width = slot * 0.96
+        fitted = layout.fit(lambda em: self.typeset(source, em, width=width), width, 1.1, Type.LABEL)
+        self.smallest = min(getattr(self, "smallest", Type.LABEL), fitted.em)
+        return fitted.typeset
+
+    def _bars(self, content: storyboard.DataChart, slot: float) -> None:
+        """A group of bars per category, rounded a little, with the value at the end."""
+        count = len(content.series)
+        thickness = min(slot * 0.72 / count, 1.5)
+        self.marks: list[VMobject] = []
+        self.values: list[VMobject] = []
+        self.up: list[bool] = []
+        for at in range(len(content.categories)):
+            middle = self.box.left + slot * (at + 0.5)
+            for index, series in enumerate(content.series):
+                x = middle + (index - (count - 1) / 2) * thickness
+                self._bar(x, thickness * 0.92, series.values[at], self.theme.accents[index % 4])
+
+    def _bar(self, x: float, thickness: float, value: float, color: str) -> None:
+        zero, end = self.y(0.0), self.y(value)
+        height = max(abs(end - zero), 0.02)
+        bar = Rectangle(width=thickness, height=height, stroke_width=0).set_fill(color, opacity=1.0)
+        up = value >= 0
+        bar.move_to((x, zero + height / 2 if up else zero - height / 2, 0))
+        self.marks.append(bar)
+        self.up.append(up)
+        figure = self.typeset(axes.number(value), Type.LABEL * 0.92)
+        if figure.width <= thickness * 1.15:
+            offset = 0.08 + figure.height / 2
+            self.values.append(figure.move_to((x, end + offset if up else end - offset, 0)))
+
+    def _lines(self, content: storyboard.DataChart, slot: float) -> None:
+        """A line with dots per series."""
+        self.marks = []
+        self.values = []
+        self.up = []
+        for index, series in enumerate(content.series):
+            color = self.theme.accents[index % 4]
+            points = [
+                (self.box.left + slot * (at + 0.5), self.y(value), 0.0) for at, value in enumerate(series.values)
+            ]
+            drawing = VGroup(*(Line(a, b, color=color, stroke_width=6) for a, b in zip(points, points[1:])))
+            drawing.add(*(Dot(point, radius=0.09, color=color) for point in points))
+            self.marks.append(drawing)

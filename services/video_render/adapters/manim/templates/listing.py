@@ -1,0 +1,146 @@
+"""Scenes in a grid of type: table and code."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape
+
+from manim import RIGHT, FadeIn, LaggedStart, RoundedRectangle, VGroup
+from manim.utils.rate_functions import ease_out_cubic
+
+from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim.mobjects import Typeset
+from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.themes import Theme, Type
+from services.video_render.domain import storyboard
+
+_NUMERIC = set("0123456789.,+-−–%€$£ ×xe")
+
+
+class TableScene(StoryScene):
+    """Typst lays the table out (column widths, wrapping); rows appear one after the other."""
+
+    kind = storyboard.Table
+
+    def compose(self) -> None:
+        """The table at the largest size that fits, centred."""
+        content: storyboard.Table = self.spec.content
+        area = self.area
+        fitted = layout.fit(
+            lambda em: self.typeset(self._source(content, None), em), area.width, area.height, Type.BODY
+        )
+        if fitted.em < Type.CAPTION:
+            fitted = layout.fit(
+                lambda em: self.typeset(self._source(content, area.width), em, width=area.width),
+                area.width,
+                area.height,
+                Type.CAPTION,
+            )
+        table = fitted.typeset
+        x, y = area.center
+        spare = area.height - table.logical_height
+        table.place_center(x, y + spare * 0.12)
+        self.table = table
+        self.lines = table.part("")
+        self.rows = [table.part(f"r{number}") for number in range(len(content.rows) + 1)]
+        self.block("the table", table, fitted.em)
+
+    def perform(self) -> None:
+        """Grid and header, then row by row."""
+        self.play(FadeIn(self.lines), FadeIn(self.rows[0]), run_time=0.7, rate_func=ease_out_cubic)
+        body = [row for row in self.rows[1:] if len(row)]
+        rest = min(self.spread(body), 1.2)
+        for row in body:
+            self.appear(row, seconds=0.5)
+            self.wait_frames(rest)
+
+    def _source(self, content: storyboard.Table, width: float | None) -> str:
+        columns = len(content.header)
+        fractions = "1fr" if width else "auto"
+        alignment = ", ".join("right" if _is_numeric(content, at) else "left" for at in range(columns))
+        cells = [self._cell(text, 0, bold=True) for text in content.header]
+        for number, row in enumerate(content.rows, start=1):
+            cells += [self._cell(text, number) for text in row.cells]
+        return (
+            f"#table(columns: ({f'{fractions}, ' * columns}), align: ({alignment},), inset: (x: 0.7em, y: 0.5em),\n"
+            f'fill: (x, y) => if y == 0 {{ rgb("{self.theme.panel}") }},\n'
+            f'stroke: (x, y) => if y == 0 {{ (bottom: 2.4pt + rgb("{self.accent}")) }}'
+            f' else {{ (bottom: 1.2pt + rgb("{self.theme.rule}")) }},\n' + ",\n".join(cells) + ")"
+        )
+
+    def _cell(self, text: str, row: int, bold: bool = False) -> str:
+        body = markup.inline(text, self.accent)
+        if bold:
+            body = f"#strong[{body}]"
+        return f"[#block[{body}] <r{row}>]"
+
+
+def _is_numeric(content: storyboard.Table, column: int) -> bool:
+    cells = [row.cells[column] for row in content.rows if row.cells[column].strip()]
+    return bool(cells) and all(set(cell) <= _NUMERIC for cell in cells)
+
+
+class CodeScene(StoryScene):
+    """Source text on a panel with line numbers, revealed line by line."""
+
+    kind = storyboard.Code
+
+    def compose(self) -> None:
+        """The listing at the largest size that fits, on its panel."""
+        content: storyboard.Code = self.spec.content
+        area = self.area
+        padding = 0.35
+        fitted = layout.fit(
+            lambda em: self.typeset(self._source(content), em),
+            area.width - 2 * padding,
+            area.height - 2 * padding,
+            Type.CAPTION,
+        )
+        listing = fitted.typeset
+        spare = area.height - 2 * padding - listing.logical_height
+        listing.place(area.left + padding, area.top - padding - max(spare * 0.3, 0.0))
+        panel = RoundedRectangle(
+            width=area.width, height=listing.logical_height + 2 * padding, corner_radius=0.16, stroke_width=0
+        ).set_fill(self.theme.panel, opacity=1.0)
+        panel.move_to((area.center[0], listing_middle(listing, area.top - padding - max(spare * 0.3, 0.0)), 0))
+        self.panel = panel
+        self.numbers = listing.part("number")
+        self.lines = [listing.part(f"l{number}") for number in range(1, len(content.lines) + 1)]
+        self.block("the code", VGroup(panel, listing), fitted.em)
+
+    def perform(self) -> None:
+        """Panel and numbers, then the lines in one flow."""
+        self.play(FadeIn(self.panel), FadeIn(self.numbers), run_time=0.6, rate_func=ease_out_cubic)
+        shown = [FadeIn(line, shift=RIGHT * 0.12) for line in self.lines if len(line)]
+        seconds = min(max(self.spec.duration_s - 3.5, 1.0), 0.35 * len(shown) + 0.6)
+        self.play(LaggedStart(*shown, lag_ratio=0.7), run_time=seconds, rate_func=ease_out_cubic)
+
+    def _source(self, content: storyboard.Code) -> str:
+        source = markup.literal("\n".join(line.rstrip() or " " for line in content.lines))
+        language = markup.literal(content.language.lower()) if content.language else "none"
+        return (
+            f"#set raw(theme: bytes({markup.literal(_syntax_theme(self.theme))}), tab-size: 4)\n"
+            "#set par(leading: 0.5em)\n"
+            "#show raw.line: it => grid(columns: (1.6em, auto), column-gutter: 0.7em, align: (right, left),"
+            f' [#block(text(fill: rgb("{self.theme.rule}"), str(it.number))) <number>],'
+            ' [#block(it.body) #label("l" + str(it.number))])\n'
+            f"#raw({source}, lang: {language}, block: true)"
+        )
+
+
+def listing_middle(listing: Typeset, top: float) -> float:
+    """The vertical middle of a listing whose top is known."""
+    return top - listing.logical_height / 2
+
+
+def _syntax_theme(theme: Theme) -> str:
+    """The theme's colours in TextMate's format, which Typst reads."""
+    rules = "".join(
+        f"<dict><key>scope</key><string>{escape(scope)}</string><key>settings</key><dict>"
+        f"<key>foreground</key><string>{color}</string></dict></dict>"
+        for scope, color in theme.code
+    )
+    base = f"<dict><key>settings</key><dict><key>foreground</key><string>{theme.text}</string></dict></dict>"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><dict><key>name</key><string>t2m</string>'
+        f"<key>settings</key><array>{base}{rules}</array></dict></plist>"
+    )

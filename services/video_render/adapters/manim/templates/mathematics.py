@@ -1,0 +1,108 @@
+"""Scenes of formulas: equation and derivation."""
+
+from __future__ import annotations
+
+from manim import FadeIn, LaggedStart, SurroundingRectangle, VGroup, Write
+from manim.utils.rate_functions import ease_out_cubic
+
+from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim.mobjects import Typeset
+from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.themes import Type
+from services.video_render.adapters.manim.typesetter import compile_page
+from services.video_render.domain import storyboard
+
+
+class EquationScene(StoryScene):
+    """One formula, written in the middle, with a caption under it."""
+
+    kind = storyboard.Equation
+
+    def compose(self) -> None:
+        """Formula and caption, centred together."""
+        content: storyboard.Equation = self.spec.content
+        area = self.area
+        caption: Typeset | None = None
+        caption_em = 0.0
+        if content.caption:
+            width = area.width * 0.85
+            source = f"#set align(center)\n{markup.inline(content.caption, self.accent)}"
+            set_caption = layout.fit(
+                lambda em: self.typeset(source, em, color=self.theme.muted, width=width), width, 1.6, Type.CAPTION
+            )
+            caption, caption_em = set_caption.typeset, set_caption.em
+        room = area.height - (caption.logical_height + 0.6 if caption else 0.0)
+        formula = layout.fit(
+            lambda em: self.typeset(markup.math(content.math), em, by_glyph=True),
+            area.width * 0.94,
+            room,
+            Type.EQUATION,
+        )
+        x, y = area.center
+        total = formula.typeset.logical_height + (caption.logical_height + 0.6 if caption else 0.0)
+        formula.typeset.place_center(x, y + total / 2 - formula.typeset.logical_height / 2)
+        self.formula = formula.typeset
+        self.block("the equation", self.formula, formula.em)
+        self.caption = caption
+        if caption is not None:
+            caption.place_center(x, y - total / 2 + caption.logical_height / 2)
+            self.block("the caption", caption, caption_em)
+
+    def perform(self) -> None:
+        """The formula is written, then the caption appears."""
+        self.play(Write(self.formula), run_time=min(0.8 + 0.05 * len(self.formula), 2.2))
+        if self.caption is not None:
+            self.appear(self.caption)
+
+
+class DerivationScene(StoryScene):
+    """Lines of a derivation, aligned, each with its reason; the last one is framed."""
+
+    kind = storyboard.Derivation
+
+    def compose(self) -> None:
+        """Formulas in one aligned block, notes in a column at its right."""
+        content: storyboard.Derivation = self.spec.content
+        has_notes = any(step.note for step in content.steps)
+        area = self.area
+        width = area.width * (0.64 if has_notes else 0.92)
+        source = " \\ ".join(step.math for step in content.steps)
+        page = f"#set math.equation(numbering: none)\n#show math.equation: set par(leading: 0.75em)\n$ {source} $"
+        fitted = layout.fit(lambda em: self.typeset(page, em, by_glyph=True), width, area.height - 0.3, 0.72)
+        block = fitted.typeset
+        left = area.left + 0.3 if has_notes else -block.logical_width / 2
+        block.place(left, area.center[1] + block.logical_height / 2)
+        self.lines = block.split(self._glyph_counts(content, fitted.em))
+        self.notes = [
+            self._note(step.note, line, area.left + 0.3 + width + 0.35, area.right)
+            for step, line in zip(content.steps, self.lines, strict=True)
+        ]
+        self.frame = SurroundingRectangle(
+            self.lines[-1], color=self.accent, buff=0.16, corner_radius=0.1, stroke_width=3
+        )
+        self.block("the derivation", VGroup(block, self.frame), fitted.em)
+        for index, note in enumerate(self.notes):
+            if note is not None:
+                self.block(f"note {index + 1}", note, Type.LABEL)
+
+    def perform(self) -> None:
+        """Line by line."""
+        rest = self.spread(self.lines, 1.0)
+        for line, note in zip(self.lines, self.notes, strict=True):
+            entrances = [LaggedStart(*(FadeIn(glyph) for glyph in line), lag_ratio=0.12)]
+            if note is not None:
+                entrances.append(FadeIn(note))
+            self.play(*entrances, run_time=1.0, rate_func=ease_out_cubic)
+            self.wait_frames(rest)
+        self.play(FadeIn(self.frame, scale=1.06), run_time=0.5, rate_func=ease_out_cubic)
+
+    def _glyph_counts(self, content: storyboard.Derivation, em: float) -> list[int]:
+        """How many glyphs each line has: Typst draws a block line by line, in order."""
+        color = self.theme.text
+        return [len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps]
+
+    def _note(self, source: str, line: VGroup, left: float, right: float) -> Typeset | None:
+        if not source:
+            return None
+        note = self.text(source, Type.LABEL, color=self.theme.muted, width=right - left)
+        return note.place(left, float(line.get_center()[1]) + note.logical_height / 2)

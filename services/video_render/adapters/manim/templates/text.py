@@ -1,0 +1,173 @@
+"""Scenes of words: title, bullets, paragraph, recap."""
+
+from __future__ import annotations
+
+import re
+
+from manim import UP, Circle, Create, FadeIn, Line, RoundedRectangle, VGroup
+from manim.utils.rate_functions import ease_out_cubic
+
+from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim.mobjects import Typeset
+from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.themes import Type
+from services.video_render.domain import storyboard
+
+
+class TitleScene(StoryScene):
+    """A large centred title, a rule that grows, an optional line under it."""
+
+    kind = storyboard.TitleCard
+
+    def compose(self) -> None:
+        """Title above the middle, subtitle below."""
+        content: storyboard.TitleCard = self.spec.content
+        width = self.area.width * 0.9
+        title = layout.fit(lambda em: self._centred(content.text, em, width, bold=True), width, 3.2, Type.TITLE)
+        title.typeset.place_center(0, 0.35 + title.typeset.logical_height / 2)
+        self.title = title.typeset
+        self.rule = Line((-1.1, 0, 0), (1.1, 0, 0), color=self.accent, stroke_width=6)
+        self.block("the title", self.title, title.em)
+        self.subtitle: Typeset | None = None
+        if content.subtitle:
+            below = layout.fit(lambda em: self._centred(content.subtitle, em, width), width, 2.6, Type.SUBTITLE)
+            below.typeset.place_center(0, -0.4 - below.typeset.logical_height / 2)
+            self.subtitle = below.typeset
+            self.block("the subtitle", below.typeset, below.em)
+
+    def perform(self) -> None:
+        """Title, rule, subtitle."""
+        self.appear(self.title, seconds=0.8)
+        self.play(Create(self.rule), run_time=0.5, rate_func=ease_out_cubic)
+        if self.subtitle is not None:
+            self.appear(self.subtitle)
+
+    def _centred(self, source: str, em: float, width: float, bold: bool = False) -> Typeset:
+        body = markup.inline(source, self.accent)
+        if bold:
+            body = f"#strong[{body}]"
+        color = self.theme.text if bold else self.theme.muted
+        centred = f"#set align(center)\n#set par(leading: 0.2em)\n{body}"
+        return self.typeset(centred, em, color=color, width=width)
+
+
+class _ListScene(StoryScene):
+    """Items under one another, each with a mark, revealed in turn."""
+
+    gap = 0.32
+    indent = 0.62
+
+    def lay_out(self, texts: list[str], levels: list[int]) -> None:
+        """Typeset all items at the largest size at which the list fits."""
+        em = Type.BODY
+        while True:
+            items = [
+                self.text(text, em * (0.9 if level else 1.0), width=self.area.width - self._left(level))
+                for text, level in zip(texts, levels, strict=True)
+            ]
+            gap = self.gap * em / Type.BODY
+            height = sum(item.logical_height for item in items) + gap * (len(items) - 1)
+            if height <= self.area.height or em <= Type.SMALLEST:
+                break
+            em = max(em * 0.95, Type.SMALLEST)
+        spare = max(self.area.height - height, 0.0)
+        gap += min(spare / max(len(items), 1), 0.35)
+        height = sum(item.logical_height for item in items) + gap * (len(items) - 1)
+        y = self.area.top - max(min((self.area.height - height) * 0.35, 0.9), 0.0)
+        self.rows: list[VGroup] = []
+        for number, (item, level) in enumerate(zip(items, levels, strict=True), start=1):
+            left = self.area.left + self._left(level)
+            item.place(left, y)
+            line = em * (0.9 if level else 1.0)
+            row = VGroup(self.mark(number, level, left, y - line * 0.62, line), item)
+            self.rows.append(row)
+            self.block(f"item {number}", row, line)
+            y -= item.logical_height + gap
+
+    def _left(self, level: int) -> float:
+        return self.indent * (1 + level)
+
+    def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
+        """What stands before an item, left of its text and level with its first line."""
+        raise NotImplementedError
+
+    def perform(self) -> None:
+        """Item by item, spread over the scene."""
+        rest = self.spread(self.rows)
+        for row in self.rows:
+            self.appear(row)
+            self.wait_frames(rest)
+
+
+class BulletsScene(_ListScene):
+    """A bullet list with two levels."""
+
+    kind = storyboard.Bullets
+
+    def compose(self) -> None:
+        """All items in one column."""
+        content: storyboard.Bullets = self.spec.content
+        self.lay_out([item.text for item in content.items], [item.level for item in content.items])
+
+    def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
+        """A filled dot, a ring on the second level."""
+        dot = Circle(radius=em * (0.15 if level else 0.17), color=self.accent, stroke_width=0 if not level else 3)
+        dot.set_fill(self.accent, opacity=0.0 if level else 1.0)
+        return VGroup(dot.move_to((left - em * 0.72, y, 0)))
+
+
+class RecapScene(_ListScene):
+    """Numbered points to remember."""
+
+    kind = storyboard.Recap
+    indent = 0.95
+
+    def compose(self) -> None:
+        """All points in one column."""
+        content: storyboard.Recap = self.spec.content
+        self.lay_out(list(content.items), [0] * len(content.items))
+
+    def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
+        """The point's number on a disc."""
+        x = left - em * 1.05
+        disc = Circle(radius=em * 0.56, stroke_width=0).set_fill(self.accent, opacity=1.0).move_to((x, y, 0))
+        figure = self.typeset(f"#strong[{number}]", em * 0.72, color=self.theme.background)
+        return VGroup(disc, figure.move_to((x, y, 0)))
+
+
+class ParagraphScene(StoryScene):
+    """Running text in a measure that is comfortable to read, sentence by sentence."""
+
+    kind = storyboard.Paragraph
+    measure = 11.6
+
+    def compose(self) -> None:
+        """The text with a rule at its left."""
+        content: storyboard.Paragraph = self.spec.content
+        source = markup.paragraphs(content.text, self.accent)
+        largest = Type.BODY * (1.15 if len(content.text) < 220 else 1.0)
+        fitted = layout.fit(
+            lambda em: self.typeset(source, em, width=self.measure), self.measure, self.area.height, largest
+        )
+        typeset = fitted.typeset
+        top = self.area.top - max(min((self.area.height - typeset.logical_height) * 0.35, 1.1), 0.0)
+        typeset.place(self.area.left + 0.45, top)
+        bar = RoundedRectangle(width=0.09, height=max(typeset.logical_height - 0.1, 0.2), corner_radius=0.045)
+        bar.set_fill(self.accent, opacity=1.0).set_stroke(width=0)
+        bar.move_to((self.area.left + 0.05, top - typeset.logical_height / 2, 0))
+        self.body, self.bar = typeset, bar
+        self.block("the text", VGroup(bar, typeset), fitted.em)
+
+    def perform(self) -> None:
+        """All at once; the hold gives the time to read."""
+        self.play(
+            FadeIn(self.bar),
+            FadeIn(self.body, shift=UP * 0.15),
+            run_time=0.8,
+            rate_func=ease_out_cubic,
+        )
+
+
+def words(source: str) -> int:
+    """Words in a text, for reading time."""
+    return len(re.findall(r"\w+", source))

@@ -1,0 +1,240 @@
+"""Typst markup to outlines, in process: one compiler, fonts from a package, no files and no system libraries.
+
+Typst answers with a small, regular SVG (glyphs as symbols, shapes as paths), which is read here into cubic Bézier
+curves. Texts therefore look the same on every machine, and a compile takes about a millisecond.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typst
+
+POINTS_PER_UNIT = 100.0
+"""Typst points for one scene unit: Typst rounds outlines to 1/100 point, which is far below a pixel here."""
+
+TEXT_FONT = "Source Sans Pro"
+MATH_FONT = "New Computer Modern Math"
+CODE_FONT = "DejaVu Sans Mono"
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_PATH_TOKEN = re.compile(r"[MmLlHhVvCcQqZz]|-?\d*\.?\d+(?:e-?\d+)?")
+
+Points = np.ndarray[Any, np.dtype[np.float64]]
+"""Cubic curves as Manim keeps them: rows of x, y, z; four rows per curve."""
+
+
+class TypesettingFailed(Exception):
+    """Typst refused the markup; the same markup always fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """One glyph or shape in scene units, y up, the page's top left corner at the origin."""
+
+    points: Points
+    fill: str | None
+    stroke: str | None
+    stroke_width: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A compiled piece of markup: its logical size in scene units and its outlines in drawing order."""
+
+    width: float
+    height: float
+    outlines: tuple[Outline, ...]
+    missing_glyphs: bool = False
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> typst.Compiler:
+    """One compiler per process; building it reads the font files (some milliseconds)."""
+    spec = importlib.util.find_spec("font_source_sans_pro")
+    if spec is None or spec.origin is None:
+        raise TypesettingFailed("the font package font-source-sans-pro is not installed")
+    files = Path(spec.origin).parent / "files"
+    fonts = typst.Fonts(include_system_fonts=True, include_embedded_fonts=True, font_paths=[str(files)])
+    # The root is a folder of fonts: markup could read nothing else even if a rule let it try.
+    return typst.Compiler(root=str(files), font_paths=fonts, ignore_system_fonts=True)
+
+
+def compile_page(markup: str, *, size: float, color: str, width: float | None = None) -> Page:
+    """Typeset trusted markup at an em of `size` units, wrapped at `width` units; raises `TypesettingFailed`."""
+    return _compile(markup, round(size, 4), color, None if width is None else round(width, 4))
+
+
+@lru_cache(maxsize=512)
+def _compile(markup: str, size: float, color: str, width: float | None) -> Page:
+    svg = _to_svg(f"{_preamble(size, color, width)}{markup}")
+    root = ElementTree.fromstring(svg)
+    symbols = {node.get("id", ""): node[0].get("d", "") for node in root.iter(f"{_SVG}symbol") if len(node)}
+    outlines: list[Outline] = []
+    used: set[str] = set()
+    _collect(root, np.eye(3), "", symbols, outlines, used)
+    missing = not markup.isascii() and bool(used & _missing_glyphs(size))
+    box = [float(value) for value in root.get("viewBox", "0 0 0 0").split()]
+    return Page(box[2] / POINTS_PER_UNIT, box[3] / POINTS_PER_UNIT, tuple(outlines), missing)
+
+
+def _to_svg(source: str) -> str:
+    try:
+        svg = _compiler().compile(input=source.encode(), format="svg")
+    except typst.TypstError as error:
+        raise TypesettingFailed(str(error).strip()) from error
+    if isinstance(svg, list):
+        raise TypesettingFailed("the markup does not fit on one page")
+    assert svg is not None
+    return svg.decode()
+
+
+def _preamble(size: float, color: str, width: float | None) -> str:
+    page_width = "auto" if width is None else f"{width * POINTS_PER_UNIT:.2f}pt"
+    return (
+        f"#set page(width: {page_width}, height: auto, margin: 0pt, fill: none)\n"
+        f'#set text(font: "{TEXT_FONT}", size: {size * POINTS_PER_UNIT:.2f}pt, fill: rgb("{color}"),'
+        ' top-edge: "ascender", bottom-edge: "descender", hyphenate: auto, overhang: false)\n'
+        f'#show math.equation: set text(font: "{MATH_FONT}", top-edge: "bounds", bottom-edge: "bounds")\n'
+        f'#show raw: set text(font: "{CODE_FONT}")\n'
+        "#set par(leading: 0.32em, spacing: 0.9em, linebreaks: \"optimized\")\n"
+    )
+
+
+@lru_cache(maxsize=64)
+def _missing_glyphs(size: float) -> frozenset[str]:
+    """Ids of the boxes that stand for a character no font has (U+10FFFD is never assigned)."""
+    source = f"{_preamble(size, '#000000', None)}\U0010fffd #raw(\"\U0010fffd\") $\U0010fffd$"
+    return frozenset(re.findall(r'href="#(g[0-9A-F]+)"', _to_svg(source)))
+
+
+def _collect(
+    node: ElementTree.Element,
+    matrix: Points,
+    label: str,
+    symbols: dict[str, str],
+    out: list[Outline],
+    used: set[str],
+) -> None:
+    """Walk the drawing in order, flattening transforms."""
+    for child in node:
+        tag = child.tag.removeprefix(_SVG)
+        if tag == "g":
+            inner = matrix @ _transform(child.get("transform"))
+            _collect(child, inner, child.get("data-typst-label", label), symbols, out, used)
+        elif tag == "use":
+            name = child.get(_HREF, "").removeprefix("#")
+            used.add(name)
+            offset = np.array([[1, 0, float(child.get("x", 0))], [0, 1, float(child.get("y", 0))], [0, 0, 1]])
+            _append(out, symbols.get(name, ""), matrix @ offset, child, label)
+        elif tag == "path":
+            _append(out, child.get("d", ""), matrix @ _transform(child.get("transform")), child, label)
+
+
+def _append(out: list[Outline], path: str, matrix: Points, node: ElementTree.Element, label: str) -> None:
+    curves = _curves(path)
+    if not len(curves):
+        return
+    flat = curves @ matrix[:2, :2].T + matrix[:2, 2]
+    points = np.zeros((len(flat), 3))
+    points[:, :2] = flat * (1 / POINTS_PER_UNIT, -1 / POINTS_PER_UNIT)
+    fill, stroke = node.get("fill", "none"), node.get("stroke", "none")
+    out.append(
+        Outline(
+            points=points,
+            fill=None if fill == "none" else fill,
+            stroke=None if stroke == "none" else stroke,
+            stroke_width=float(node.get("stroke-width", 0)) / POINTS_PER_UNIT,
+            label=label,
+        )
+    )
+
+
+def _transform(text: str | None) -> Points:
+    """The 3x3 matrix of `matrix(…)`, `translate(…)` or `scale(…)`, the forms Typst writes."""
+    result = np.eye(3)
+    if not text:
+        return result
+    for name, args in re.findall(r"(\w+)\(([^)]*)\)", text):
+        values = [float(value) for value in re.split(r"[ ,]+", args.strip())]
+        step = np.eye(3)
+        if name == "matrix":
+            step[0], step[1] = values[0::2], values[1::2]
+        elif name == "translate":
+            step[0, 2], step[1, 2] = values[0], values[1] if len(values) > 1 else 0.0
+        elif name == "scale":
+            step[0, 0], step[1, 1] = values[0], values[-1]
+        elif name == "rotate":
+            cos, sin = np.cos(np.radians(values[0])), np.sin(np.radians(values[0]))
+            step[:2, :2] = [[cos, -sin], [sin, cos]]
+        result = result @ step
+    return result
+
+
+@lru_cache(maxsize=4096)
+def _curves(path: str) -> Points:
+    """SVG path data as cubic curves: an array of (x, y), four per curve, closed where the path closes."""
+    tokens = _PATH_TOKEN.findall(path)
+    pen = _Pen()
+    position, command = 0, "M"
+    arity = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "Q": 4, "Z": 0}
+    while position < len(tokens):
+        if tokens[position].isalpha():
+            command = tokens[position]
+            position += 1
+        count = arity[command.upper()]
+        pen.step(command, [float(value) for value in tokens[position : position + count]])
+        position += count
+        if command in "Mm":
+            command = "L" if command == "M" else "l"
+    return np.array(pen.points, dtype=np.float64).reshape(-1, 2)
+
+
+class _Pen:
+    """Follows path commands and notes cubic curves."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+        self._at = self._start = (0.0, 0.0)
+
+    def step(self, command: str, values: list[float]) -> None:
+        """One command with its numbers; lower case is relative to the pen."""
+        name = command.upper()
+        dx, dy = self._at if command.islower() else (0.0, 0.0)
+        if name == "Z":
+            if self._at != self._start:
+                self._line(self._start)
+            return
+        if name == "H":
+            return self._line((values[0] + dx, self._at[1]))
+        if name == "V":
+            return self._line((self._at[0], values[0] + dy))
+        ends = [(values[i] + dx, values[i + 1] + dy) for i in range(0, len(values), 2)]
+        if name == "M":
+            self._at = self._start = ends[0]
+        elif name == "L":
+            self._line(ends[0])
+        elif name == "Q":
+            (ax, ay), (cx, cy), (bx, by) = self._at, ends[0], ends[1]
+            first = (ax + (cx - ax) * 2 / 3, ay + (cy - ay) * 2 / 3)
+            self._curve(first, (bx + (cx - bx) * 2 / 3, by + (cy - by) * 2 / 3), ends[1])
+        else:
+            self._curve(*ends)
+
+    def _line(self, end: tuple[float, float]) -> None:
+        (ax, ay), (bx, by) = self._at, end
+        first = (ax + (bx - ax) / 3, ay + (by - ay) / 3)
+        self._curve(first, (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end)
+
+    def _curve(self, first: tuple[float, float], second: tuple[float, float], end: tuple[float, float]) -> None:
+        self.points += [self._at, first, second, end]
+        self._at = end

@@ -1,0 +1,85 @@
+"""What steps produce: stored files, rendered scenes, the finished video, or the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """What a render is doing."""
+
+    NONE = "none"
+    PLANNING = "planning"
+    RENDERING = "rendering"
+    ASSEMBLING = "assembling"
+    PUBLISHING = "publishing"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A committed object of the storage service; `sha256` in hexadecimal."""
+
+    object_id: str
+    sha256: str
+    size_bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedScene:
+    """A finished scene, measured; `duration_s` in seconds."""
+
+    segment: StoredFile
+    poster: StoredFile
+    frames: int
+    duration_s: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Where a scene starts in the video and how long it lasts, in seconds."""
+
+    scene_index: int
+    title: str
+    kind: str
+    start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedVideo:
+    """A published video. Every figure is measured from the file."""
+
+    video: StoredFile
+    poster: StoredFile
+    storyboard: StoredFile
+    title: str
+    duration_s: float
+    width: int
+    height: int
+    frame_rate: float
+    codec: str
+    frame_count: int
+    chapters: tuple[Chapter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailure:
+    """Why an attempt at a step failed; not `retryable` when the next attempt would fail the same way."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFailure:
+    """Why a render failed, and where; `retryable` when a whole new render may succeed."""
+
+    code: str
+    message: str
+    stage: Stage
+    scene_index: int | None
+    retryable: bool

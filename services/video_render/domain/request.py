@@ -1,0 +1,63 @@
+"""What a render was asked to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from services.video_render.domain.errors import ConfigurationInvalid
+from services.video_render.domain.storyboard_rules import THEMES
+
+
+class Quality(StrEnum):
+    """How large and smooth the video is; the numbers belong to the engine's ladder."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Priority(StrEnum):
+    """Which queue the steps go to; the value is the queue's name."""
+
+    HIGH = "high_priority"
+    DEFAULT = "default"
+    LOW = "low_priority"
+
+
+DEFAULT_PLANNER = "script"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """An order for one video. `configuration` is plain JSON."""
+
+    render_id: str
+    owner_id: str
+    job_id: str
+    topic: str
+    context: str
+    planner: str = DEFAULT_PLANNER
+    quality: Quality = Quality.MEDIUM
+    priority: Priority = Priority.DEFAULT
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    def validated(self) -> RenderRequest:
+        """Itself; raises `ConfigurationInvalid` for an option value that would fail every attempt."""
+        theme = self.configuration.get("theme", "dark")
+        if theme not in THEMES:
+            allowed = ", ".join(sorted(THEMES))
+            raise ConfigurationInvalid([("configuration.theme", f"must be one of: {allowed}")])
+        language = self.configuration.get("language", "en")
+        if not isinstance(language, str):
+            raise ConfigurationInvalid([("configuration.language", "must be a string")])
+        return self
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the whole request: equal exactly for equal requests."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,123 @@
+"""A step: the unit of work that one worker holds under a lease.
+
+A lease is a promise with an end; the fence is the number of the promise. Each claim takes the next fence, and a result
+is accepted only under the current one, so a worker that slept past its lease cannot overwrite its successor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.video_render.domain.errors import LeaseLost
+from services.video_render.domain.outcomes import RenderedScene
+
+_SEPARATOR = "."
+"""Between a render's id, which cannot contain it, and the rest of a step's id."""
+
+
+class StepKind(StrEnum):
+    """What a step does. `ASSEMBLE` also publishes."""
+
+    PLAN = "plan"
+    SCENE = "scene"
+    ASSEMBLE = "assemble"
+
+
+class StepState(StrEnum):
+    """Where a step is in its life; the last three are final, but a scene whose file was lost is queued again."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePolicy:
+    """How long a claim lasts unrenewed, and how often a step may be begun."""
+
+    lease: timedelta = timedelta(seconds=15)
+    max_attempts: int = 4
+
+
+def step_id_of(render_id: str, kind: StepKind, index: int = 0) -> str:
+    """The id of a step; `index` counts scenes from 0."""
+    tail = f"{kind}{_SEPARATOR}{index}" if kind is StepKind.SCENE else str(kind)
+    return f"{render_id}{_SEPARATOR}{tail}"
+
+
+def render_id_of(step_id: str) -> str:
+    """The render that a step belongs to."""
+    return step_id.partition(_SEPARATOR)[0]
+
+
+@dataclass(slots=True)
+class Step:
+    """One step of a render. Scene steps carry the scene's title, kind, address and frames."""
+
+    step_id: str
+    kind: StepKind
+    index: int
+    state: StepState
+    queued_at: datetime
+    fence: int = 0
+    attempts: int = 0
+    handed_back: int = 0
+    """Attempts that a stopping worker gave up in good order; they do not count against the cap."""
+    lease_until: datetime | None = None
+    task_id: str = ""
+    """The queue's name for the delivery under which the step is held; for revoking it."""
+    title: str = ""
+    scene_kind: str = ""
+    content_hash: str = ""
+    frames_done: int = 0
+    frames_total: int = 0
+    result: RenderedScene | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not run (again) on its own."""
+        return self.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELLED)
+
+    def claimable(self, now: datetime) -> bool:
+        """Whether a worker may take it: it is queued, or its holder's lease has run out."""
+        return self.state is StepState.QUEUED or self.expired(now)
+
+    def expired(self, now: datetime) -> bool:
+        """Whether its holder has not renewed in time."""
+        return self.state is StepState.RUNNING and self.lease_until is not None and self.lease_until < now
+
+    def exhausted(self, policy: LeasePolicy) -> bool:
+        """Whether it may not be begun once more."""
+        return self.attempts - self.handed_back >= policy.max_attempts
+
+    def claim(self, now: datetime, lease: timedelta, task_id: str) -> None:
+        """Give it to a worker under the next fence."""
+        self.state = StepState.RUNNING
+        self.fence += 1
+        self.attempts += 1
+        self.lease_until = now + lease
+        self.task_id = task_id
+
+    def held(self, fence: int) -> Step:
+        """Itself; raises `LeaseLost` unless it runs under this fence."""
+        if self.state is not StepState.RUNNING or self.fence != fence:
+            raise LeaseLost(self.step_id, fence)
+        return self
+
+    def end(self, state: StepState) -> None:
+        """Leave the running state for good."""
+        self.state = state
+        self.lease_until = None
+        self.task_id = ""
+
+    def queue(self, now: datetime) -> None:
+        """Wait for a worker (again)."""
+        self.state = StepState.QUEUED
+        self.queued_at = now
+        self.lease_until = None
+        self.task_id = ""
