@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from deploy.local.errors import ProcessFailed
+from deploy.local.errors import ProcessFailedError
 from deploy.local.identity import LAUNCHER, Identity
 
 Probe = Callable[[], Awaitable[bool]]
@@ -120,11 +120,11 @@ class Daemon:
     ) -> None:
         """Start ``command`` and return when ``probe`` is true.
 
-        ProcessFailed, with the tail of the log, when it ends before that or is not ready within ``timeout``
-        seconds.
+        ProcessFailedError, with the tail of the log, when it ends before that or is not ready within
+        ``timeout`` seconds.
         """
         if self.pid is not None:
-            raise ProcessFailed(self.name, "is running already", self.log)
+            raise ProcessFailedError(self.name, "is running already", self.log)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -172,7 +172,7 @@ class Daemon:
         deadline = time.monotonic() + timeout
         while not await probe():
             if (code := self._process.poll()) is not None:
-                raise ProcessFailed(self.name, f"ended with {code} while starting", self.log)
+                raise ProcessFailedError(self.name, f"ended with {code} while starting", self.log)
             if time.monotonic() > deadline:
-                raise ProcessFailed(self.name, f"was not ready within {timeout:.0f} s", self.log)
+                raise ProcessFailedError(self.name, f"was not ready within {timeout:.0f} s", self.log)
             await asyncio.sleep(PROBE_INTERVAL)

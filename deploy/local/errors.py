@@ -12,7 +12,7 @@ class StackError(Exception):
     """The stack, or a part of it, cannot run here; the message says why and what to do."""
 
 
-class ProcessFailed(StackError):
+class ProcessFailedError(StackError):
     """A process ended or did not become ready; carries the tail of its log."""
 
     def __init__(self, name: str, reason: str, log: Path, *, lines: int = 25) -> None:

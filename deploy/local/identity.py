@@ -42,10 +42,9 @@ class Identity:
         if self.owner is None:
             return
         uid, gid = self.owner
-        for root, folders, names in os.walk(folder):
-            for path in (root, *(os.path.join(root, name) for name in (*folders, *names))):
-                if os.lstat(path).st_uid != uid:
-                    os.lchown(path, uid, gid)
+        for path in (folder, *folder.rglob("*")):
+            if path.lstat().st_uid != uid:
+                os.lchown(path, uid, gid)
 
 
 def unprivileged(*reach: Path) -> Identity:

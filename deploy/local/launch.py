@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
     if options.parent is not None:
         die_with(options.parent, options.death_signal)
     if options.program:
-        os.execv(options.program[0], options.program)
+        os.execv(options.program[0], options.program)  # noqa: S606 - replacing itself is its purpose
     return 0
 
 

@@ -18,7 +18,7 @@ import asyncpg
 
 from deploy.local import files
 from deploy.local.daemon import Daemon, end_leftovers, run_blocking, tied
-from deploy.local.errors import ProcessFailed, StackError
+from deploy.local.errors import ProcessFailedError, StackError
 from deploy.local.identity import Identity, unprivileged
 from deploy.local.ports import LOOPBACK, PortBook
 
@@ -54,7 +54,7 @@ class EmbeddedPostgres:
     """A Postgres whose cluster, port and password live in ``data_dir`` and survive restarts and crashes."""
 
     name = "postgres"
-    stop_signal = signal.SIGINT  # "fast": open sessions are ended, data is checkpointed
+    stop_signal: int = signal.SIGINT  # "fast": open sessions are ended, data is checkpointed
 
     def __init__(self, data_dir: Path, *, log: Path | None = None, durable: bool = True) -> None:
         """``data_dir`` is created on start; ``log`` defaults to ``logs/postgres.log`` beside it.
@@ -139,7 +139,7 @@ class EmbeddedPostgres:
         return True
 
     def start(self) -> str:
-        """Start and return the administrator's URL once Postgres serves; ProcessFailed when it does not."""
+        """Start and return the administrator's URL; ProcessFailedError when it does not serve in time."""
         self.prepare()
         self._daemon.start(self.command(), self.ready, timeout=START_TIMEOUT)
         return self.url
@@ -198,7 +198,7 @@ class EmbeddedPostgres:
         finally:
             password_file.unlink(missing_ok=True)
         if code != 0:
-            raise ProcessFailed("initdb", f"ended with {code}", self.log)
+            raise ProcessFailedError("initdb", f"ended with {code}", self.log)
         fresh.rename(self._cluster)
 
     def _check_version(self, folder: Path) -> None:

@@ -59,7 +59,7 @@ class EmbeddedRedis:
     """A Redis whose data (but at most 1 s of it), port and password survive a restart in ``data_dir``."""
 
     name = "redis"
-    stop_signal = signal.SIGTERM
+    stop_signal: int = signal.SIGTERM
 
     def __init__(self, data_dir: Path, *, log: Path | None = None) -> None:
         """``data_dir`` is created on start.
@@ -127,7 +127,7 @@ class EmbeddedRedis:
             await client.aclose()
 
     def start(self) -> str:
-        """Start and return the URL once Redis serves; ProcessFailed with the log's tail when it does not."""
+        """Start and return the URL once Redis serves; ProcessFailedError when it does not in time."""
         self.prepare()
         self._daemon.start(self.command(), self.ready, timeout=START_TIMEOUT)
         return self.url

@@ -1,9 +1,10 @@
-"""What the machine itself must bring: ``python3 deploy/local/system.py [--check]``, run before there is a venv.
+"""What the machine itself must bring: ``python3 deploy/local/system.py [--check]``, run before any venv.
 
-Manim draws with cairo and pango, whose Python bindings are compiled on Linux, so the machine needs the libraries
-with their headers, a C compiler and the headers of Python. What is missing is installed by apt (as root or by
-passwordless sudo) or Homebrew; elsewhere, and with ``--check``, the packages and the command are named.
-Exit code 0: everything is there. Standard library only; also runs on a Python that is too old, to say so.
+Manim draws with cairo and pango, whose Python bindings are compiled on Linux, so the machine needs the
+libraries with their headers, a C compiler and the headers of Python. What is missing is installed by apt (as
+root or by passwordless sudo) or Homebrew; elsewhere, and with ``--check``, the packages and the command are
+named. Exit code 0: everything is there. Standard library only; also runs on a Python that is too old, to say
+so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 MINIMUM_PYTHON = (3, 11)
 
@@ -85,7 +87,7 @@ def missing() -> list[str]:
         ]
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CC") or "cc", "cc", "gcc", "clang")):
         lacking.append("a C compiler")
-    if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")):
+    if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         lacking.append("the headers of Python")
     if importlib.util.find_spec("ensurepip") is None:
         lacking.append("the venv module of Python")
@@ -103,7 +105,7 @@ def packages(manager: str, parts: list[str]) -> list[str]:
 
 
 def explanation(parts: list[str]) -> str:
-    """What is missing and, for every package manager (this machine's alone if known), the command to install it."""
+    """What is missing, and the command that installs it with this machine's package manager or any known."""
     here = [manager for manager in INSTALL if shutil.which(manager)]
     lines = ["t2m needs " + ", ".join(parts) + " on this machine. Install with:"]
     for manager in here or INSTALL:
@@ -120,7 +122,9 @@ def _root_prefix() -> list[str] | None:
     """The words before a command that make it run as root without a question, or None when nothing does."""
     if _is_root():
         return []
-    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
+    if not shutil.which("sudo"):
+        return None
+    if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
         return ["sudo", "-n", "--preserve-env=DEBIAN_FRONTEND"]
     return None
 
@@ -149,7 +153,10 @@ def check_python(version: tuple[int, ...]) -> str | None:
     if tuple(version[:2]) >= MINIMUM_PYTHON:
         return None
     needed, found = (".".join(str(number) for number in numbers[:2]) for numbers in (MINIMUM_PYTHON, version))
-    return f"t2m needs Python {needed} or newer, this is {found} ({sys.executable}). Try: make PYTHON=python{needed}"
+    return (
+        f"t2m needs Python {needed} or newer, this is {found} ({sys.executable})."
+        f" Try: make PYTHON=python{needed}"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -159,7 +166,7 @@ def main(arguments: list[str]) -> int:
         "--check", action="store_true", help="do not install anything, only say what is missing"
     )
     options = parser.parse_args(arguments)
-    complaint = check_python(sys.version_info)
+    complaint = check_python(tuple(sys.version_info[:3]))
     if complaint:
         print(complaint, file=sys.stderr)
         return 1

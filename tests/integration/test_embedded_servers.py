@@ -1,4 +1,7 @@
-"""The embedded Postgres and Redis: real servers that keep their data and address over stops, crashes and leftovers."""
+"""The embedded Postgres and Redis.
+
+Real servers that keep their data and address over stops, crashes and leftovers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import psutil
 import pytest
 import redis as redis_client
 
-from deploy.local.errors import ProcessFailed, StackError
+from deploy.local.errors import ProcessFailedError, StackError
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.redis import EmbeddedRedis
 
@@ -106,7 +109,7 @@ def test_a_start_that_fails_shows_the_log(server: EmbeddedPostgres) -> None:
     server.start()
     server.stop()
     (server.data_dir / "cluster" / "postgresql.conf").write_text("no_such_setting = 1\n", encoding="ascii")
-    with pytest.raises(ProcessFailed, match="no_such_setting"):
+    with pytest.raises(ProcessFailedError, match="no_such_setting"):
         server.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import pytest
@@ -35,7 +36,7 @@ def test_every_manager_knows_every_part() -> None:
 
 
 def test_the_explanation_names_packages_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(system, "_is_root", lambda: False)
     text = system.explanation(["cairo", "pango"])
     assert "sudo apt-get install -y --no-install-recommends libcairo2-dev libpango1.0-dev" in text
@@ -46,7 +47,7 @@ def test_the_explanation_names_packages_and_command(monkeypatch: pytest.MonkeyPa
 def test_a_machine_without_a_known_manager_is_told_and_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(system.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "platform", "linux")
     assert system.main([]) == 1
     assert "a C compiler" in capsys.readouterr().err
@@ -62,9 +63,7 @@ def test_apt_refreshes_its_lists_once_and_tries_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(system, "_run", run)
     monkeypatch.setattr(system, "_is_root", lambda: True)
-    monkeypatch.setattr(
-        system.shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None
-    )
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
     assert system.install(["cairo"])
     assert [command[1] for command in commands] == ["install", "update", "install"]
 
