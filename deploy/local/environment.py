@@ -86,7 +86,12 @@ class Environments:
 
         A ``T2M_`` variable of the caller's shell reaches every process, unless the stack itself decides it.
         """
-        own = {"auth": self._auth, "storage": self._storage, "worker": self._worker}.get(name, dict)()
+        own = {
+            "auth": self._auth,
+            "storage": self._storage,
+            "worker": self._worker,
+            "gateway": self._gateway,
+        }.get(name, dict)()
         bind = self.addresses.gateway if name == "gateway" else self.addresses.services.get(name)
         database = {"worker": "video_render", "gateway": None}.get(name, name)
         decided = {
@@ -125,6 +130,10 @@ class Environments:
             "T2M_STORAGE_ROOT": str(self.folder.root / "objects"),
             "T2M_URL_SIGNING_KEY": self.secrets["url_signing_key"],
         }
+
+    def _gateway(self) -> dict[str, str]:
+        host, _, port = self.addresses.gateway.rpartition(":")
+        return {"T2M_GATEWAY_HOST": host, "T2M_GATEWAY_PORT": port}
 
     def _worker(self) -> dict[str, str]:
         return {
