@@ -28,7 +28,7 @@ from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 from t2m.storage.v1 import object_pb2 as t2m_dot_storage_dot_v1_dot_object__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#t2m/storage/v1/object_service.proto\x12\x0et2m.storage.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x1bt2m/storage/v1/object.proto\"l\n\x12WriteObjectRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.t2m.storage.v1.WriteObjectHeaderH\x00\x12\x19\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x08\xa2\xbb\x18\x04`\x80\x80@H\x00\x42\x06\n\x04part\"\x84\x04\n\x11WriteObjectHeader\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x01\x12*\n\x08owner_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12&\n\x06job_id\x18\x03 \x01(\tB\x16\xa2\xbb\x18\x12\x18@\"\x0e[A-Za-z0-9_-]*\x12\x30\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x16.t2m.storage.v1.BucketB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x34\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x30\n\x0bscene_index\x18\x06 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x80\x87\xc3@H\x00\x88\x01\x01\x12\x1c\n\x05\x66\x65nce\x18\x07 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x0c\x63ontent_type\x18\x08 \x01(\tB#\xa2\xbb\x18\x1f\x08\x01\x18\x7f\"\x19[a-z0-9.+-]+/[a-z0-9.+-]+\x12\x1b\n\x08\x66ilename\x18\t \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xff\x01\x12%\n\x06sha256\x18\n \x01(\tB\x15\xa2\xbb\x18\x11\"\x0f([0-9a-f]{64})?\x12&\n\nsize_bytes\x18\x0b \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x0e\n\x0c_scene_indexB\r\n\x0b_size_bytes\"=\n\x13WriteObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xaa\x01\n\x11ReadObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x08H\x00\x12\x1f\n\tobject_id\x18\x02 \x01(\tB\n\xa2\xbb\x18\x06\x32\x04uuidH\x00\x12\x1d\n\x06offset\x18\x03 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12!\n\x05limit\x18\x04 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x08\n\x06sourceB\x08\n\x06_limit\"#\n\x12ReadObjectResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"3\n\x10GetObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\";\n\x11GetObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x12ListObjectsRequest\x12\x1a\n\x08owner_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12\x16\n\x06job_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x06\xa2\xbb\x18\x02h\x01\x12)\n\tpage_size\x18\x04 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x7f@\x12\x1b\n\npage_token\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x04\"W\n\x13ListObjectsResponse\x12\'\n\x07objects\x18\x01 \x03(\x0b\x32\x16.t2m.storage.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x13\x44\x65leteObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x16\n\x14\x44\x65leteObjectResponse\"\xd2\x01\n\x1b\x43reateObjectLocationRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x1a\n\x08owner_id\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x08\x66ilename\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xff\x01\x12\x0e\n\x06inline\x18\x05 \x01(\x08\x12\x1e\n\rcache_control\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x01\"P\n\x1c\x43reateObjectLocationResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"8\n\x16GetSignedObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x08\"K\n\x17GetSignedObjectResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation2\xf7\x06\n\rObjectService\x12o\n\x0bWriteObject\x12\".t2m.storage.v1.WriteObjectRequest\x1a#.t2m.storage.v1.WriteObjectResponse\"\x15\xa2\xbb\x18\x11\x08\x05\x12\robjects:write(\x01\x12r\n\nReadObject\x12!.t2m.storage.v1.ReadObjectRequest\x1a\".t2m.storage.v1.ReadObjectResponse\"\x1b\x90\x02\x01\xa2\xbb\x18\x10\x08\x01\x12\x0cobjects:read\xa8\xbb\x18\x04\x30\x01\x12i\n\tGetObject\x12 .t2m.storage.v1.GetObjectRequest\x1a!.t2m.storage.v1.GetObjectResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12o\n\x0bListObjects\x12\".t2m.storage.v1.ListObjectsRequest\x1a#.t2m.storage.v1.ListObjectsResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12s\n\x0c\x44\x65leteObject\x12#.t2m.storage.v1.DeleteObjectRequest\x1a$.t2m.storage.v1.DeleteObjectResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\robjects:write\x12\x8a\x01\n\x14\x43reateObjectLocation\x12+.t2m.storage.v1.CreateObjectLocationRequest\x1a,.t2m.storage.v1.CreateObjectLocationResponse\"\x17\x90\x02\x02\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12\xa2\x01\n\x0fGetSignedObject\x12&.t2m.storage.v1.GetSignedObjectRequest\x1a\'.t2m.storage.v1.GetSignedObjectResponse\">\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02)\x12\x1d/api/v1/objects/{read_ticket}b\x08locationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#t2m/storage/v1/object_service.proto\x12\x0et2m.storage.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x1bt2m/storage/v1/object.proto\"l\n\x12WriteObjectRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.t2m.storage.v1.WriteObjectHeaderH\x00\x12\x19\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x08\xa2\xbb\x18\x04`\x80\x80@H\x00\x42\x06\n\x04part\"\x84\x04\n\x11WriteObjectHeader\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x01\x12*\n\x08owner_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12&\n\x06job_id\x18\x03 \x01(\tB\x16\xa2\xbb\x18\x12\x18@\"\x0e[A-Za-z0-9_-]*\x12\x30\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x16.t2m.storage.v1.BucketB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x34\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x30\n\x0bscene_index\x18\x06 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x80\x87\xc3@H\x00\x88\x01\x01\x12\x1c\n\x05\x66\x65nce\x18\x07 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x0c\x63ontent_type\x18\x08 \x01(\tB#\xa2\xbb\x18\x1f\x08\x01\x18\x7f\"\x19[a-z0-9.+-]+/[a-z0-9.+-]+\x12\x1b\n\x08\x66ilename\x18\t \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xff\x01\x12%\n\x06sha256\x18\n \x01(\tB\x15\xa2\xbb\x18\x11\"\x0f([0-9a-f]{64})?\x12&\n\nsize_bytes\x18\x0b \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x0e\n\x0c_scene_indexB\r\n\x0b_size_bytes\"=\n\x13WriteObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x11ReadObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x10H\x00\x12\x1f\n\tobject_id\x18\x02 \x01(\tB\n\xa2\xbb\x18\x06\x32\x04uuidH\x00\x12\x1d\n\x06offset\x18\x03 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12!\n\x05limit\x18\x04 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x18\n\x08owner_id\x18\x05 \x01(\tB\x06\xa2\xbb\x18\x02\x18@B\x08\n\x06sourceB\x08\n\x06_limit\"#\n\x12ReadObjectResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"M\n\x10GetObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x18\n\x08owner_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\";\n\x11GetObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x12ListObjectsRequest\x12\x1a\n\x08owner_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12\x16\n\x06job_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x06\xa2\xbb\x18\x02h\x01\x12)\n\tpage_size\x18\x04 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x7f@\x12\x1b\n\npage_token\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x04\"W\n\x13ListObjectsResponse\x12\'\n\x07objects\x18\x01 \x03(\x0b\x32\x16.t2m.storage.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x13\x44\x65leteObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x18\n\x08owner_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"\x16\n\x14\x44\x65leteObjectResponse\"\xd2\x01\n\x1b\x43reateObjectLocationRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x1a\n\x08owner_id\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x08\x66ilename\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xff\x01\x12\x0e\n\x06inline\x18\x05 \x01(\x08\x12\x1e\n\rcache_control\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x01\"P\n\x1c\x43reateObjectLocationResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"8\n\x16GetSignedObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x10\"K\n\x17GetSignedObjectResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation2\xf7\x06\n\rObjectService\x12o\n\x0bWriteObject\x12\".t2m.storage.v1.WriteObjectRequest\x1a#.t2m.storage.v1.WriteObjectResponse\"\x15\xa2\xbb\x18\x11\x08\x05\x12\robjects:write(\x01\x12r\n\nReadObject\x12!.t2m.storage.v1.ReadObjectRequest\x1a\".t2m.storage.v1.ReadObjectResponse\"\x1b\x90\x02\x01\xa2\xbb\x18\x10\x08\x01\x12\x0cobjects:read\xa8\xbb\x18\x04\x30\x01\x12i\n\tGetObject\x12 .t2m.storage.v1.GetObjectRequest\x1a!.t2m.storage.v1.GetObjectResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12o\n\x0bListObjects\x12\".t2m.storage.v1.ListObjectsRequest\x1a#.t2m.storage.v1.ListObjectsResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12s\n\x0c\x44\x65leteObject\x12#.t2m.storage.v1.DeleteObjectRequest\x1a$.t2m.storage.v1.DeleteObjectResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\robjects:write\x12\x8a\x01\n\x14\x43reateObjectLocation\x12+.t2m.storage.v1.CreateObjectLocationRequest\x1a,.t2m.storage.v1.CreateObjectLocationResponse\"\x17\x90\x02\x02\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12\xa2\x01\n\x0fGetSignedObject\x12&.t2m.storage.v1.GetSignedObjectRequest\x1a\'.t2m.storage.v1.GetSignedObjectResponse\">\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02)\x12\x1d/api/v1/objects/{read_ticket}b\x08locationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,15 +60,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEOBJECTHEADER'].fields_by_name['size_bytes']._loaded_options = None
   _globals['_WRITEOBJECTHEADER'].fields_by_name['size_bytes']._serialized_options = b'\242\273\030\t9\000\000\000\000\000\000\000\000'
   _globals['_READOBJECTREQUEST'].fields_by_name['read_ticket']._loaded_options = None
-  _globals['_READOBJECTREQUEST'].fields_by_name['read_ticket']._serialized_options = b'\242\273\030\003\030\200\010'
+  _globals['_READOBJECTREQUEST'].fields_by_name['read_ticket']._serialized_options = b'\242\273\030\003\030\200\020'
   _globals['_READOBJECTREQUEST'].fields_by_name['object_id']._loaded_options = None
   _globals['_READOBJECTREQUEST'].fields_by_name['object_id']._serialized_options = b'\242\273\030\0062\004uuid'
   _globals['_READOBJECTREQUEST'].fields_by_name['offset']._loaded_options = None
   _globals['_READOBJECTREQUEST'].fields_by_name['offset']._serialized_options = b'\242\273\030\t9\000\000\000\000\000\000\000\000'
   _globals['_READOBJECTREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_READOBJECTREQUEST'].fields_by_name['limit']._serialized_options = b'\242\273\030\t9\000\000\000\000\000\000\000\000'
+  _globals['_READOBJECTREQUEST'].fields_by_name['owner_id']._loaded_options = None
+  _globals['_READOBJECTREQUEST'].fields_by_name['owner_id']._serialized_options = b'\242\273\030\002\030@'
   _globals['_GETOBJECTREQUEST'].fields_by_name['object_id']._loaded_options = None
   _globals['_GETOBJECTREQUEST'].fields_by_name['object_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
+  _globals['_GETOBJECTREQUEST'].fields_by_name['owner_id']._loaded_options = None
+  _globals['_GETOBJECTREQUEST'].fields_by_name['owner_id']._serialized_options = b'\242\273\030\002\030@'
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['owner_id']._loaded_options = None
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['owner_id']._serialized_options = b'\242\273\030\004\010\001\030@'
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['job_id']._loaded_options = None
@@ -81,6 +85,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\003\030\200\004'
   _globals['_DELETEOBJECTREQUEST'].fields_by_name['object_id']._loaded_options = None
   _globals['_DELETEOBJECTREQUEST'].fields_by_name['object_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
+  _globals['_DELETEOBJECTREQUEST'].fields_by_name['owner_id']._loaded_options = None
+  _globals['_DELETEOBJECTREQUEST'].fields_by_name['owner_id']._serialized_options = b'\242\273\030\002\030@'
   _globals['_CREATEOBJECTLOCATIONREQUEST'].fields_by_name['object_id']._loaded_options = None
   _globals['_CREATEOBJECTLOCATIONREQUEST'].fields_by_name['object_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_CREATEOBJECTLOCATIONREQUEST'].fields_by_name['owner_id']._loaded_options = None
@@ -90,7 +96,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEOBJECTLOCATIONREQUEST'].fields_by_name['cache_control']._loaded_options = None
   _globals['_CREATEOBJECTLOCATIONREQUEST'].fields_by_name['cache_control']._serialized_options = b'\242\273\030\003\030\200\001'
   _globals['_GETSIGNEDOBJECTREQUEST'].fields_by_name['read_ticket']._loaded_options = None
-  _globals['_GETSIGNEDOBJECTREQUEST'].fields_by_name['read_ticket']._serialized_options = b'\242\273\030\005\010\001\030\200\010'
+  _globals['_GETSIGNEDOBJECTREQUEST'].fields_by_name['read_ticket']._serialized_options = b'\242\273\030\005\010\001\030\200\020'
   _globals['_OBJECTSERVICE'].methods_by_name['WriteObject']._loaded_options = None
   _globals['_OBJECTSERVICE'].methods_by_name['WriteObject']._serialized_options = b'\242\273\030\021\010\005\022\robjects:write'
   _globals['_OBJECTSERVICE'].methods_by_name['ReadObject']._loaded_options = None
@@ -112,29 +118,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEOBJECTRESPONSE']._serialized_start=804
   _globals['_WRITEOBJECTRESPONSE']._serialized_end=865
   _globals['_READOBJECTREQUEST']._serialized_start=868
-  _globals['_READOBJECTREQUEST']._serialized_end=1038
-  _globals['_READOBJECTRESPONSE']._serialized_start=1040
-  _globals['_READOBJECTRESPONSE']._serialized_end=1075
-  _globals['_GETOBJECTREQUEST']._serialized_start=1077
-  _globals['_GETOBJECTREQUEST']._serialized_end=1128
-  _globals['_GETOBJECTRESPONSE']._serialized_start=1130
-  _globals['_GETOBJECTRESPONSE']._serialized_end=1189
-  _globals['_LISTOBJECTSREQUEST']._serialized_start=1192
-  _globals['_LISTOBJECTSREQUEST']._serialized_end=1388
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1390
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1477
-  _globals['_DELETEOBJECTREQUEST']._serialized_start=1479
-  _globals['_DELETEOBJECTREQUEST']._serialized_end=1533
-  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1535
-  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1557
-  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_start=1560
-  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_end=1770
-  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_start=1772
-  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_end=1852
-  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_start=1854
-  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_end=1910
-  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_start=1912
-  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_end=1987
-  _globals['_OBJECTSERVICE']._serialized_start=1990
-  _globals['_OBJECTSERVICE']._serialized_end=2877
+  _globals['_READOBJECTREQUEST']._serialized_end=1064
+  _globals['_READOBJECTRESPONSE']._serialized_start=1066
+  _globals['_READOBJECTRESPONSE']._serialized_end=1101
+  _globals['_GETOBJECTREQUEST']._serialized_start=1103
+  _globals['_GETOBJECTREQUEST']._serialized_end=1180
+  _globals['_GETOBJECTRESPONSE']._serialized_start=1182
+  _globals['_GETOBJECTRESPONSE']._serialized_end=1241
+  _globals['_LISTOBJECTSREQUEST']._serialized_start=1244
+  _globals['_LISTOBJECTSREQUEST']._serialized_end=1440
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1442
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1529
+  _globals['_DELETEOBJECTREQUEST']._serialized_start=1531
+  _globals['_DELETEOBJECTREQUEST']._serialized_end=1611
+  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1613
+  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1635
+  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_start=1638
+  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_end=1848
+  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_start=1850
+  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_end=1930
+  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_start=1932
+  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_end=1988
+  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_start=1990
+  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_end=2065
+  _globals['_OBJECTSERVICE']._serialized_start=2068
+  _globals['_OBJECTSERVICE']._serialized_end=2955
 # @@protoc_insertion_point(module_scope)

@@ -153,6 +153,7 @@ class ReadObjectRequest(_message.Message):
     OBJECT_ID_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    OWNER_ID_FIELD_NUMBER: _builtins.int
     read_ticket: _builtins.str
     """The capability from an `ObjectLocation`."""
     object_id: _builtins.str
@@ -161,6 +162,8 @@ class ReadObjectRequest(_message.Message):
     """First byte, counted from 0."""
     limit: _builtins.int
     """How many bytes at most; unset for all."""
+    owner_id: _builtins.str
+    """With `object_id`: whose it must be; empty for any."""
     def __init__(
         self,
         *,
@@ -168,10 +171,11 @@ class ReadObjectRequest(_message.Message):
         object_id: _builtins.str = ...,
         offset: _builtins.int = ...,
         limit: _builtins.int | None = ...,
+        owner_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit", "object_id", b"object_id", "read_ticket", b"read_ticket", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit", "object_id", b"object_id", "offset", b"offset", "read_ticket", b"read_ticket", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit", "object_id", b"object_id", "offset", b"offset", "owner_id", b"owner_id", "read_ticket", b"read_ticket", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
@@ -213,16 +217,20 @@ class GetObjectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OBJECT_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ID_FIELD_NUMBER: _builtins.int
     object_id: _builtins.str
     """The id."""
+    owner_id: _builtins.str
+    """Whose it must be; empty for any."""
     def __init__(
         self,
         *,
         object_id: _builtins.str = ...,
+        owner_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["object_id", b"object_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object_id", b"object_id", "owner_id", b"owner_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,16 +333,20 @@ class DeleteObjectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OBJECT_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ID_FIELD_NUMBER: _builtins.int
     object_id: _builtins.str
     """The id."""
+    owner_id: _builtins.str
+    """Whose it must be; empty for any."""
     def __init__(
         self,
         *,
         object_id: _builtins.str = ...,
+        owner_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["object_id", b"object_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object_id", b"object_id", "owner_id", b"owner_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

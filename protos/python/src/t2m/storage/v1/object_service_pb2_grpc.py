@@ -91,7 +91,10 @@ class ObjectServiceServicer:
         can be read. Back-pressure is HTTP/2's: send as fast as the stream takes.
 
         Errors: DATA_LOSS when the bytes do not match the header's `sha256` or
-        `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full.
+        `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full;
+        ALREADY_EXISTS when the `request_id` was used for another place, length or
+        checksum; DEADLINE_EXCEEDED when the bytes take too long to arrive; ABORTED
+        when the write was given up as abandoned meanwhile.
         Retry: send the whole stream again with the same `request_id`; a write that
         was committed returns its object without storing it twice.
         """
@@ -105,8 +108,9 @@ class ObjectServiceServicer:
         after the last byte asked for. Resume a cut stream by asking for the rest.
 
         Errors: NOT_FOUND; UNAUTHENTICATED for a forged or expired ticket;
-        OUT_OF_RANGE when `offset` is beyond the end (an `offset` equal to the size
-        gives an empty stream).
+        PERMISSION_DENIED for an `object_id` from anybody but a service; OUT_OF_RANGE
+        when `offset` is beyond the end (an `offset` equal to the size gives an empty
+        stream); DATA_LOSS when the stored bytes are missing or cut short.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,7 +119,7 @@ class ObjectServiceServicer:
     def GetObject(self, request, context):
         """The metadata of a committed object.
 
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, also for an object of another owner than the one named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +145,8 @@ class ObjectServiceServicer:
     def CreateObjectLocation(self, request, context):
         """Where a client can fetch an object, for a limited time.
 
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
+        hours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,10 @@ class ObjectServiceStub:
     can be read. Back-pressure is HTTP/2's: send as fast as the stream takes.
 
     Errors: DATA_LOSS when the bytes do not match the header's `sha256` or
-    `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full.
+    `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full;
+    ALREADY_EXISTS when the `request_id` was used for another place, length or
+    checksum; DEADLINE_EXCEEDED when the bytes take too long to arrive; ABORTED
+    when the write was given up as abandoned meanwhile.
     Retry: send the whole stream again with the same `request_id`; a write that
     was committed returns its object without storing it twice.
     """
@@ -55,13 +58,14 @@ class ObjectServiceStub:
     after the last byte asked for. Resume a cut stream by asking for the rest.
 
     Errors: NOT_FOUND; UNAUTHENTICATED for a forged or expired ticket;
-    OUT_OF_RANGE when `offset` is beyond the end (an `offset` equal to the size
-    gives an empty stream).
+    PERMISSION_DENIED for an `object_id` from anybody but a service; OUT_OF_RANGE
+    when `offset` is beyond the end (an `offset` equal to the size gives an empty
+    stream); DATA_LOSS when the stored bytes are missing or cut short.
     """
     GetObject: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.GetObjectRequest, _object_service_pb2.GetObjectResponse]
     """The metadata of a committed object.
 
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND, also for an object of another owner than the one named.
     """
     ListObjects: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.ListObjectsRequest, _object_service_pb2.ListObjectsResponse]
     """Committed objects of an owner or a job, oldest first.
@@ -75,7 +79,8 @@ class ObjectServiceStub:
     CreateObjectLocation: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.CreateObjectLocationRequest, _object_service_pb2.CreateObjectLocationResponse]
     """Where a client can fetch an object, for a limited time.
 
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
+    hours.
     """
     GetSignedObject: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.GetSignedObjectRequest, _object_service_pb2.GetSignedObjectResponse]
     """Serves the object of a signed URL. The ticket in the path is the credential:
@@ -102,7 +107,10 @@ class ObjectServiceAsyncStub(ObjectServiceStub):
     can be read. Back-pressure is HTTP/2's: send as fast as the stream takes.
 
     Errors: DATA_LOSS when the bytes do not match the header's `sha256` or
-    `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full.
+    `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full;
+    ALREADY_EXISTS when the `request_id` was used for another place, length or
+    checksum; DEADLINE_EXCEEDED when the bytes take too long to arrive; ABORTED
+    when the write was given up as abandoned meanwhile.
     Retry: send the whole stream again with the same `request_id`; a write that
     was committed returns its object without storing it twice.
     """
@@ -112,13 +120,14 @@ class ObjectServiceAsyncStub(ObjectServiceStub):
     after the last byte asked for. Resume a cut stream by asking for the rest.
 
     Errors: NOT_FOUND; UNAUTHENTICATED for a forged or expired ticket;
-    OUT_OF_RANGE when `offset` is beyond the end (an `offset` equal to the size
-    gives an empty stream).
+    PERMISSION_DENIED for an `object_id` from anybody but a service; OUT_OF_RANGE
+    when `offset` is beyond the end (an `offset` equal to the size gives an empty
+    stream); DATA_LOSS when the stored bytes are missing or cut short.
     """
     GetObject: _aio.UnaryUnaryMultiCallable[_object_service_pb2.GetObjectRequest, _object_service_pb2.GetObjectResponse]  # type: ignore[assignment]
     """The metadata of a committed object.
 
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND, also for an object of another owner than the one named.
     """
     ListObjects: _aio.UnaryUnaryMultiCallable[_object_service_pb2.ListObjectsRequest, _object_service_pb2.ListObjectsResponse]  # type: ignore[assignment]
     """Committed objects of an owner or a job, oldest first.
@@ -132,7 +141,8 @@ class ObjectServiceAsyncStub(ObjectServiceStub):
     CreateObjectLocation: _aio.UnaryUnaryMultiCallable[_object_service_pb2.CreateObjectLocationRequest, _object_service_pb2.CreateObjectLocationResponse]  # type: ignore[assignment]
     """Where a client can fetch an object, for a limited time.
 
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
+    hours.
     """
     GetSignedObject: _aio.UnaryUnaryMultiCallable[_object_service_pb2.GetSignedObjectRequest, _object_service_pb2.GetSignedObjectResponse]  # type: ignore[assignment]
     """Serves the object of a signed URL. The ticket in the path is the credential:
@@ -162,7 +172,10 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
         can be read. Back-pressure is HTTP/2's: send as fast as the stream takes.
 
         Errors: DATA_LOSS when the bytes do not match the header's `sha256` or
-        `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full.
+        `size_bytes`; RESOURCE_EXHAUSTED when larger than allowed or the disk is full;
+        ALREADY_EXISTS when the `request_id` was used for another place, length or
+        checksum; DEADLINE_EXCEEDED when the bytes take too long to arrive; ABORTED
+        when the write was given up as abandoned meanwhile.
         Retry: send the whole stream again with the same `request_id`; a write that
         was committed returns its object without storing it twice.
         """
@@ -178,8 +191,9 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
         after the last byte asked for. Resume a cut stream by asking for the rest.
 
         Errors: NOT_FOUND; UNAUTHENTICATED for a forged or expired ticket;
-        OUT_OF_RANGE when `offset` is beyond the end (an `offset` equal to the size
-        gives an empty stream).
+        PERMISSION_DENIED for an `object_id` from anybody but a service; OUT_OF_RANGE
+        when `offset` is beyond the end (an `offset` equal to the size gives an empty
+        stream); DATA_LOSS when the stored bytes are missing or cut short.
         """
 
     @_abc_1.abstractmethod
@@ -190,7 +204,7 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_object_service_pb2.GetObjectResponse, _abc.Awaitable[_object_service_pb2.GetObjectResponse]]:
         """The metadata of a committed object.
 
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, also for an object of another owner than the one named.
         """
 
     @_abc_1.abstractmethod
@@ -222,7 +236,8 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_object_service_pb2.CreateObjectLocationResponse, _abc.Awaitable[_object_service_pb2.CreateObjectLocationResponse]]:
         """Where a client can fetch an object, for a limited time.
 
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
+        hours.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,1 @@
+"""The ports of the storage service on real parts."""

@@ -1,0 +1,5 @@
+"""Blobs as files under one root folder."""
+
+from services.storage.adapters.filesystem.store import FilesystemBlobStore
+
+__all__ = ["FilesystemBlobStore"]

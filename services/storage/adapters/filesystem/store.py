@@ -1,0 +1,112 @@
+"""`BlobStore` on a local file system: the embedded default."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from services.storage.adapters.filesystem import disk
+from services.storage.application.ports import Presentation
+from services.storage.domain.keys import BucketNames
+from services.storage.domain.objects import BlobAddress, BlobReceipt
+
+T = TypeVar("T")
+
+READ_CHUNK = 256 * 1024
+_WRITE_CHUNK = 1024 * 1024
+
+
+class FilesystemBlobStore:
+    """Files `{root}/{bucket name}/{key}`, written beside their name and renamed when they are whole.
+
+    All disk work runs in a few threads of its own, so a slow disk delays neither the event loop nor other users of the
+    loop's default executor, and at most `threads` operations load the disk at once.
+    """
+
+    def __init__(self, root: Path, buckets: BucketNames, threads: int = 8) -> None:
+        self._root = root.absolute()
+        self._buckets = buckets
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="disk")
+
+    def close(self) -> None:
+        """Wait for the threads to end."""
+        self._executor.shutdown()
+
+    async def put(
+        self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str
+    ) -> BlobReceipt:
+        """See `BlobStore.put`. The content type stays in the object's row."""
+        part = disk.PartFile(self._path(address), self._root)
+        try:
+            await self._run(part.open)
+            async for block in _coalesced(chunks):
+                await self._run(part.append, block)
+            return await self._run(part.publish)
+        except BaseException:
+            await self._run(part.abandon)
+            raise
+
+    async def read(self, address: BlobAddress, offset: int, length: int) -> AsyncIterator[bytes]:
+        """See `BlobStore.read`. An object that is deleted meanwhile is read to its end: the file stays open."""
+        file = disk.RangeFile(self._path(address))
+        try:
+            await self._run(file.open)
+            end = offset + length
+            while offset < end:
+                data = await self._run(file.read, offset, min(READ_CHUNK, end - offset))
+                offset += len(data)
+                yield data
+        finally:
+            await self._run(file.close)
+
+    async def head(self, address: BlobAddress) -> int | None:
+        """See `BlobStore.head`."""
+        return await self._run(disk.size_of, self._path(address))
+
+    async def delete(self, address: BlobAddress) -> None:
+        """See `BlobStore.delete`."""
+        await self._run(disk.remove, self._path(address), self._root)
+
+    async def presign(
+        self, address: BlobAddress, *, expires_at: datetime, content_type: str, presentation: Presentation
+    ) -> str | None:
+        """None: files are served through `ReadObject`."""
+        return None
+
+    def _path(self, address: BlobAddress) -> Path:
+        return disk.locate(self._root, self._buckets.of(address.bucket), address.key)
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        """Run disk work in a thread and wait for it even when cancelled.
+
+        A thread cannot be interrupted: going on while it still writes would close, and let others reuse, its descriptor.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args))
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        if cancelled is not None:
+            future.exception()  # retrieved, so that it is not reported as forgotten
+            raise cancelled
+        return future.result()
+
+
+async def _coalesced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Small chunks together, so that a thread is not woken for a few bytes; whole large ones as they are."""
+    waiting: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= _WRITE_CHUNK // 2:
+            yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

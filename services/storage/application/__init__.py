@@ -1,0 +1,1 @@
+"""Use cases of the storage service and the ports that they need."""

@@ -1,0 +1,98 @@
+"""Where a client can fetch an object for a limited time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.storage.application.ports import (
+    BlobStore,
+    Clock,
+    ObjectRepository,
+    Presentation,
+    Purpose,
+    Ticket,
+    TicketOffice,
+)
+from services.storage.application.reading import require
+from services.storage.domain.errors import InvalidInput
+from services.storage.domain.objects import StoredObject
+
+MIN_LIFETIME = timedelta(seconds=1)
+DEFAULT_LIFETIME = timedelta(hours=1)
+MAX_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An object, the URL that serves it and the ticket that reads it; both end at `expires_at`."""
+
+    found: StoredObject
+    url: str
+    redirect: bool
+    """Whether clients fetch `url` themselves (S3) or are served through `ReadObject` (file system)."""
+    ticket: str
+    presentation: Presentation
+    expires_at: datetime
+
+
+class LocateObject:
+    """Makes locations, and resolves the ticket in a signed URL back to one."""
+
+    def __init__(
+        self,
+        objects: ObjectRepository,
+        blobs: BlobStore,
+        tickets: TicketOffice,
+        clock: Clock,
+        public_url: str,
+    ) -> None:
+        """`public_url` is where clients reach the gateway, without a path."""
+        self._objects = objects
+        self._blobs = blobs
+        self._tickets = tickets
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+
+    async def create(
+        self, object_id: str, owner_id: str, lifetime: timedelta | None, presentation: Presentation
+    ) -> Location:
+        """A location that works for `lifetime` (None: one hour), rounded up to a whole second.
+
+        Raises ObjectNotFound, also when somebody else owns it; InvalidInput for a lifetime beyond 1 s to 24 h.
+        """
+        lifetime = DEFAULT_LIFETIME if lifetime is None else lifetime
+        if not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
+            raise InvalidInput([("lifetime", "must be 1 second to 24 hours")])
+        found = await require(self._objects, object_id, owner_id)
+        until = self._clock.now() + lifetime
+        if until.microsecond:
+            until = until.replace(microsecond=0) + timedelta(seconds=1)
+        ticket = Ticket(object_id, owner_id, Purpose.READ, until, presentation)
+        return await self._location(found, ticket, self._tickets.issue(ticket))
+
+    async def resolve(self, text: str) -> Location:
+        """The location that a ticket was made for. Raises TicketInvalid, TicketExpired, ObjectNotFound."""
+        ticket = self._tickets.verify(text, Purpose.READ, self._clock.now())
+        found = await require(self._objects, ticket.object_id, ticket.owner_id)
+        return await self._location(found, ticket, text)
+
+    async def _location(self, found: StoredObject, ticket: Ticket, text: str) -> Location:
+        presigned = await self._blobs.presign(
+            found.address,
+            expires_at=ticket.expires_at,
+            content_type=found.content_type,
+            presentation=Presentation(
+                ticket.presentation.filename or found.filename,
+                ticket.presentation.inline,
+                ticket.presentation.cache_control,
+            ),
+        )
+        return Location(
+            found=found,
+            url=presigned or f"{self._public_url}/api/v1/objects/{text}",
+            redirect=presigned is not None,
+            ticket=text,
+            presentation=ticket.presentation,
+            expires_at=ticket.expires_at,
+        )

@@ -1,0 +1,159 @@
+"""What the use cases need from the outside. `tests/contract/test_storage_*.py` says what an adapter must do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Protocol
+
+from services.storage.domain.objects import ArtifactKind, BlobAddress, BlobReceipt, StoredObject
+
+
+class Clock(Protocol):
+    """Tells the time, always aware and in UTC."""
+
+    def now(self) -> datetime:
+        """The current moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How a client should see an object that it fetches by URL."""
+
+    filename: str = ""
+    """For `Content-Disposition`; empty: the object's own name."""
+    inline: bool = False
+    cache_control: str = ""
+
+
+class BlobStore(Protocol):
+    """Bytes by address. Shaped so that a file system and S3 both fit.
+
+    Every method raises StorageUnavailable when the store is away.
+    """
+
+    async def put(
+        self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str
+    ) -> BlobReceipt:
+        """Store all chunks durably under the address and tell what was stored.
+
+        The bytes appear whole or not at all: when `chunks` raises, or the caller is cancelled, nothing is left under
+        the address. At most a constant amount of memory is used, and `chunks` is read only as fast as it is stored.
+        Raises StorageFull.
+        """
+        ...
+
+    def read(self, address: BlobAddress, offset: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes of a range in order, in chunks of at most 256 KiB; the range lies inside the blob.
+
+        The iterator must be closed. Raises BytesLost when the blob is missing or ends before the range does.
+        """
+        ...
+
+    async def head(self, address: BlobAddress) -> int | None:
+        """The length in bytes, None when there is nothing."""
+        ...
+
+    async def delete(self, address: BlobAddress) -> None:
+        """Remove the bytes and whatever an interrupted `put` left behind; succeeds when there is nothing."""
+        ...
+
+    async def presign(
+        self, address: BlobAddress, *, expires_at: datetime, content_type: str, presentation: Presentation
+    ) -> str | None:
+        """An absolute URL by which anybody may GET or HEAD just this blob until `expires_at`.
+
+        None when the store cannot serve clients itself, as the file system cannot.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFilter:
+    """Which objects of an owner a list wants; None: no bound."""
+
+    owner_id: str
+    job_id: str | None = None
+    kind: ArtifactKind | None = None
+
+
+class ObjectRepository(Protocol):
+    """The rows of objects. `owner_id` None means: a service asks for the object whoever owns it."""
+
+    async def add(self, pending: StoredObject) -> None:
+        """Store the row of a write that begins."""
+        ...
+
+    async def commit(self, committed: StoredObject) -> bool:
+        """Turn the pending row into this committed one.
+
+        False when another write with the same owner and request id was committed before.
+        Raises WriteSuperseded when the row is not pending any more.
+        """
+        ...
+
+    async def find_written(self, owner_id: str, request_id: str) -> StoredObject | None:
+        """The committed object that this request wrote."""
+        ...
+
+    async def find(self, object_id: str, owner_id: str | None) -> StoredObject | None:
+        """The committed object with this id."""
+        ...
+
+    async def page(self, wanted: ObjectFilter, after: str | None, limit: int) -> Sequence[StoredObject]:
+        """Committed objects, oldest (smallest id) first, with ids greater than `after`."""
+        ...
+
+    async def mark_deleted(self, object_id: str, owner_id: str | None, now: datetime) -> StoredObject | None:
+        """Committed → deleted; None when there was no such committed object."""
+        ...
+
+    async def abandon(self, object_id: str, owner_id: str, now: datetime) -> bool:
+        """Pending → deleted, by the write that owns the row; False when it is not pending any more."""
+        ...
+
+    async def abandon_stale(self, created_before: datetime, now: datetime, limit: int) -> int:
+        """Pending → deleted for the rows of writes that began before the time given; how many, at most `limit`."""
+        ...
+
+    async def deleted(self, after: str | None, limit: int) -> Sequence[StoredObject]:
+        """Rows whose bytes are still to be removed, of any owner, ids greater than `after`, smallest first."""
+        ...
+
+    async def purge(self, object_id: str, owner_id: str) -> None:
+        """Drop a deleted row, its bytes being gone."""
+        ...
+
+
+class Purpose(IntEnum):
+    """What a ticket is good for."""
+
+    READ = 1
+    """GET and HEAD of one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A capability for one object, and how its holder should see it."""
+
+    object_id: str
+    owner_id: str
+    purpose: Purpose
+    expires_at: datetime
+    """Whole seconds."""
+    presentation: Presentation = Presentation()
+
+
+class TicketOffice(Protocol):
+    """Makes tickets that nobody else can make."""
+
+    def issue(self, ticket: Ticket) -> str:
+        """The ticket as URL-safe text."""
+        ...
+
+    def verify(self, text: str, purpose: Purpose, now: datetime) -> Ticket:
+        """Raises TicketInvalid when it was not made here or not for this purpose, TicketExpired when it is over."""
+        ...

@@ -1,0 +1,1 @@
+"""What an object is, where its bytes lie and what may happen to it. Pure Python."""

@@ -1,0 +1,56 @@
+"""Settings of the storage service, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from services.runtime.settings import ServiceSettings
+from services.storage.domain.keys import BucketNames
+
+_MIB = 1024 * 1024
+
+
+class StorageSettings(ServiceSettings):
+    """Every name with the prefix `T2M_`, as `T2M_STORAGE_ROOT`."""
+
+    storage_root: Path
+    """Folder of the filesystem backend; made when missing."""
+    storage_region: str = "local"
+    storage_account: str = "embedded"
+    storage_threads: int = Field(default=8, ge=1, le=64)
+    """Disk operations at a time."""
+
+    public_url: str = Field(pattern=r"https?://[^\s?#]+")
+    """Where clients reach the gateway; signed URLs begin with it."""
+    url_signing_key: SecretStr
+    """Signs read tickets; at least 32 bytes. Several, separated by commas: the first signs, all verify."""
+
+    max_object_bytes: int = Field(default=8192 * _MIB, ge=1)
+    write_timeout_s: float = Field(default=1800.0, gt=0)
+    """Longest time that one upload may take, in seconds."""
+    pending_grace_s: float = Field(default=3600.0, gt=0)
+    """Age at which an unfinished upload is given up, in seconds."""
+    sweep_interval_s: float = Field(default=300.0, gt=0)
+
+    @model_validator(mode="after")
+    def _grace_outlasts_writes(self) -> Self:
+        if self.pending_grace_s <= self.write_timeout_s:
+            raise ValueError("pending_grace_s must be longer than write_timeout_s: live uploads would be swept")
+        return self
+
+    @model_validator(mode="after")
+    def _bucket_names_are_legal(self) -> Self:
+        self.buckets()
+        return self
+
+    def buckets(self) -> BucketNames:
+        """The physical names of the buckets."""
+        return BucketNames(self.environment, self.storage_region, self.storage_account)
+
+    def signing_keys(self) -> list[bytes]:
+        """The keys of the tickets, the signing one first."""
+        keys = self.url_signing_key.get_secret_value().split(",")
+        return [key.strip().encode() for key in keys if key.strip()]
