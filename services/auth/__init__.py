@@ -1,0 +1,1 @@
+"""auth: users, sessions, API keys, and the tokens that every other service verifies offline."""

@@ -1,0 +1,82 @@
+"""Tokens as signed JWTs that `services.runtime.tokens` verifies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.jwk import OKPKey
+
+from services.auth.adapters.jose.keys import public_jwks
+from services.auth.application.ports import Clock, Ids
+from services.auth.domain.errors import CredentialExpired, CredentialInvalid
+from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
+from services.runtime.tokens import (
+    AUDIENCE,
+    ISSUER,
+    CredentialError,
+    StaticKeys,
+    TokenVerifier,
+    algorithms_of,
+)
+from t2m.common.v1.error_reason_pb2 import ErrorReason
+
+_TYPES = {TokenKind.ACCESS: "at+jwt", TokenKind.INTERNAL: "int+jwt", TokenKind.SERVICE: "svc+jwt"}
+"""The `typ` header keeps one kind from being taken for another (RFC 8725, 3.11)."""
+_SESSION_CLAIM = "sid"
+
+
+class JoseTokens:
+    """`TokenSigner` over Ed25519 keys, of which the last one signs."""
+
+    def __init__(self, keys: Sequence[OKPKey], clock: Clock, ids: Ids) -> None:
+        """Raises ValueError without keys."""
+        if not keys:
+            raise ValueError("no signing key")
+        self._key = keys[-1]
+        self._algorithm = algorithms_of(self._key)[0]
+        self._ids = ids
+        self._jwks = public_jwks(keys)
+        self.verifier = TokenVerifier(StaticKeys(keys), clock)
+        """Verifies what these keys signed; also for the service's own calls."""
+
+    def sign(self, claims: TokenClaims) -> str:
+        """The token."""
+        issued = int(claims.issued_at.timestamp())
+        payload: dict[str, Any] = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": claims.subject,
+            "role": claims.role,
+            "iat": issued,
+            "nbf": issued,
+            "exp": int(claims.expires_at.timestamp()),
+            "jti": self._ids.new_id(),
+        }
+        if claims.scopes is not None:
+            payload["scope"] = " ".join(claims.scopes)
+        if claims.session_id is not None:
+            payload[_SESSION_CLAIM] = claims.session_id
+        header = {"alg": self._algorithm, "kid": self._key.kid, "typ": _TYPES[claims.kind]}
+        return jwt.encode(header, payload, self._key, algorithms=[self._algorithm])
+
+    def read_access(self, token: str) -> AccessToken:
+        """What an access token says. Raises CredentialExpired, CredentialInvalid."""
+        try:
+            principal = self.verifier.verify(token)
+        except CredentialError as exc:
+            if exc.reason == ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED:
+                raise CredentialExpired from exc
+            raise CredentialInvalid from exc
+        # The signature was checked above; this only reads on.
+        compact = jws.extract_compact(token.encode("ascii"))
+        session_id = json.loads(compact.payload).get(_SESSION_CLAIM)
+        if compact.headers().get("typ") != _TYPES[TokenKind.ACCESS] or not isinstance(session_id, str):
+            raise CredentialInvalid
+        return AccessToken(principal.subject, session_id, principal.expires_at)
+
+    def jwks_json(self) -> str:
+        """The public keys as a JWK Set."""
+        return self._jwks

@@ -1,0 +1,38 @@
+"""The unit of work: one connection, one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.auth.adapters.postgres.api_keys import PostgresApiKeys
+from services.auth.adapters.postgres.sessions import PostgresSessions
+from services.auth.adapters.postgres.users import PostgresUsers
+
+
+class PostgresUnit:
+    """`UnitOfWork` on one connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.users = PostgresUsers(connection)
+        self.sessions = PostgresSessions(connection)
+        self.api_keys = PostgresApiKeys(connection)
+
+    async def commit(self) -> None:
+        """Make everything so far permanent."""
+        await self._connection.commit()
+
+
+def postgres_units(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[PostgresUnit]]:
+    """Opens units of work on the engine's pool."""
+
+    @asynccontextmanager
+    async def unit() -> AsyncIterator[PostgresUnit]:
+        # Closing a connection rolls back what was not committed.
+        async with engine.connect() as connection:
+            yield PostgresUnit(connection)
+
+    return unit

@@ -1,0 +1,1 @@
+"""Use cases of auth and the ports they need."""

@@ -1,0 +1,63 @@
+"""Accounts: register, read one's own, change a role."""
+
+from __future__ import annotations
+
+from services.auth.application.ports import Clock, Ids, PasswordHasher, UnitsOfWork
+from services.auth.domain.errors import EmailTaken, LastAdmin, UserNotFound
+from services.auth.domain.user import Role, User, check_password, normalise_email
+
+
+class Accounts:
+    """Use cases around `User`."""
+
+    def __init__(self, units: UnitsOfWork, hasher: PasswordHasher, clock: Clock, ids: Ids) -> None:
+        self._units = units
+        self._hasher = hasher
+        self._clock = clock
+        self._ids = ids
+
+    async def register(
+        self, email: str, password: str, display_name: str = "", role: Role = Role.USER
+    ) -> User:
+        """Create an account with a password. Raises InvalidValue, EmailTaken."""
+        check_password(password)
+        address = normalise_email(email)
+        return await self._add(address, display_name, role, await self._hasher.hash(password))
+
+    async def register_without_password(self, email: str, role: Role) -> User:
+        """Create an account that can only be used through API keys. Raises InvalidValue, EmailTaken."""
+        return await self._add(normalise_email(email), "", role, None)
+
+    async def profile(self, user_id: str) -> User:
+        """The account. Raises UserNotFound."""
+        async with self._units() as unit:
+            user = await unit.users.get(user_id)
+        if user is None:
+            raise UserNotFound
+        return user
+
+    async def find(self, email: str) -> User | None:
+        """The account with this address, for the operator's commands. Raises InvalidValue."""
+        async with self._units() as unit:
+            return await unit.users.find_by_email(normalise_email(email))
+
+    async def change_role(self, user_id: str, role: Role) -> User:
+        """Give a user another role. Raises UserNotFound, and LastAdmin when no admin would be left."""
+        async with self._units() as unit:
+            if role is not Role.ADMIN:
+                admins = await unit.users.lock_admins()
+                if admins == {user_id}:
+                    raise LastAdmin
+            user = await unit.users.set_role(user_id, role, self._clock.now())
+            if user is None:
+                raise UserNotFound
+            await unit.commit()
+        return user
+
+    async def _add(self, email: str, display_name: str, role: Role, password_hash: str | None) -> User:
+        user = User(self._ids.new_id(), email, display_name.strip(), role, password_hash, self._clock.now())
+        async with self._units() as unit:
+            if not await unit.users.add(user):
+                raise EmailTaken
+            await unit.commit()
+        return user

@@ -1,0 +1,197 @@
+"""What the use cases need from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from services.auth.domain.api_key import ApiKey
+from services.auth.domain.session import RefreshToken, Session
+from services.auth.domain.tokens import AccessToken, TokenClaims
+from services.auth.domain.user import Role, User
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The current moment, aware, in UTC."""
+        ...
+
+
+class Ids(Protocol):
+    """Makes identifiers."""
+
+    def new_id(self) -> str:
+        """A new UUID, sortable by time."""
+        ...
+
+
+class PasswordHasher(Protocol):
+    """A slow, salted hash."""
+
+    async def hash(self, password: str) -> str:
+        """The hash to be stored."""
+        ...
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether the password belongs to the hash. Without a hash: False, after just as long."""
+        ...
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether the hash was made with weaker parameters than today's."""
+        ...
+
+
+class SecretMaker(Protocol):
+    """Random secrets, and digests of them that are worthless without the pepper."""
+
+    def new_secret(self) -> str:
+        """256 random bits as letters and digits."""
+        ...
+
+    def new_key_id(self) -> str:
+        """Public half of a new API key: lower-case letters and digits."""
+        ...
+
+    def digest(self, purpose: str, secret: str) -> bytes:
+        """What is stored in place of the secret; digests of different purposes never agree."""
+        ...
+
+    def matches(self, purpose: str, secret: str, digest: bytes) -> bool:
+        """Whether the digest is the secret's, in constant time."""
+        ...
+
+
+class TokenSigner(Protocol):
+    """Signs tokens and reads its own back."""
+
+    def sign(self, claims: TokenClaims) -> str:
+        """The token."""
+        ...
+
+    def read_access(self, token: str) -> AccessToken:
+        """What an access token says.
+
+        Raises CredentialExpired, and CredentialInvalid for anything that is not a genuine access token.
+        """
+        ...
+
+    def jwks_json(self) -> str:
+        """The public keys as a JWK Set (RFC 7517)."""
+        ...
+
+
+class UserRepository(Protocol):
+    """The accounts."""
+
+    async def add(self, user: User) -> bool:
+        """Store a new account; False when the address is taken."""
+        ...
+
+    async def get(self, user_id: str) -> User | None:
+        """The account with this id."""
+        ...
+
+    async def find_by_email(self, email: str) -> User | None:
+        """The account with this (normalised) address."""
+        ...
+
+    async def lock_admins(self) -> frozenset[str]:
+        """The ids of all admins, none of whom can lose the role elsewhere until this unit of work ends."""
+        ...
+
+    async def set_role(self, user_id: str, role: Role, now: datetime) -> User | None:
+        """Give the role; the changed account, None when there is none."""
+        ...
+
+    async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
+        """Replace the hash, unless it is no longer `old`."""
+        ...
+
+
+class SessionRepository(Protocol):
+    """Sessions and their chains of refresh tokens."""
+
+    async def add(self, session: Session, token: RefreshToken) -> None:
+        """Store a new session with its first token."""
+        ...
+
+    async def get(self, session_id: str, user_id: str) -> Session | None:
+        """The session, if it is this user's."""
+        ...
+
+    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
+        """The refresh token with this digest, and its session."""
+        ...
+
+    async def use_token(self, digest: bytes, now: datetime) -> Session | None:
+        """Mark the token used, if it is unused, unexpired and its session active; its session, or None.
+
+        Of two calls with one token, however close together, at most one gets the session.
+        """
+        ...
+
+    async def add_token(self, token: RefreshToken) -> None:
+        """Store the next token of a session."""
+        ...
+
+    async def revoke(self, session_id: str, user_id: str, now: datetime) -> None:
+        """Close the session, if it is this user's and still open."""
+        ...
+
+    async def purge(self, before: datetime) -> int:
+        """Delete the refresh tokens that ended before this moment, and sessions that have none left.
+
+        How many tokens.
+        """
+        ...
+
+
+class ApiKeyRepository(Protocol):
+    """The API keys."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key."""
+        ...
+
+    async def find(self, api_key_id: str) -> ApiKey | None:
+        """The key with this id, whoever owns it: only for checking a credential."""
+        ...
+
+    async def list_of(self, user_id: str) -> list[ApiKey]:
+        """The user's keys, newest first."""
+        ...
+
+    async def revoke(self, api_key_id: str, user_id: str, now: datetime) -> bool:
+        """End the key, if it is the user's; a first revocation stays as it was. False when there is none."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction. What is not committed when its block ends is undone."""
+
+    @property
+    def users(self) -> UserRepository:
+        """The accounts."""
+        ...
+
+    @property
+    def sessions(self) -> SessionRepository:
+        """The sessions."""
+        ...
+
+    @property
+    def api_keys(self) -> ApiKeyRepository:
+        """The API keys."""
+        ...
+
+    async def commit(self) -> None:
+        """Make everything so far permanent."""
+        ...
+
+
+UnitsOfWork = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
+"""Opens a unit of work."""

@@ -1,0 +1,94 @@
+"""Tokens for use inside of the deployment: in a user's name, and of a service itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.auth.application.api_keys import PURPOSE as API_KEY_PURPOSE
+from services.auth.application.ports import Clock, SecretMaker, TokenSigner, UnitsOfWork
+from services.auth.domain.api_key import api_key_id_of
+from services.auth.domain.errors import CredentialExpired, CredentialInvalid
+from services.auth.domain.service_client import ServiceClients
+from services.auth.domain.tokens import (
+    INTERNAL_LIFETIME,
+    SERVICE_LIFETIME,
+    SERVICE_ROLE,
+    InternalToken,
+    TokenClaims,
+    TokenKind,
+)
+from services.auth.domain.user import User
+
+
+class Tokens:
+    """Use cases of the TokenService."""
+
+    def __init__(
+        self,
+        units: UnitsOfWork,
+        secrets: SecretMaker,
+        signer: TokenSigner,
+        clients: ServiceClients,
+        clock: Clock,
+    ) -> None:
+        self._units = units
+        self._secrets = secrets
+        self._signer = signer
+        self._clients = clients
+        self._clock = clock
+
+    async def exchange_api_key(self, text: str) -> InternalToken:
+        """An internal token for the key's owner, restricted to its scopes.
+
+        Raises CredentialInvalid, CredentialExpired.
+        """
+        key_id = api_key_id_of(text)
+        now = self._clock.now()
+        async with self._units() as unit:
+            key = await unit.api_keys.find(key_id)
+            # Only who knows the secret learns that a key has ended.
+            if key is None or not self._secrets.matches(API_KEY_PURPOSE, text, key.digest):
+                raise CredentialInvalid
+            key.check_usable(now)
+            user = await unit.users.get(key.user_id)
+        if user is None:
+            raise CredentialInvalid
+        return self._internal(user, now, key.expires_at, key.scopes or None)
+
+    async def exchange_access_token(self, token: str) -> InternalToken:
+        """An internal token for the session's user, with the role that the user has now.
+
+        Raises CredentialInvalid (also for a revoked session), CredentialExpired.
+        """
+        access = self._signer.read_access(token)
+        now = self._clock.now()
+        if access.expires_at <= now:  # exactly: the signer may forgive a few seconds of clock difference
+            raise CredentialExpired
+        async with self._units() as unit:
+            session = await unit.sessions.get(access.session_id, access.user_id)
+            user = await unit.users.get(access.user_id)
+        if session is None or not session.active or user is None:
+            raise CredentialInvalid
+        return self._internal(user, now, access.expires_at, None)
+
+    def issue_service_token(self, service_id: str, secret: str) -> tuple[str, datetime]:
+        """A service's own token and its end. Raises CredentialInvalid, alike for an unknown service."""
+        if not self._clients.accepts(service_id, secret):
+            raise CredentialInvalid("unknown service or wrong secret")
+        issued = self._clock.now().replace(microsecond=0)
+        claims = TokenClaims(TokenKind.SERVICE, service_id, SERVICE_ROLE, issued, issued + SERVICE_LIFETIME)
+        return self._signer.sign(claims), claims.expires_at
+
+    def jwks_json(self) -> str:
+        """The public keys as a JWK Set."""
+        return self._signer.jwks_json()
+
+    def _internal(
+        self, user: User, now: datetime, credential_end: datetime | None, scopes: tuple[str, ...] | None
+    ) -> InternalToken:
+        issued = now.replace(microsecond=0)
+        end = issued + INTERNAL_LIFETIME
+        if credential_end is not None:
+            end = min(end, credential_end.replace(microsecond=0))
+        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, scopes)
+        return InternalToken(self._signer.sign(claims), end, user.user_id, user.role)

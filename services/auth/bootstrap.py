@@ -1,0 +1,128 @@
+"""Builds auth: the only place that knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.auth.adapters.argon2 import Argon2Hasher
+from services.auth.adapters.jose.keys import load_or_create_keys
+from services.auth.adapters.jose.tokens import JoseTokens
+from services.auth.adapters.postgres.unit_of_work import postgres_units
+from services.auth.adapters.secrets import PepperedSecrets
+from services.auth.api.errors import TABLE
+from services.auth.api.servicer import ApiKeyServicer, SessionServicer, TokenServicer, UserServicer
+from services.auth.application.accounts import Accounts
+from services.auth.application.api_keys import ApiKeys
+from services.auth.application.operator import Operator
+from services.auth.application.ports import Clock, Ids
+from services.auth.application.sessions import Sessions
+from services.auth.application.tokens import Tokens
+from services.auth.domain.service_client import ServiceClients
+from services.auth.settings import AuthSettings
+from services.runtime.clock import SystemClock
+from services.runtime.db import create_engine, run_migrations
+from services.runtime.ids import new_id
+from services.runtime.server import BackgroundTask, ServiceServer
+from t2m.auth.v1 import (
+    api_key_service_pb2_grpc,
+    session_service_pb2_grpc,
+    token_service_pb2_grpc,
+    user_service_pb2_grpc,
+)
+
+PACKAGE = Path(__file__).parent
+SERVICES = (
+    "t2m.auth.v1.UserService",
+    "t2m.auth.v1.SessionService",
+    "t2m.auth.v1.ApiKeyService",
+    "t2m.auth.v1.TokenService",
+)
+_PURGE_EVERY_S = 3600.0
+
+
+class UuidIds:
+    """`Ids` by the runtime's UUIDv7."""
+
+    def new_id(self) -> str:
+        """A new UUIDv7."""
+        return new_id()
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The built service without its server."""
+
+    engine: AsyncEngine
+    tokens: JoseTokens
+    users: UserServicer
+    sessions: Sessions
+    api_keys: ApiKeyServicer
+    token_service: TokenServicer
+
+
+def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = None) -> Auth:
+    """Everything but the server. Raises KeyFileError when the signing keys cannot be used."""
+    clock, ids = clock or SystemClock(), ids or UuidIds()
+    engine = create_engine(settings.database_url, application_name="t2m-auth")
+    units = postgres_units(engine)
+    hasher = Argon2Hasher()
+    secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
+    tokens = JoseTokens(load_or_create_keys(settings.keys_dir), clock, ids)
+    clients = ServiceClients(
+        {service: secret.get_secret_value() for service, secret in settings.service_secrets.items()}
+    )
+    return Auth(
+        engine=engine,
+        tokens=tokens,
+        users=UserServicer(Accounts(units, hasher, clock, ids)),
+        sessions=Sessions(units, hasher, secrets, tokens, clock=clock, ids=ids),
+        api_keys=ApiKeyServicer(ApiKeys(units, secrets, clock)),
+        token_service=TokenServicer(Tokens(units, secrets, tokens, clients, clock)),
+    )
+
+
+def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceServer:
+    """The server, ready to `run`."""
+    auth = build(settings, clock)
+
+    def add_services(server: grpc.aio.Server) -> Sequence[str]:
+        user_service_pb2_grpc.add_UserServiceServicer_to_server(auth.users, server)
+        session_service_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(auth.sessions), server)
+        api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(auth.api_keys, server)
+        token_service_pb2_grpc.add_TokenServiceServicer_to_server(auth.token_service, server)
+        return SERVICES
+
+    async def purge() -> None:
+        while True:
+            await auth.sessions.purge()
+            await asyncio.sleep(_PURGE_EVERY_S)
+
+    return ServiceServer(
+        settings,
+        table=TABLE,
+        verifier=auth.tokens.verifier,
+        add_services=add_services,
+        background=[BackgroundTask("purge ended sessions", purge)],
+        on_close=auth.engine.dispose,
+    )
+
+
+def build_operator(settings: AuthSettings) -> tuple[Operator, AsyncEngine]:
+    """The operator's use cases, and the engine to be disposed of afterwards."""
+    engine = create_engine(settings.database_url, application_name="t2m-auth-operator", pool_size=1)
+    clock, ids = SystemClock(), UuidIds()
+    units = postgres_units(engine)
+    secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
+    accounts = Accounts(units, Argon2Hasher(), clock, ids)
+    return Operator(accounts, ApiKeys(units, secrets, clock), secrets), engine
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the database up to date."""
+    await run_migrations(PACKAGE, database_url)

@@ -1,0 +1,73 @@
+"""What can be wrong with a call to auth; `api/errors.py` gives each type its code and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class AuthError(Exception):
+    """Base of all errors of this domain."""
+
+
+class InvalidValue(AuthError):
+    """A value that no account or key can have; carries the violations as (field path, wording)."""
+
+    def __init__(self, field_violations: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{path} {wording}" for path, wording in field_violations))
+        self.field_violations = field_violations
+
+
+class EmailTaken(AuthError):
+    """Another account has this e-mail address."""
+
+    def __init__(self) -> None:
+        super().__init__("an account with this e-mail address exists")
+
+
+class UserNotFound(AuthError):
+    """No user has this id."""
+
+    def __init__(self) -> None:
+        super().__init__("no such user")
+
+
+class ApiKeyNotFound(AuthError):
+    """The caller has no API key with this id."""
+
+    def __init__(self) -> None:
+        super().__init__("no such API key")
+
+
+class LastAdmin(AuthError):
+    """The change would leave the deployment without an admin."""
+
+    def __init__(self) -> None:
+        super().__init__("this is the last admin; make another one first")
+
+
+class ScopeBeyondCaller(AuthError):
+    """A key was asked to do more than the credential it is made with."""
+
+    def __init__(self) -> None:
+        super().__init__("a key cannot have a scope that the caller's own credential lacks")
+
+
+class CredentialInvalid(AuthError):
+    """A credential that is malformed, unknown, forged, used up or revoked; the message never says which."""
+
+    def __init__(self, message: str = "the credential is not valid") -> None:
+        super().__init__(message)
+
+
+class LoginRefused(CredentialInvalid):
+    """Unknown address or wrong password: nobody learns which of the two."""
+
+    def __init__(self) -> None:
+        super().__init__("wrong e-mail address or password")
+
+
+class CredentialExpired(AuthError):
+    """The credential was valid until its end, which has passed."""
+
+    def __init__(self) -> None:
+        super().__init__("the credential has expired")
