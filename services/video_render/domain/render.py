@@ -12,8 +12,22 @@ from datetime import datetime
 from typing import Any
 
 from services.video_render.domain import progress
-from services.video_render.domain.events import Event, Planned, Progressed, RenderState, SceneChanged, SceneView, StateChanged
-from services.video_render.domain.outcomes import RenderedScene, RenderedVideo, RenderFailure, Stage, StepFailure
+from services.video_render.domain.events import (
+    Event,
+    Planned,
+    Progressed,
+    RenderState,
+    SceneChanged,
+    SceneView,
+    StateChanged,
+)
+from services.video_render.domain.outcomes import (
+    RenderedScene,
+    RenderedVideo,
+    RenderFailure,
+    Stage,
+    StepFailure,
+)
 from services.video_render.domain.request import RenderRequest
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, StepState, step_id_of
 
@@ -221,7 +235,7 @@ class Render:
         self.dispatches.append(step.step_id)
 
     def _entered(self, stage: Stage, now: datetime) -> None:
-        """A step of this stage runs; a scene that is repeated does not take the render back from a later stage."""
+        """A step of this stage runs; watchers are told when that is news."""
         if self.state is RenderState.RUNNING and self.stage is stage:
             return
         self.state, self.stage = RenderState.RUNNING, stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from manim import DashedLine, Line, VGroup
 
@@ -48,25 +49,25 @@ def number(value: float) -> str:
     return '#"' + text.replace("-", "\N{MINUS SIGN}") + '"'
 
 
-def grid_lines(scene: StoryScene, box: Box, xs: list[float], ys: list[float]) -> VGroup:
+def grid_lines(scene: StoryScene[Any], box: Box, xs: list[float], ys: list[float]) -> VGroup:
     """Faint lines at tick positions."""
-    style = {"color": scene.theme.rule, "stroke_width": 1.5, "stroke_opacity": 0.45}
+    style: dict[str, Any] = {"color": scene.theme.rule, "stroke_width": 1.5, "stroke_opacity": 0.45}
     lines = VGroup()
     lines.add(*(Line((x, box.bottom, 0), (x, box.top, 0), **style) for x in xs))
     lines.add(*(Line((box.left, y, 0), (box.right, y, 0), **style) for y in ys))
     return lines
 
 
-def axis_line(scene: StoryScene, start: tuple[float, float], end: tuple[float, float]) -> Line:
+def axis_line(scene: StoryScene[Any], start: tuple[float, float], end: tuple[float, float]) -> Line:
     """A plain axis."""
     return Line((*start, 0), (*end, 0), color=scene.theme.muted, stroke_width=3)
 
 
-def guide(scene: StoryScene, start: tuple[float, float], end: tuple[float, float]) -> DashedLine:
+def guide(scene: StoryScene[Any], start: tuple[float, float], end: tuple[float, float]) -> DashedLine:
     """A dashed helper line."""
     return DashedLine((*start, 0), (*end, 0), color=scene.theme.muted, stroke_width=2)
 
 
-def tick_label(scene: StoryScene, source: str, em: float = Type.LABEL * 0.9) -> Typeset:
+def tick_label(scene: StoryScene[Any], source: str, em: float = Type.LABEL * 0.9) -> Typeset:
     """A label in the muted colour; `source` is trusted markup."""
     return scene.typeset(source, em, color=scene.theme.muted)

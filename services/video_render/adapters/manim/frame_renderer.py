@@ -47,7 +47,7 @@ class FrameRenderer:
         self.num_plays = 0
         self.file_writer = None
         self.poster: Pixels | None = None
-        self._poster_frames = 0
+        """The last still picture: a scene ends by holding everything it has to show."""
         self._sink = sink
         self._on_frames = on_frames
         self._reported = time.monotonic()
@@ -83,8 +83,7 @@ class FrameRenderer:
             return
         self._canvas.clear()
         self._draw(self._canvas, scene.mobjects)
-        if frames >= self._poster_frames:
-            self.poster, self._poster_frames = self._canvas.pixels.copy(), frames
+        self.poster = self._canvas.pixels.copy()
         self._sink.write(self._canvas.pixels)
         step = round(self.camera.frame_rate)
         for done in range(1, frames, step):

@@ -46,7 +46,7 @@ def draw(
     with tempconfig(_settings(rung, scratch)):
         config.background_color = theme.background
         renderer = FrameRenderer(sink, theme.background, on_frames)
-        story = TEMPLATES[type(scene.content)](scene, theme, renderer=renderer)  # type: ignore[arg-type]
+        story = TEMPLATES[type(scene.content)](scene, theme, renderer=renderer)
         story.setup()
         story.construct()
         story.tear_down()

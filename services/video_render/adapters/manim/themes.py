@@ -70,9 +70,9 @@ class Type:
     SUBTITLE = 0.5
     HEADING = 0.62
     BODY = 0.5
-    EQUATION = 0.95
+    EQUATION = 1.25
     CAPTION = 0.4
-    LABEL = 0.34
+    LABEL = 0.36
     SMALLEST = 0.26
     """Below this nothing is readable at 480p (16 px); the layout check reports it."""
 

@@ -106,14 +106,14 @@ def _preamble(size: float, color: str, width: float | None) -> str:
         ' top-edge: "ascender", bottom-edge: "descender", hyphenate: auto, overhang: false)\n'
         f'#show math.equation: set text(font: "{MATH_FONT}", top-edge: "bounds", bottom-edge: "bounds")\n'
         f'#show raw: set text(font: "{CODE_FONT}")\n'
-        "#set par(leading: 0.32em, spacing: 0.9em, linebreaks: \"optimized\")\n"
+        '#set par(leading: 0.32em, spacing: 0.9em, linebreaks: "optimized")\n'
     )
 
 
 @lru_cache(maxsize=64)
 def _missing_glyphs(size: float) -> frozenset[str]:
     """Ids of the boxes that stand for a character no font has (U+10FFFD is never assigned)."""
-    source = f"{_preamble(size, '#000000', None)}\U0010fffd #raw(\"\U0010fffd\") $\U0010fffd$"
+    source = f'{_preamble(size, "#000000", None)}\U0010fffd #raw("\U0010fffd") $\U0010fffd$'
     return frozenset(re.findall(r'href="#(g[0-9A-F]+)"', _to_svg(source)))
 
 
@@ -235,6 +235,8 @@ class _Pen:
         first = (ax + (bx - ax) / 3, ay + (by - ay) / 3)
         self._curve(first, (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end)
 
-    def _curve(self, first: tuple[float, float], second: tuple[float, float], end: tuple[float, float]) -> None:
+    def _curve(
+        self, first: tuple[float, float], second: tuple[float, float], end: tuple[float, float]
+    ) -> None:
         self.points += [self._at, first, second, end]
         self._at = end

@@ -32,7 +32,9 @@ class SegmentEncoder:
     the unfinished file is removed.
     """
 
-    def __init__(self, path: Path, width: int, height: int, fps: int, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, path: Path, width: int, height: int, fps: int, options: dict[str, str] | None = None
+    ) -> None:
         self._path = path
         self._unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._container = av.open(str(self._unfinished), "w", format="mp4", options=_container_options(fps))

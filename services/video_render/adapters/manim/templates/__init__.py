@@ -16,7 +16,7 @@ from services.video_render.adapters.manim.templates.text import (
     TitleScene,
 )
 
-_ALL: tuple[type[StoryScene], ...] = (
+_ALL: tuple[type[StoryScene[Any]], ...] = (
     TitleScene,
     BulletsScene,
     ParagraphScene,
@@ -29,7 +29,7 @@ _ALL: tuple[type[StoryScene], ...] = (
     RecapScene,
 )
 
-TEMPLATES: dict[type[Any], type[StoryScene]] = {template.kind: template for template in _ALL}
+TEMPLATES: dict[type[Any], type[StoryScene[Any]]] = {template.kind: template for template in _ALL}
 """Content class → scene class."""
 
 __all__ = ["TEMPLATES", "StoryScene"]

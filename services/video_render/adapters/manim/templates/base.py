@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from manim import (
     DOWN,
     Animation,
+    Camera,
     FadeIn,
     FadeOut,
     Group,
     LaggedStart,
     Line,
+    ManimColor,
     Mobject,
     Scene,
     VGroup,
@@ -24,16 +26,18 @@ from manim.utils.rate_functions import ease_out_cubic
 from services.video_render.adapters.manim import layout, markup
 from services.video_render.adapters.manim.mobjects import Typeset
 from services.video_render.adapters.manim.themes import Frame, Theme, Type
-from services.video_render.adapters.manim.typesetter import compile_page
+from services.video_render.adapters.manim.typesetter import Page, compile_page
 from services.video_render.domain import storyboard
 
 ENTER_SECONDS = 0.6
 LEAVE_SECONDS = 0.4
 SHORTEST_HOLD = 1.0
-READING_WORDS_PER_SECOND = 2.6
+
+C = TypeVar("C")
+"""The content class a template draws."""
 
 
-class StoryScene(Scene):
+class StoryScene(Scene, Generic[C]):
     """A storyboard scene as a Manim scene. Subclasses fill `compose` (place everything) and `perform` (animate).
 
     Also runs under plain Manim, which the benchmark uses as its peer: nothing here depends on t2m's own renderer.
@@ -44,6 +48,7 @@ class StoryScene(Scene):
     def __init__(self, scene: storyboard.Scene, theme: Theme, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = scene
+        self.content = cast(C, scene.content)
         self.theme = theme
         self.blocks: list[layout.Block] = []
         self.problems: list[str] = []
@@ -55,14 +60,16 @@ class StoryScene(Scene):
         """Measure first, then play."""
         self.prepare()
         if len(self._heading):
-            self.play(FadeIn(self._heading, shift=DOWN * 0.12), run_time=ENTER_SECONDS, rate_func=ease_out_cubic)
+            self.play(
+                FadeIn(self._heading, shift=DOWN * 0.12), run_time=ENTER_SECONDS, rate_func=ease_out_cubic
+            )
         self.perform()
         self._hold_until_due()
         self.play(FadeOut(Group(*self.mobjects)), run_time=LEAVE_SECONDS)
 
     def prepare(self) -> None:
         """Place everything and check the layout; draws nothing."""
-        self.camera.background_color = self.theme.background
+        cast(Camera, self.camera).background_color = ManimColor(self.theme.background)
         if self.spec.heading:
             self._add_heading()
         self.compose()
@@ -89,7 +96,9 @@ class StoryScene(Scene):
         """The theme's first accent colour."""
         return self.theme.accents[0]
 
-    def text(self, source: str, em: float, *, color: str | None = None, width: float | None = None) -> Typeset:
+    def text(
+        self, source: str, em: float, *, color: str | None = None, width: float | None = None
+    ) -> Typeset:
         """A line, or with `width` a wrapped paragraph, of storyboard text."""
         return self.typeset(markup.inline(source, self.accent), em, color=color, width=width)
 
@@ -108,6 +117,17 @@ class StoryScene(Scene):
             self.warn("some characters have no glyph in the available fonts")
         return Typeset(page, by_glyph=by_glyph)
 
+    def balanced(self, source: str, em: float, width: float, color: str | None = None) -> Typeset:
+        """Wrapped text whose lines are about equally long: the narrowest setting with no more lines."""
+        widest = self.typeset(source, em, color=color, width=width)
+        low, high = width * 0.3, width
+        for _ in range(6):
+            middle = (low + high) / 2
+            page = compile_page(source, size=em, color=color or self.theme.text, width=middle)
+            fits = page.height <= widest.page.height + 1e-6 and _ink_width(page) <= middle + 1e-6
+            low, high = (low, middle) if fits else (middle, high)
+        return self.typeset(source, em, color=color, width=high)
+
     def block(self, name: str, mobject: Mobject, em: float = 0.0) -> None:
         """Register a part for the layout check."""
         self.blocks.append(layout.Block(name, mobject, em))
@@ -119,13 +139,11 @@ class StoryScene(Scene):
 
     def appear(self, *parts: VMobject, seconds: float = ENTER_SECONDS, lag: float = 0.0) -> None:
         """Fade parts in with a small rise, one after the other when `lag` is not 0."""
-        entrances: list[Animation] = [FadeIn(part, shift=DOWN * -0.15) for part in parts if len(part.get_family())]
+        entrances: list[Animation] = [
+            FadeIn(part, shift=DOWN * -0.15) for part in parts if len(part.get_family())
+        ]
         if entrances:
             self.play(LaggedStart(*entrances, lag_ratio=lag), run_time=seconds, rate_func=ease_out_cubic)
-
-    def pause_to_read(self, source: str) -> None:
-        """Wait about as long as the text takes to read, within what the target duration leaves."""
-        self.wait_frames(min(max(len(source.split()) / READING_WORDS_PER_SECOND, 0.5), 4.0))
 
     def wait_frames(self, seconds: float) -> None:
         """Wait a whole number of frames."""
@@ -158,3 +176,11 @@ class StoryScene(Scene):
     def _hold_until_due(self) -> None:
         left = self.spec.duration_s - self.time - LEAVE_SECONDS
         self.wait_frames(max(left, SHORTEST_HOLD))
+
+
+def _ink_width(page: Page) -> float:
+    """Horizontal extent of what is drawn: a word wider than the page sticks out of it."""
+    if not page.outlines:
+        return 0.0
+    left = min(float(outline.points[:, 0].min()) for outline in page.outlines)
+    return max(float(outline.points[:, 0].max()) for outline in page.outlines) - min(left, 0.0)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from manim import Create, Dot, FadeIn, GrowFromEdge, LaggedStart, Line, Rectangle, RoundedRectangle, VGroup, VMobject
+from itertools import pairwise
+
+from manim import (
+    Create,
+    Dot,
+    FadeIn,
+    GrowFromEdge,
+    LaggedStart,
+    Line,
+    Rectangle,
+    RoundedRectangle,
+    VGroup,
+    VMobject,
+)
 from manim.utils.rate_functions import ease_in_out_sine, ease_out_cubic
 
 from services.video_render.adapters.manim import axes, layout, markup
+from services.video_render.adapters.manim.mobjects import Typeset
 from services.video_render.adapters.manim.templates.base import StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
 
 
-class DataChartScene(StoryScene):
+class DataChartScene(StoryScene[storyboard.DataChart]):
     """Categories along the bottom, values up, one colour per series."""
 
     kind = storyboard.DataChart
 
     def compose(self) -> None:
         """Legend and unit above, category names below, bars or lines between."""
-        content: storyboard.DataChart = self.spec.content
+        content = self.content
         area = self.area
         values = [value for series in content.series for value in series.values]
         low, high = min(0.0, *values), max(0.0, *values)
@@ -49,7 +63,9 @@ class DataChartScene(StoryScene):
             header.move_to((left + header.width / 2, area.top - header.height / 2, 0))
             self.block("the legend", header, Type.LABEL)
         base = axes.axis_line(self, (left, self.y(0.0)), (area.right, self.y(0.0)))
-        self.axes = VGroup(axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names)
+        self.axes = VGroup(
+            axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names
+        )
         draw = self._bars if content.style is storyboard.ChartStyle.BAR else self._lines
         draw(content, slot)
         self.block("the chart", VGroup(self.axes, *self.marks, *self.values), self.smallest)
@@ -57,9 +73,12 @@ class DataChartScene(StoryScene):
     def perform(self) -> None:
         """Axes, then the data, then the figures."""
         self.play(FadeIn(self.axes), FadeIn(self.header), run_time=0.8, rate_func=ease_out_cubic)
-        content: storyboard.DataChart = self.spec.content
+        content = self.content
         if content.style is storyboard.ChartStyle.BAR:
-            growth = [GrowFromEdge(bar, (0, -1 if up else 1, 0)) for bar, up in zip(self.marks, self.up, strict=True)]
+            growth = [
+                GrowFromEdge(bar, (0, -1 if up else 1, 0))
+                for bar, up in zip(self.marks, self.up, strict=True)
+            ]
             self.play(LaggedStart(*growth, lag_ratio=0.12), run_time=1.8, rate_func=ease_out_cubic)
         else:
             self.play(*(Create(line) for line in self.marks), run_time=1.8, rate_func=ease_in_out_sine)
@@ -76,14 +95,16 @@ class DataChartScene(StoryScene):
                 continue
             swatch = RoundedRectangle(width=0.3, height=0.3, corner_radius=0.06, stroke_width=0)
             swatch.set_fill(self.theme.accents[index % 4], opacity=1.0)
-            parts.add(VGroup(swatch, self.text(series.name, Type.LABEL).next_to(swatch, (1, 0, 0), buff=0.14)))
+            parts.add(
+                VGroup(swatch, self.text(series.name, Type.LABEL).next_to(swatch, (1, 0, 0), buff=0.14))
+            )
         if len(parts):
             parts.arrange((1, 0, 0), buff=0.6)
             if parts.width > self.area.width * 0.95:
                 parts.scale(self.area.width * 0.95 / parts.width)
         return parts
 
-    def _category(self, name: str, slot: float) -> "layout.Typeset":
+    def _category(self, name: str, slot: float) -> Typeset:
         source = f"#set align(center)\n{markup.inline(name, self.accent)}"
         width = slot * 0.96
         fitted = layout.fit(lambda em: self.typeset(source, em, width=width), width, 1.1, Type.LABEL)
@@ -124,8 +145,9 @@ class DataChartScene(StoryScene):
         for index, series in enumerate(content.series):
             color = self.theme.accents[index % 4]
             points = [
-                (self.box.left + slot * (at + 0.5), self.y(value), 0.0) for at, value in enumerate(series.values)
+                (self.box.left + slot * (at + 0.5), self.y(value), 0.0)
+                for at, value in enumerate(series.values)
             ]
-            drawing = VGroup(*(Line(a, b, color=color, stroke_width=6) for a, b in zip(points, points[1:])))
+            drawing = VGroup(*(Line(a, b, color=color, stroke_width=6) for a, b in pairwise(points)))
             drawing.add(*(Dot(point, radius=0.09, color=color) for point in points))
             self.marks.append(drawing)

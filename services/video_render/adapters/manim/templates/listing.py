@@ -16,14 +16,14 @@ from services.video_render.domain import storyboard
 _NUMERIC = set("0123456789.,+-−–%€$£ ×xe")
 
 
-class TableScene(StoryScene):
+class TableScene(StoryScene[storyboard.Table]):
     """Typst lays the table out (column widths, wrapping); rows appear one after the other."""
 
     kind = storyboard.Table
 
     def compose(self) -> None:
         """The table at the largest size that fits, centred."""
-        content: storyboard.Table = self.spec.content
+        content = self.content
         area = self.area
         fitted = layout.fit(
             lambda em: self.typeset(self._source(content, None), em), area.width, area.height, Type.BODY
@@ -79,21 +79,21 @@ def _is_numeric(content: storyboard.Table, column: int) -> bool:
     return bool(cells) and all(set(cell) <= _NUMERIC for cell in cells)
 
 
-class CodeScene(StoryScene):
+class CodeScene(StoryScene[storyboard.Code]):
     """Source text on a panel with line numbers, revealed line by line."""
 
     kind = storyboard.Code
 
     def compose(self) -> None:
         """The listing at the largest size that fits, on its panel."""
-        content: storyboard.Code = self.spec.content
+        content = self.content
         area = self.area
         padding = 0.35
         fitted = layout.fit(
             lambda em: self.typeset(self._source(content), em),
             area.width - 2 * padding,
             area.height - 2 * padding,
-            Type.CAPTION,
+            Type.BODY * 0.9,
         )
         listing = fitted.typeset
         spare = area.height - 2 * padding - listing.logical_height
@@ -101,7 +101,9 @@ class CodeScene(StoryScene):
         panel = RoundedRectangle(
             width=area.width, height=listing.logical_height + 2 * padding, corner_radius=0.16, stroke_width=0
         ).set_fill(self.theme.panel, opacity=1.0)
-        panel.move_to((area.center[0], listing_middle(listing, area.top - padding - max(spare * 0.3, 0.0)), 0))
+        panel.move_to(
+            (area.center[0], listing_middle(listing, area.top - padding - max(spare * 0.3, 0.0)), 0)
+        )
         self.panel = panel
         self.numbers = listing.part("number")
         self.lines = [listing.part(f"l{number}") for number in range(1, len(content.lines) + 1)]
@@ -120,9 +122,9 @@ class CodeScene(StoryScene):
         return (
             f"#set raw(theme: bytes({markup.literal(_syntax_theme(self.theme))}), tab-size: 4)\n"
             "#set par(leading: 0.5em)\n"
-            "#show raw.line: it => grid(columns: (1.6em, auto), column-gutter: 0.7em, align: (right, left),"
+            "#show raw.line: it => box(grid(columns: (1.6em, auto), column-gutter: 0.7em, align: (right, left),"
             f' [#block(text(fill: rgb("{self.theme.rule}"), str(it.number))) <number>],'
-            ' [#block(it.body) #label("l" + str(it.number))])\n'
+            ' [#block(it.body) #label("l" + str(it.number))]))\n'
             f"#raw({source}, lang: {language}, block: true)"
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manim import FadeIn, LaggedStart, SurroundingRectangle, VGroup, Write
+from manim import Animation, FadeIn, LaggedStart, SurroundingRectangle, VGroup, Write
 from manim.utils.rate_functions import ease_out_cubic
 
 from services.video_render.adapters.manim import layout, markup
@@ -13,14 +13,14 @@ from services.video_render.adapters.manim.typesetter import compile_page
 from services.video_render.domain import storyboard
 
 
-class EquationScene(StoryScene):
+class EquationScene(StoryScene[storyboard.Equation]):
     """One formula, written in the middle, with a caption under it."""
 
     kind = storyboard.Equation
 
     def compose(self) -> None:
         """Formula and caption, centred together."""
-        content: storyboard.Equation = self.spec.content
+        content = self.content
         area = self.area
         caption: Typeset | None = None
         caption_em = 0.0
@@ -28,7 +28,7 @@ class EquationScene(StoryScene):
             width = area.width * 0.85
             source = f"#set align(center)\n{markup.inline(content.caption, self.accent)}"
             set_caption = layout.fit(
-                lambda em: self.typeset(source, em, color=self.theme.muted, width=width), width, 1.6, Type.CAPTION
+                lambda em: self.balanced(source, em, width, self.theme.muted), width, 1.6, Type.CAPTION
             )
             caption, caption_em = set_caption.typeset, set_caption.em
         room = area.height - (caption.logical_height + 0.6 if caption else 0.0)
@@ -55,24 +55,24 @@ class EquationScene(StoryScene):
             self.appear(self.caption)
 
 
-class DerivationScene(StoryScene):
+class DerivationScene(StoryScene[storyboard.Derivation]):
     """Lines of a derivation, aligned, each with its reason; the last one is framed."""
 
     kind = storyboard.Derivation
 
     def compose(self) -> None:
         """Formulas in one aligned block, notes in a column at its right."""
-        content: storyboard.Derivation = self.spec.content
+        content = self.content
         has_notes = any(step.note for step in content.steps)
         area = self.area
         width = area.width * (0.64 if has_notes else 0.92)
         source = " \\ ".join(step.math for step in content.steps)
         page = f"#set math.equation(numbering: none)\n#show math.equation: set par(leading: 0.75em)\n$ {source} $"
-        fitted = layout.fit(lambda em: self.typeset(page, em, by_glyph=True), width, area.height - 0.3, 0.72)
+        fitted = layout.fit(lambda em: self.typeset(page, em, by_glyph=True), width, area.height - 0.3, 0.78)
         block = fitted.typeset
         left = area.left + 0.3 if has_notes else -block.logical_width / 2
         block.place(left, area.center[1] + block.logical_height / 2)
-        self.lines = block.split(self._glyph_counts(content, fitted.em))
+        self.lines = block.runs(self._glyph_counts(content, fitted.em))
         self.notes = [
             self._note(step.note, line, area.left + 0.3 + width + 0.35, area.right)
             for step, line in zip(content.steps, self.lines, strict=True)
@@ -89,7 +89,7 @@ class DerivationScene(StoryScene):
         """Line by line."""
         rest = self.spread(self.lines, 1.0)
         for line, note in zip(self.lines, self.notes, strict=True):
-            entrances = [LaggedStart(*(FadeIn(glyph) for glyph in line), lag_ratio=0.12)]
+            entrances: list[Animation] = [LaggedStart(*(FadeIn(glyph) for glyph in line), lag_ratio=0.12)]
             if note is not None:
                 entrances.append(FadeIn(note))
             self.play(*entrances, run_time=1.0, rate_func=ease_out_cubic)
@@ -99,7 +99,9 @@ class DerivationScene(StoryScene):
     def _glyph_counts(self, content: storyboard.Derivation, em: float) -> list[int]:
         """How many glyphs each line has: Typst draws a block line by line, in order."""
         color = self.theme.text
-        return [len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps]
+        return [
+            len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps
+        ]
 
     def _note(self, source: str, line: VGroup, left: float, right: float) -> Typeset | None:
         if not source:

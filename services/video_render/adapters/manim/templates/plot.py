@@ -15,23 +15,26 @@ from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import expression, storyboard
 
 SAMPLES = 480
+Values = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-class FunctionPlotScene(StoryScene):
+class FunctionPlotScene(StoryScene[storyboard.FunctionPlot]):
     """Axes with a grid, the curves drawn one after the other, a legend, an optional caption."""
 
     kind = storyboard.FunctionPlot
 
     def compose(self) -> None:
         """Reserve caption and legend, then give the rest to the axes."""
-        content: storyboard.FunctionPlot = self.spec.content
+        content = self.content
         self.samples = [_sample(function.expression, content.x) for function in content.functions]
         if not any(np.isfinite(ys).any() for _, ys in self.samples):
             self.warn("no function has a value in this range")
         y_range = content.y or _fit_range([ys for _, ys in self.samples])
         area = self._reserve_caption(content.caption)
         self.legend = self._legend(content)
-        box = layout.Box(area.left + 0.75, area.right - self.legend.width - 0.55, area.bottom + 0.5, area.top - 0.1)
+        box = layout.Box(
+            area.left + 0.75, area.right - self.legend.width - 0.55, area.bottom + 0.5, area.top - 0.1
+        )
         self._draw_axes(box, content.x, y_range)
         self.curves = [
             _curve(xs, ys, self.x, self.y, self.theme.accents[index % 4])
@@ -43,7 +46,9 @@ class FunctionPlotScene(StoryScene):
 
     def perform(self) -> None:
         """Axes, then curve by curve with its entry in the legend."""
-        self.play(FadeIn(self.grid), Create(self.frame), FadeIn(self.labels), run_time=1.0, rate_func=ease_out_cubic)
+        self.play(
+            FadeIn(self.grid), Create(self.frame), FadeIn(self.labels), run_time=1.0, rate_func=ease_out_cubic
+        )
         seconds = min(max((self.spec.duration_s - 4.0) / len(self.curves), 1.0), 2.2)
         for curve, entry in zip(self.curves, self.legend, strict=True):
             drawing = [Create(part) for part in curve] if len(curve) == 1 else [Create(curve, lag_ratio=1.0)]
@@ -58,9 +63,11 @@ class FunctionPlotScene(StoryScene):
             return area
         body = f"#set align(center)\n{markup.inline(source, self.accent)}"
         fitted = layout.fit(
-            lambda em: self.typeset(body, em, color=self.theme.muted, width=area.width), area.width, 1.0, Type.CAPTION
+            lambda em: self.balanced(body, em, area.width, self.theme.muted), area.width, 1.0, Type.CAPTION
         )
-        self.caption = fitted.typeset.place(area.left, area.bottom + fitted.typeset.logical_height)
+        self.caption = fitted.typeset.place(
+            -fitted.typeset.logical_width / 2, area.bottom + fitted.typeset.logical_height
+        )
         self.block("the caption", self.caption, fitted.em)
         return layout.Box(area.left, area.right, area.bottom + fitted.typeset.logical_height + 0.15, area.top)
 
@@ -72,15 +79,21 @@ class FunctionPlotScene(StoryScene):
             color = self.theme.accents[index % 4]
             name = function.label or expression.pretty(function.expression)
             source = markup.inline(name, color) if function.label else markup.math_inline(name)
-            fitted = layout.fit(lambda em, s=source: self.typeset(s, em, width=None), 2.9, 1.2, Type.CAPTION)
-            if fitted.typeset.logical_width > 2.89 and function.label:
-                fitted = layout.fit(lambda em, s=source: self.typeset(s, em, width=2.9), 2.9, 1.2, Type.CAPTION)
+            fitted = self._legend_text(source, wrap=bool(function.label))
             self.legend_em = min(self.legend_em, fitted.em)
             text = fitted.typeset
             stroke = Line((0, 0, 0), (0.45, 0, 0), color=color, stroke_width=7)
             text.next_to(stroke, (1, 0, 0), buff=0.18)
             entries.add(VGroup(stroke, text))
         return entries.arrange((0, -1, 0), buff=0.3, aligned_edge=(-1, 0, 0))
+
+    def _legend_text(self, source: str, wrap: bool) -> layout.Fitted:
+        """A legend entry: words wrap, formulas shrink."""
+        width = 2.9
+        single = layout.fit(lambda em: self.typeset(source, em), width, 1.2, Type.CAPTION)
+        if single.em == Type.CAPTION or not wrap:
+            return single
+        return layout.fit(lambda em: self.typeset(source, em, width=width), width, 1.2, Type.CAPTION)
 
     def _draw_axes(self, box: layout.Box, x: storyboard.Interval, y: storyboard.Interval) -> None:
         self.x = axes.Scale(x.min, x.max, box.left, box.right)
@@ -102,16 +115,16 @@ class FunctionPlotScene(StoryScene):
             self.labels.add(label.move_to((box.left - 0.18 - label.width / 2, self.y(value), 0)))
 
 
-Sampled = tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", "np.ndarray[tuple[int], np.dtype[np.float64]]"]
+Sampled = tuple["Values", "Values"]
 
 
-def _sample(source: str, x: storyboard.Interval) -> Sampled:
+def _sample(source: str, x: storyboard.Interval) -> tuple[Values, Values]:
     function = expression.parse(source)
     xs = np.linspace(x.min, x.max, SAMPLES + 1)
     return xs, np.array([expression.evaluate(function, float(value)) for value in xs])
 
 
-def _fit_range(curves: Sequence[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> storyboard.Interval:
+def _fit_range(curves: Sequence[Values]) -> storyboard.Interval:
     """A y range that shows the curves: everything, unless poles make that useless."""
     values = np.concatenate([ys[np.isfinite(ys)] for ys in curves])
     if not len(values):
@@ -131,8 +144,8 @@ def _fit_range(curves: Sequence[np.ndarray[tuple[int], np.dtype[np.float64]]]) -
 
 
 def _curve(
-    xs: np.ndarray[tuple[int], np.dtype[np.float64]],
-    ys: np.ndarray[tuple[int], np.dtype[np.float64]],
+    xs: Values,
+    ys: Values,
     x: axes.Scale,
     y: axes.Scale,
     color: str,
@@ -148,8 +161,8 @@ def _curve(
 
 
 def _visible_pieces(
-    xs: np.ndarray[tuple[int], np.dtype[np.float64]],
-    ys: np.ndarray[tuple[int], np.dtype[np.float64]],
+    xs: Values,
+    ys: Values,
     y: axes.Scale,
 ) -> Iterator[list[tuple[float, float]]]:
     """Runs of points inside the y range; where a run enters or leaves, it is cut exactly at the edge."""

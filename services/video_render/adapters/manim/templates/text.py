@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import re
-
 from manim import UP, Circle, Create, FadeIn, Line, RoundedRectangle, VGroup
 from manim.utils.rate_functions import ease_out_cubic
 
 from services.video_render.adapters.manim import layout, markup
 from services.video_render.adapters.manim.mobjects import Typeset
-from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.templates.base import C, StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
 
 
-class TitleScene(StoryScene):
+class TitleScene(StoryScene[storyboard.TitleCard]):
     """A large centred title, a rule that grows, an optional line under it."""
 
     kind = storyboard.TitleCard
 
     def compose(self) -> None:
         """Title above the middle, subtitle below."""
-        content: storyboard.TitleCard = self.spec.content
+        content = self.content
         width = self.area.width * 0.9
-        title = layout.fit(lambda em: self._centred(content.text, em, width, bold=True), width, 3.2, Type.TITLE)
-        title.typeset.place_center(0, 0.35 + title.typeset.logical_height / 2)
+        title = self._fit_title(content.text, width)
         self.title = title.typeset
-        self.rule = Line((-1.1, 0, 0), (1.1, 0, 0), color=self.accent, stroke_width=6)
-        self.block("the title", self.title, title.em)
         self.subtitle: Typeset | None = None
+        height = self.title.logical_height + 0.7
         if content.subtitle:
-            below = layout.fit(lambda em: self._centred(content.subtitle, em, width), width, 2.6, Type.SUBTITLE)
-            below.typeset.place_center(0, -0.4 - below.typeset.logical_height / 2)
+            below = layout.fit(
+                lambda em: self.balanced(self._centred(content.subtitle), em, width, self.theme.muted),
+                width,
+                2.6,
+                Type.SUBTITLE,
+            )
             self.subtitle = below.typeset
-            self.block("the subtitle", below.typeset, below.em)
+            height += self.subtitle.logical_height
+        top = height / 2 + 0.1
+        self.title.place(-self.title.logical_width / 2, top)
+        y = top - self.title.logical_height - 0.3
+        self.rule = Line((-1.1, y, 0), (1.1, y, 0), color=self.accent, stroke_width=6)
+        self.block("the title", self.title, title.em)
+        if self.subtitle is not None:
+            self.subtitle.place(-self.subtitle.logical_width / 2, y - 0.4)
+            self.block("the subtitle", self.subtitle, below.em)
 
     def perform(self) -> None:
         """Title, rule, subtitle."""
@@ -42,16 +50,22 @@ class TitleScene(StoryScene):
         if self.subtitle is not None:
             self.appear(self.subtitle)
 
-    def _centred(self, source: str, em: float, width: float, bold: bool = False) -> Typeset:
+    def _fit_title(self, text: str, width: float) -> layout.Fitted:
+        """One line while that is large enough, otherwise lines of about equal length."""
+        source = f"#strong[{markup.inline(text, self.accent)}]"
+        single = layout.fit(lambda em: self.typeset(source, em), width, 3.2, Type.TITLE)
+        if single.em >= Type.TITLE * 0.72:
+            return single
+        return layout.fit(
+            lambda em: self.balanced(self._centred(text, bold=True), em, width), width, 3.4, Type.TITLE * 0.9
+        )
+
+    def _centred(self, source: str, bold: bool = False) -> str:
         body = markup.inline(source, self.accent)
-        if bold:
-            body = f"#strong[{body}]"
-        color = self.theme.text if bold else self.theme.muted
-        centred = f"#set align(center)\n#set par(leading: 0.2em)\n{body}"
-        return self.typeset(centred, em, color=color, width=width)
+        return "#set align(center)\n#set par(leading: 0.2em)\n" + (f"#strong[{body}]" if bold else body)
 
 
-class _ListScene(StoryScene):
+class _ListScene(StoryScene[C]):
     """Items under one another, each with a mark, revealed in turn."""
 
     gap = 0.32
@@ -79,7 +93,7 @@ class _ListScene(StoryScene):
             left = self.area.left + self._left(level)
             item.place(left, y)
             line = em * (0.9 if level else 1.0)
-            row = VGroup(self.mark(number, level, left, y - line * 0.62, line), item)
+            row = VGroup(self.mark(number, level, left, y - line * 0.6, line), item)
             self.rows.append(row)
             self.block(f"item {number}", row, line)
             y -= item.logical_height + gap
@@ -99,24 +113,26 @@ class _ListScene(StoryScene):
             self.wait_frames(rest)
 
 
-class BulletsScene(_ListScene):
+class BulletsScene(_ListScene[storyboard.Bullets]):
     """A bullet list with two levels."""
 
     kind = storyboard.Bullets
 
     def compose(self) -> None:
         """All items in one column."""
-        content: storyboard.Bullets = self.spec.content
+        content = self.content
         self.lay_out([item.text for item in content.items], [item.level for item in content.items])
 
     def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
         """A filled dot, a ring on the second level."""
-        dot = Circle(radius=em * (0.15 if level else 0.17), color=self.accent, stroke_width=0 if not level else 3)
+        dot = Circle(
+            radius=em * (0.15 if level else 0.17), color=self.accent, stroke_width=0 if not level else 3
+        )
         dot.set_fill(self.accent, opacity=0.0 if level else 1.0)
         return VGroup(dot.move_to((left - em * 0.72, y, 0)))
 
 
-class RecapScene(_ListScene):
+class RecapScene(_ListScene[storyboard.Recap]):
     """Numbered points to remember."""
 
     kind = storyboard.Recap
@@ -124,7 +140,7 @@ class RecapScene(_ListScene):
 
     def compose(self) -> None:
         """All points in one column."""
-        content: storyboard.Recap = self.spec.content
+        content = self.content
         self.lay_out(list(content.items), [0] * len(content.items))
 
     def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
@@ -135,7 +151,7 @@ class RecapScene(_ListScene):
         return VGroup(disc, figure.move_to((x, y, 0)))
 
 
-class ParagraphScene(StoryScene):
+class ParagraphScene(StoryScene[storyboard.Paragraph]):
     """Running text in a measure that is comfortable to read, sentence by sentence."""
 
     kind = storyboard.Paragraph
@@ -143,7 +159,7 @@ class ParagraphScene(StoryScene):
 
     def compose(self) -> None:
         """The text with a rule at its left."""
-        content: storyboard.Paragraph = self.spec.content
+        content = self.content
         source = markup.paragraphs(content.text, self.accent)
         largest = Type.BODY * (1.15 if len(content.text) < 220 else 1.0)
         fitted = layout.fit(
@@ -166,8 +182,3 @@ class ParagraphScene(StoryScene):
             run_time=0.8,
             rate_func=ease_out_cubic,
         )
-
-
-def words(source: str) -> int:
-    """Words in a text, for reading time."""
-    return len(re.findall(r"\w+", source))

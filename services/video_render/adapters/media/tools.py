@@ -1,0 +1,188 @@
+"""Finished media files: joining, measuring, stills. Everything by PyAV, no command-line tools."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer, OutputContainer
+
+from services.video_render.adapters.media.stills import save_still
+from services.video_render.application.engine import Chapter, MediaFailed, MediaInfo
+
+POSTER_CANDIDATES = 8
+
+
+class AvMediaTools:
+    """The `MediaTools` port over PyAV (FFmpeg's libraries)."""
+
+    def assemble(self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter]) -> None:
+        """See `MediaTools.assemble`. Segments must come from one encoder at one rung."""
+        if not segments:
+            raise MediaFailed("there are no segments to join")
+        unfinished = out.with_name(f".{out.name}.{os.getpid()}.part")
+        try:
+            with _reading(segments[0]) as first:
+                reference = _parameters(first)
+                options = {"movflags": "+faststart", "fflags": "+bitexact"}
+                options["video_track_timescale"] = str(reference[-1].denominator)
+                with av.open(str(unfinished), "w", format="mp4", options=options) as target:
+                    _join(segments, target, first, reference, chapters)
+            unfinished.replace(out)
+        except (av.FFmpegError, OSError) as error:
+            raise MediaFailed(f"cannot join the segments: {error}") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def probe(self, path: Path) -> MediaInfo:
+        """See `MediaTools.probe`. Reads every packet: the frame count is counted, not believed."""
+        with _reading(path) as container:
+            stream = _video(container, path)
+            assert stream.time_base is not None
+            frames, end = 0, 0
+            for packet in container.demux(stream):
+                if packet.pts is not None:
+                    frames += 1
+                    end = max(end, packet.pts + (packet.duration or 0))
+            if not frames:
+                raise MediaFailed(f"{path.name} holds no frames")
+            duration = float(end * stream.time_base)
+            return MediaInfo(
+                duration_s=duration,
+                width=stream.codec_context.width,
+                height=stream.codec_context.height,
+                fps=round(frames / duration, 3) if duration else 0.0,
+                codec=stream.codec_context.name,
+                size_bytes=path.stat().st_size,
+                frames=frames,
+                chapters=tuple(_chapters(container)),
+            )
+
+    def poster(self, video: Path, out: Path) -> None:
+        """See `MediaTools.poster`. Of a few frames spread over the video the one with most to see is kept."""
+        with _reading(video) as container:
+            stream = _video(container, video)
+            length = float((stream.duration or 0) * (stream.time_base or 0))
+            best: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+            most = -1.0
+            for index in range(POSTER_CANDIDATES):
+                at = length * (index + 0.5) / POSTER_CANDIDATES
+                pixels = _frame_at(container, stream, at)
+                if pixels is not None and (detail := _detail(pixels)) > most:
+                    best, most = pixels, detail
+        if best is None:
+            raise MediaFailed(f"{video.name} holds no frames")
+        try:
+            save_still(best, out)
+        except OSError as error:
+            raise MediaFailed(f"cannot save the poster: {error}") from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[InputContainer]:
+    """An open file; FFmpeg's complaints, also those while reading, become `MediaFailed`."""
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise MediaFailed(f"cannot read {path.name}: {error}") from error
+
+
+def _video(container: InputContainer, path: Path) -> av.VideoStream:
+    if not container.streams.video:
+        raise MediaFailed(f"{path.name} holds no video")
+    return container.streams.video[0]
+
+
+Parameters = tuple[str, int, int, bytes, Fraction]
+
+
+def _parameters(container: InputContainer) -> Parameters:
+    """What has to be equal for packets of two files to be shown by one decoder."""
+    stream = _video(container, Path(container.name))
+    context = stream.codec_context
+    assert stream.time_base is not None
+    return context.name, context.width, context.height, bytes(context.extradata or b""), stream.time_base
+
+
+def _join(
+    segments: Sequence[Path],
+    target: OutputContainer,
+    first: InputContainer,
+    reference: Parameters,
+    chapters: Sequence[Chapter],
+) -> None:
+    """Copy every packet, moved to where its segment starts."""
+    stream = target.add_stream_from_template(first.streams.video[0])
+    time_base = reference[-1]
+    stream.time_base = time_base
+    _set_chapters(target, chapters)
+    start = 0
+    for path in segments:
+        with _reading(path) as source:
+            if _parameters(source) != reference:
+                raise MediaFailed(f"{path.name} was encoded differently from {segments[0].name}")
+            end = start
+            for packet in source.demux(source.streams.video[0]):
+                if packet.pts is None or packet.dts is None:
+                    continue
+                packet.pts += start
+                packet.dts += start
+                packet.time_base = time_base
+                packet.stream = stream
+                end = max(end, packet.pts + (packet.duration or 0))
+                target.mux(packet)
+            if end == start:
+                raise MediaFailed(f"{path.name} holds no frames")
+            start = end
+
+
+def _set_chapters(target: OutputContainer, chapters: Sequence[Chapter]) -> None:
+    base = Fraction(1, 1000)
+    target.set_chapters(
+        [
+            {
+                "id": number,
+                "start": round(chapter.start_s * 1000),
+                "end": round(chapter.end_s * 1000),
+                "time_base": base,
+                "metadata": {"title": chapter.title},
+            }
+            for number, chapter in enumerate(chapters)
+        ]
+    )
+
+
+def _chapters(container: InputContainer) -> Iterator[Chapter]:
+    for chapter in container.chapters():
+        base = chapter["time_base"] or Fraction(1, 1000)
+        title = chapter["metadata"].get("title", "")
+        yield Chapter(title, float(chapter["start"] * base), float(chapter["end"] * base))
+
+
+def _frame_at(
+    container: InputContainer, stream: av.VideoStream, seconds: float
+) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+    """The frame shown at a time, as RGB."""
+    assert stream.time_base is not None
+    wanted = int(seconds / stream.time_base)
+    container.seek(wanted, stream=stream, backward=True)
+    last: av.VideoFrame | None = None
+    for frame in container.decode(stream):
+        last = frame
+        if frame.pts is None or frame.pts >= wanted:
+            break
+    return None if last is None else last.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+
+def _detail(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> float:
+    """How much there is to see: the share of pixels that differ clearly from their neighbour."""
+    luma = pixels[::2, ::2].mean(axis=2)
+    edges = np.abs(np.diff(luma, axis=1)) > 24
+    return float(edges.mean())
