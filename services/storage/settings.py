@@ -38,7 +38,7 @@ class StorageSettings(ServiceSettings):
     @model_validator(mode="after")
     def _grace_outlasts_writes(self) -> Self:
         if self.pending_grace_s <= self.write_timeout_s:
-            raise ValueError("pending_grace_s must be longer than write_timeout_s: live uploads would be swept")
+            raise ValueError("pending_grace_s must be longer than write_timeout_s, or live uploads are swept")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`TicketOffice` by HMAC-SHA256: a ticket is its own content and a tag over it, so none needs to be stored."""
+"""`TicketOffice` by HMAC-SHA256: a ticket is its content and a tag over it, so none needs to be stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TAG_BYTES = 32
 _CONTEXT = b"t2m storage ticket\0"
 """Mixed into every tag: the key may sign other things without one passing for the other."""
 _FIXED = struct.Struct(">BBB16sQ")
-"""Version, purpose, inline, object id, expiry in Unix seconds; strings follow, each with its length before it."""
+"""Version, purpose, inline, object id, expiry in Unix seconds; strings follow, each after its length."""
 _LENGTH = struct.Struct(">H")
 
 
@@ -44,7 +44,7 @@ class HmacTicketOffice:
         """See `TicketOffice.verify`. The tag is checked before anything in the ticket is believed."""
         raw = _decode(text)
         content, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
-        if not any([hmac.compare_digest(_tag(key, content), tag) for key in self._keys]):
+        if not any(hmac.compare_digest(_tag(key, content), tag) for key in self._keys):
             raise TicketInvalid
         ticket = _unpack(content)
         if ticket.purpose is not purpose:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,6 +13,8 @@ from services.storage.application.writing import WriteCommand
 from services.storage.domain.errors import InvalidInput
 from services.storage.domain.objects import ArtifactKind, Bucket, ObjectState, Placement, StoredObject
 from t2m.storage.v1 import object_pb2, object_service_pb2
+
+T = TypeVar("T")
 
 _BUCKETS = {
     object_pb2.BUCKET_VIDEOS: Bucket.VIDEOS,
@@ -101,7 +104,7 @@ def encode_location(location: Location) -> object_pb2.ObjectLocation:
     )
 
 
-def _known(values: dict[Any, Any], number: int, field: str) -> Any:
+def _known(values: Mapping[Any, T], number: int, field: str) -> T:
     try:
         return values[number]
     except KeyError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -61,7 +61,7 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
 
     async def ReadObject(
         self, request: pb.ReadObjectRequest, context: Context
-    ) -> AsyncIterator[pb.ReadObjectResponse]:
+    ) -> AsyncGenerator[pb.ReadObjectResponse]:
         """Chunks; the next is read from the disk once the transport has taken the last."""
         limit = request.limit if request.HasField("limit") else None
         match request.WhichOneof("source"):
@@ -81,12 +81,12 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
             async for chunk in chunks:
                 yield pb.ReadObjectResponse(chunk=chunk)
 
-    async def GetObject(self, request: pb.GetObjectRequest, context: Context) -> pb.GetObjectResponse:
+    async def GetObject(self, request: pb.GetObjectRequest, _context: Context) -> pb.GetObjectResponse:
         """Metadata."""
         found = await require(self._do.objects, request.object_id, request.owner_id or None)
         return pb.GetObjectResponse(object=codec.encode_object(found))
 
-    async def ListObjects(self, request: pb.ListObjectsRequest, context: Context) -> pb.ListObjectsResponse:
+    async def ListObjects(self, request: pb.ListObjectsRequest, _context: Context) -> pb.ListObjectsResponse:
         """One page."""
         wanted = ObjectFilter(request.owner_id, request.job_id or None, codec.decode_kind(request.kind))
         after = decode_page_token(wanted, request.page_token)
@@ -97,14 +97,14 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         )
 
     async def DeleteObject(
-        self, request: pb.DeleteObjectRequest, context: Context
+        self, request: pb.DeleteObjectRequest, _context: Context
     ) -> pb.DeleteObjectResponse:
         """Succeeds also when there is nothing."""
         await self._do.delete(request.object_id, request.owner_id or None)
         return pb.DeleteObjectResponse()
 
     async def CreateObjectLocation(
-        self, request: pb.CreateObjectLocationRequest, context: Context
+        self, request: pb.CreateObjectLocationRequest, _context: Context
     ) -> pb.CreateObjectLocationResponse:
         """A signed URL and a ticket."""
         lifetime = request.lifetime.ToTimedelta() if request.HasField("lifetime") else None
@@ -113,7 +113,7 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         return pb.CreateObjectLocationResponse(location=codec.encode_location(location))
 
     async def GetSignedObject(
-        self, request: pb.GetSignedObjectRequest, context: Context
+        self, request: pb.GetSignedObjectRequest, _context: Context
     ) -> pb.GetSignedObjectResponse:
         """The location that the ticket was made for."""
         location = await self._do.locate.resolve(request.read_ticket)
@@ -130,15 +130,15 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
 
 async def _parts(
     requests: AsyncIterator[pb.WriteObjectRequest], context: Context
-) -> AsyncIterator[pb.WriteObjectRequest]:
-    """The messages of an upload. A stream that was cut ends like a finished one in grpc.aio; here it does not."""
+) -> AsyncGenerator[pb.WriteObjectRequest]:
+    """The messages of an upload. A cut stream may end like a finished one in grpc.aio; here it does not."""
     async for request in requests:
         yield request
     if context.cancelled():
         raise asyncio.CancelledError
 
 
-async def _chunks(parts: AsyncIterator[pb.WriteObjectRequest]) -> AsyncIterator[bytes]:
+async def _chunks(parts: AsyncIterator[pb.WriteObjectRequest]) -> AsyncGenerator[bytes]:
     async for part in parts:
         if part.WhichOneof("part") != "chunk":
             raise InvalidInput([("chunk", "must follow the header, which comes once")])

@@ -1,8 +1,8 @@
-"""What the use cases need from the outside. `tests/contract/test_storage_*.py` says what an adapter must do."""
+"""What the use cases need; `tests/contract/test_storage_*.py` says what an adapter must do."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -40,16 +40,16 @@ class BlobStore(Protocol):
     ) -> BlobReceipt:
         """Store all chunks durably under the address and tell what was stored.
 
-        The bytes appear whole or not at all: when `chunks` raises, or the caller is cancelled, nothing is left under
-        the address. At most a constant amount of memory is used, and `chunks` is read only as fast as it is stored.
+        The bytes appear whole or not at all: when `chunks` raises, or the caller is cancelled, nothing is
+        left under the address. Memory use is constant, and `chunks` is read only as fast as it is stored.
         Raises StorageFull.
         """
         ...
 
-    def read(self, address: BlobAddress, offset: int, length: int) -> AsyncIterator[bytes]:
+    def read(self, address: BlobAddress, offset: int, length: int) -> AsyncGenerator[bytes]:
         """The bytes of a range in order, in chunks of at most 256 KiB; the range lies inside the blob.
 
-        The iterator must be closed. Raises BytesLost when the blob is missing or ends before the range does.
+        The generator must be closed. Raises BytesLost when the blob is missing or ends before the range does.
         """
         ...
 
@@ -116,11 +116,11 @@ class ObjectRepository(Protocol):
         ...
 
     async def abandon_stale(self, created_before: datetime, now: datetime, limit: int) -> int:
-        """Pending → deleted for the rows of writes that began before the time given; how many, at most `limit`."""
+        """Pending → deleted for writes that began before the time given; how many, at most `limit`."""
         ...
 
     async def deleted(self, after: str | None, limit: int) -> Sequence[StoredObject]:
-        """Rows whose bytes are still to be removed, of any owner, ids greater than `after`, smallest first."""
+        """Rows whose bytes are still to be removed, whoever owns them; ids after `after`, smallest first."""
         ...
 
     async def purge(self, object_id: str, owner_id: str) -> None:
@@ -155,5 +155,8 @@ class TicketOffice(Protocol):
         ...
 
     def verify(self, text: str, purpose: Purpose, now: datetime) -> Ticket:
-        """Raises TicketInvalid when it was not made here or not for this purpose, TicketExpired when it is over."""
+        """The ticket, if it was made here for this purpose and is not over.
+
+        Raises TicketInvalid, TicketExpired.
+        """
         ...

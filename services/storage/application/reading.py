@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from services.storage.application.ports import (
@@ -39,7 +39,7 @@ class ReadObject:
         self._tickets = tickets
         self._clock = clock
 
-    async def by_ticket(self, ticket: str, offset: int, limit: int | None) -> AsyncIterator[bytes]:
+    async def by_ticket(self, ticket: str, offset: int, limit: int | None) -> AsyncGenerator[bytes]:
         """The bytes from `offset` on, at most `limit`.
 
         Raises TicketInvalid, TicketExpired, ObjectNotFound, RangeNotSatisfiable; while iterating BytesLost.
@@ -50,13 +50,13 @@ class ReadObject:
 
     async def by_id(
         self, object_id: str, owner_id: str | None, offset: int, limit: int | None, *, caller_is_service: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The same for a service that names the object. Raises ServiceOnly when the caller is none."""
         if not caller_is_service:
             raise ServiceOnly
         return self._bytes(await require(self._objects, object_id, owner_id), offset, limit)
 
-    def _bytes(self, found: StoredObject, offset: int, limit: int | None) -> AsyncIterator[bytes]:
+    def _bytes(self, found: StoredObject, offset: int, limit: int | None) -> AsyncGenerator[bytes]:
         wanted = clip(offset, limit, found.size_bytes)
         return self._blobs.read(found.address, wanted.offset, wanted.length)
 
@@ -92,7 +92,7 @@ class DeleteObject:
         self._clock = clock
 
     async def __call__(self, object_id: str, owner_id: str | None) -> None:
-        """Succeeds when there is nothing to remove. Bytes that cannot be removed now are left to the sweeper."""
+        """Succeeds when there is nothing to remove. Bytes that resist are left to the sweeper."""
         deleted = await self._objects.mark_deleted(object_id, owner_id, self._clock.now())
         if deleted is None:
             return

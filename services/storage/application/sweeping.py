@@ -26,8 +26,8 @@ class Swept:
 class Sweep:
     """One pass over the rows: pending ones older than the grace end, then the bytes of deleted ones go.
 
-    Every step may be repeated and may run in several processes at once. A row is dropped only after its bytes, so a
-    sweep that is killed loses track of nothing.
+    Every step may be repeated and may run in several processes at once. A row is dropped only after its
+    bytes, so a sweep that is killed loses track of nothing.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -40,15 +40,15 @@ class WriteLimits:
 
     max_bytes: int
     timeout_s: float
-    """Longest time the bytes may take to arrive; shorter than the sweeper's grace, so no live write is swept."""
+    """Longest time the bytes may take; shorter than the sweeper's grace, so no live write is swept."""
 
 
 class WriteObject:
     """Stores one object per request id of an owner.
 
-    Every attempt has a row and a key of its own, and only a *committed* request id is unique: attempts never wait for
-    each other, a crashed one needs no take-over, and of concurrent ones the first to commit wins while the others drop
-    their bytes and answer with its object.
+    Every attempt has a row and a key of its own, and only a *committed* request id is unique: attempts never
+    wait for each other, a crashed one needs no take-over, and of concurrent ones the first to commit wins
+    while the others drop their bytes and answer with its object.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class WriteObject:
         self._cleanups: set[asyncio.Task[None]] = set()
 
     async def __call__(self, command: WriteCommand, chunks: AsyncIterator[bytes]) -> StoredObject:
-        """Store the chunks and return the committed object; a repeat returns the first one without reading them.
+        """Store the chunks, return the committed object; a repeat returns the first one without reading them.
 
-        When anything fails, nothing can be read afterwards. Raises InvalidInput, WriteConflict (the request id was used
-        for something else), BytesMismatch, ObjectTooLarge, StorageFull, StorageUnavailable, WriteTooSlow,
-        WriteSuperseded, and whatever `chunks` raises.
+        When anything fails, nothing can be read afterwards. Raises InvalidInput, WriteConflict (the request
+        id was used for something else), BytesMismatch, ObjectTooLarge, StorageFull, StorageUnavailable,
+        WriteTooSlow, WriteSuperseded, and whatever `chunks` raises.
         """
         known = await self._objects.find_written(command.placement.owner_id, command.request_id)
         if known is not None:
@@ -118,7 +118,7 @@ class WriteObject:
             raise BytesMismatch("the SHA-256 of the bytes that arrived is not the one announced")
         return receipt
 
-    async def _metered(self, command: WriteCommand, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _metered(self, command: WriteCommand, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         """The chunks, refused as soon as they are too many: a lying writer cannot fill the disk."""
         arrived = 0
         async for chunk in chunks:
@@ -146,7 +146,8 @@ class WriteObject:
 
     async def _remove(self, pending: StoredObject) -> None:
         owner = pending.placement.owner_id
-        # Only a row that is still pending gives the bytes up: when the answer to `commit` was lost, it may be committed.
+        # Only a row that is still pending gives its bytes up: when the answer to `commit` was lost, the row
+        # may be committed.
         if await self._objects.abandon(pending.object_id, owner, self._clock.now()):
             await self._blobs.delete(pending.address)
             await self._objects.purge(pending.object_id, owner)

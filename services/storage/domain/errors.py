@@ -1,6 +1,6 @@
 """Everything that can go wrong with an object, in the domain's words.
 
-Attributes that callers may rely on: `field_violations` (pairs of field path and text), `retry_after`, `metadata`.
+Some carry `field_violations` (pairs of field path and text), `retry_after` or `metadata` for the caller.
 """
 
 from __future__ import annotations

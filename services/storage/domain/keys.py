@@ -1,4 +1,4 @@
-"""Names of buckets and keys. A key is made of checked ASCII parts only: a file's name never becomes part of a path."""
+"""Names of buckets and keys. Keys are made of checked ASCII parts only: a file's name is never in a path."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ class BucketNames:
 def make_key(placement: Placement, object_id: str, content_type: str, now: datetime) -> str:
     """The key of a new object: `users/{user}/jobs/{job}/{kind}/scene_{nnn}/{fence}-{object id}{extension}`.
 
-    The last part carries the writer's fence and the object's own id, so two attempts at the same thing, even two
-    concurrent ones of the same writer, never share bytes. In the temp bucket: `temp/{session}/{timestamp}/…`.
+    The last part carries the writer's fence and the object's own id, so two attempts at the same thing, even
+    two concurrent ones of the same writer, never share bytes. In the temp bucket:
+    `temp/{session}/{timestamp}/…`.
 
     Raises InvalidInput for a part that is not safe in a path.
     """

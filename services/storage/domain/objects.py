@@ -1,4 +1,4 @@
-"""The object: an immutable run of bytes whose row is the pointer, and its states pending → committed → deleted."""
+"""The object: an immutable run of bytes whose row is the pointer; pending → committed → deleted."""
 
 from __future__ import annotations
 

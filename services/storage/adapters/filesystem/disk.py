@@ -53,7 +53,7 @@ class PartFile:
         self._fd = -1
 
     def open(self) -> None:
-        """Open a `.part` file beside the target. Raises StorageFull, StorageUnavailable, as all methods do."""
+        """Open a `.part` file beside the target. Raises StorageFull, StorageUnavailable, as all do."""
         with translated():
             self._fd = _open_new(self._part, self._root)
 
@@ -104,7 +104,7 @@ class RangeFile:
                 raise BytesLost("the bytes of the object are missing") from exc
 
     def read(self, offset: int, length: int) -> bytes:
-        """At least one byte of a range that lies inside the file. Raises BytesLost when the file ends before."""
+        """At least one byte of a range inside the file. Raises BytesLost when the file ends before."""
         with translated():
             data = os.pread(self._fd, length, offset)
         if not data:
@@ -139,7 +139,7 @@ def remove(path: Path, root: Path) -> None:
 
 
 def _open_new(path: Path, root: Path) -> int:
-    """Open a new file, making its folders; a concurrent `_prune` may take them away in between, hence the attempts."""
+    """Open a new file, making its folders; more than once, because a concurrent `_prune` may take them."""
     for attempt in range(1, _MKDIR_ATTEMPTS + 1):
         try:
             _make_folders(path.parent, root)

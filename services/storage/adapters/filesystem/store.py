@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +23,8 @@ _WRITE_CHUNK = 1024 * 1024
 class FilesystemBlobStore:
     """Files `{root}/{bucket name}/{key}`, written beside their name and renamed when they are whole.
 
-    All disk work runs in a few threads of its own, so a slow disk delays neither the event loop nor other users of the
-    loop's default executor, and at most `threads` operations load the disk at once.
+    All disk work runs in a few threads of its own, so a slow disk delays neither the event loop nor other
+    users of the loop's default executor, and at most `threads` operations load the disk at once.
     """
 
     def __init__(self, root: Path, buckets: BucketNames, threads: int = 8) -> None:
@@ -37,7 +37,11 @@ class FilesystemBlobStore:
         self._executor.shutdown()
 
     async def put(
-        self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str
+        self,
+        address: BlobAddress,
+        chunks: AsyncIterator[bytes],
+        *,
+        content_type: str,  # noqa: ARG002  # the port's; a file has no place for it, the object's row has
     ) -> BlobReceipt:
         """See `BlobStore.put`. The content type stays in the object's row."""
         part = disk.PartFile(self._path(address), self._root)
@@ -50,8 +54,8 @@ class FilesystemBlobStore:
             await self._run(part.abandon)
             raise
 
-    async def read(self, address: BlobAddress, offset: int, length: int) -> AsyncIterator[bytes]:
-        """See `BlobStore.read`. An object that is deleted meanwhile is read to its end: the file stays open."""
+    async def read(self, address: BlobAddress, offset: int, length: int) -> AsyncGenerator[bytes]:
+        """See `BlobStore.read`. An object deleted meanwhile is read to its end: the file stays open."""
         file = disk.RangeFile(self._path(address))
         try:
             await self._run(file.open)
@@ -72,7 +76,12 @@ class FilesystemBlobStore:
         await self._run(disk.remove, self._path(address), self._root)
 
     async def presign(
-        self, address: BlobAddress, *, expires_at: datetime, content_type: str, presentation: Presentation
+        self,
+        address: BlobAddress,  # noqa: ARG002  # the port's, as are the rest
+        *,
+        expires_at: datetime,  # noqa: ARG002
+        content_type: str,  # noqa: ARG002
+        presentation: Presentation,  # noqa: ARG002
     ) -> str | None:
         """None: files are served through `ReadObject`."""
         return None
@@ -83,7 +92,7 @@ class FilesystemBlobStore:
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         """Run disk work in a thread and wait for it even when cancelled.
 
-        A thread cannot be interrupted: going on while it still writes would close, and let others reuse, its descriptor.
+        A thread cannot be interrupted: going on while it still writes would close its descriptor under it.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args))
         cancelled: asyncio.CancelledError | None = None

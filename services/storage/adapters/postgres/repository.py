@@ -82,7 +82,7 @@ class PostgresObjectRepository:
         return await self._one(sa.select(objects).where(_named(object_id, owner_id), _COMMITTED))
 
     async def page(self, wanted: ObjectFilter, after: str | None, limit: int) -> Sequence[StoredObject]:
-        """See `ObjectRepository.page`; served by an index on (owner, object id) or (owner, job, object id)."""
+        """See `ObjectRepository.page`; served by an index on owner (and job) and object id."""
         statement = sa.select(objects).where(objects.c.owner_id == wanted.owner_id, _COMMITTED)
         if wanted.job_id is not None:
             statement = statement.where(objects.c.job_id == wanted.job_id)
@@ -94,7 +94,8 @@ class PostgresObjectRepository:
         """See `ObjectRepository.mark_deleted`."""
         if not _is_uuid(object_id):
             return None
-        return await self._one(_delete_where(_named(object_id, owner_id), _COMMITTED, now=now).returning(objects))
+        statement = _delete_where(_named(object_id, owner_id), _COMMITTED, now=now)
+        return await self._one(statement.returning(objects))
 
     async def abandon(self, object_id: str, owner_id: str, now: datetime) -> bool:
         """See `ObjectRepository.abandon`."""
@@ -110,8 +111,9 @@ class PostgresObjectRepository:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
+        statement = _delete_where(objects.c.object_id.in_(stale), _PENDING, now=now)
         async with self._engine.begin() as connection:
-            result = await connection.execute(_delete_where(objects.c.object_id.in_(stale), _PENDING, now=now))
+            result = await connection.execute(statement)
         return result.rowcount
 
     async def deleted(self, after: str | None, limit: int) -> Sequence[StoredObject]:

@@ -1,0 +1,111 @@
+"""Builds storage: the only place that knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.runtime.client import auth_channel
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.db import create_engine, run_migrations
+from services.runtime.ids import new_id
+from services.runtime.jwks import RemoteKeys
+from services.runtime.server import BackgroundTask, ServiceServer
+from services.runtime.tokens import KeySource, TokenVerifier
+from services.storage.adapters.filesystem import FilesystemBlobStore
+from services.storage.adapters.postgres import PostgresObjectRepository
+from services.storage.adapters.tickets import HmacTicketOffice
+from services.storage.api.errors import ERROR_TABLE
+from services.storage.api.servicer import ObjectServicer, UseCases
+from services.storage.application.locating import LocateObject
+from services.storage.application.reading import DeleteObject, ListObjects, ReadObject
+from services.storage.application.sweeping import Sweep
+from services.storage.application.writing import WriteLimits, WriteObject
+from services.storage.settings import StorageSettings
+from t2m.storage.v1 import object_service_pb2_grpc
+
+PACKAGE = Path(__file__).parent
+SERVICE = "t2m.storage.v1.ObjectService"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The built service without its server."""
+
+    engine: AsyncEngine
+    blobs: FilesystemBlobStore
+    use_cases: UseCases
+    sweep: Sweep
+
+    async def close(self) -> None:
+        """Give back connections and threads."""
+        await self.engine.dispose()
+        self.blobs.close()
+
+
+def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
+    """Everything but the server. Raises ValueError for a signing key that is too short."""
+    clock = clock or SystemClock()
+    engine = create_engine(settings.database_url, application_name="t2m-storage")
+    objects = PostgresObjectRepository(engine)
+    blobs = FilesystemBlobStore(settings.storage_root, settings.buckets(), settings.storage_threads)
+    tickets = HmacTicketOffice(settings.signing_keys())
+    limits = WriteLimits(settings.max_object_bytes, settings.write_timeout_s)
+    use_cases = UseCases(
+        write=WriteObject(objects, blobs, clock, new_id, limits),
+        read=ReadObject(objects, blobs, tickets, clock),
+        page=ListObjects(objects),
+        delete=DeleteObject(objects, blobs, clock),
+        locate=LocateObject(objects, blobs, tickets, clock, settings.public_url),
+        objects=objects,
+    )
+    grace = timedelta(seconds=settings.pending_grace_s)
+    return Storage(engine, blobs, use_cases, Sweep(objects, blobs, clock, grace))
+
+
+def build_server(
+    settings: StorageSettings, clock: Clock | None = None, keys: KeySource | None = None
+) -> ServiceServer:
+    """The server, ready to `run`. `keys` verify tokens; by default they are fetched from auth."""
+    storage = build(settings, clock)
+    to_auth = auth_channel(settings)
+    verifier = TokenVerifier(keys or RemoteKeys(to_auth), clock)
+
+    def add_services(server: grpc.aio.Server) -> Sequence[str]:
+        servicer = ObjectServicer(storage.use_cases, verifier.authenticate)
+        object_service_pb2_grpc.add_ObjectServiceServicer_to_server(servicer, server)
+        return [SERVICE]
+
+    async def sweep() -> None:
+        while True:
+            swept = await storage.sweep()
+            if swept.abandoned or swept.removed or swept.failed:
+                _log.info("swept", abandoned=swept.abandoned, removed=swept.removed, failed=swept.failed)
+            await asyncio.sleep(settings.sweep_interval_s)
+
+    async def close() -> None:
+        await to_auth.close()
+        await storage.close()
+
+    return ServiceServer(
+        settings,
+        table=ERROR_TABLE,
+        verifier=verifier,
+        add_services=add_services,
+        background=[BackgroundTask("sweep objects", sweep)],
+        on_close=close,
+    )
+
+
+async def migrate(settings: StorageSettings) -> None:
+    """Bring the database up to date."""
+    await run_migrations(PACKAGE, settings.database_url)
