@@ -151,6 +151,8 @@ def is_dependency_away(exc: BaseException) -> bool:
         case "redis":
             # Its own types, not the built-in ones; BusyLoadingError is one of them.
             return any(base.__name__ in {"ConnectionError", "TimeoutError"} for base in type(exc).__mro__)
+        case "kombu":  # Celery's transport wraps what its broker raised
+            return type(exc).__name__ == "OperationalError"
         case _:
             # Name resolution and unreachable hosts surface as plain OSError while connecting.
             return (
