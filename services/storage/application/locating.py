@@ -59,7 +59,7 @@ class LocateObject:
     ) -> Location:
         """A location that works for `lifetime` (None: one hour), rounded up to a whole second.
 
-        Raises ObjectNotFound, also when it is another owner's; InvalidInput for a lifetime not of 1 s to 24 h.
+        Raises ObjectNotFound, also for another owner's; InvalidInput for a lifetime not of 1 s to 24 h.
         """
         lifetime = DEFAULT_LIFETIME if lifetime is None else lifetime
         if not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:

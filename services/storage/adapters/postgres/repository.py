@@ -110,8 +110,11 @@ class PostgresObjectRepository:
             .where(_PENDING, objects.c.created_at < created_before)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("stale")
+            # A plain sub-query may be run once per row by the planner, and then limits nothing.
+            .prefix_with("MATERIALIZED")
         )
-        statement = _delete_where(objects.c.object_id.in_(stale), _PENDING, now=now)
+        statement = _delete_where(objects.c.object_id.in_(sa.select(stale.c.object_id)), _PENDING, now=now)
         async with self._engine.begin() as connection:
             result = await connection.execute(statement)
         return result.rowcount
