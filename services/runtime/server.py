@@ -28,6 +28,8 @@ __all__ = ["BackgroundTask", "ServiceServer", "until_drained"]
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
+_LAST_WRITES_S = 0.25
+
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share calls silently
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -135,15 +137,7 @@ class ServiceServer:
         await self._health.enter_graceful_shutdown()
         self._drain.set()
         await self._supervisor.stop(outliving=False)
-        grace = self._settings.shutdown_grace_s
-        stopping = asyncio.ensure_future(server.stop(grace))
-        try:
-            # Health watchers never end by themselves: only our own calls are waited for.
-            await asyncio.wait_for(self._active.idle(), grace)
-        except TimeoutError:
-            _log.warning("calls cut off at the end of the grace period", grace_s=grace)
-        await server.stop(0)
-        await stopping
+        await self._end_calls(server)
         await self._supervisor.stop(outliving=True)
         if self._metrics is not None:
             self._metrics.shutdown()
@@ -151,6 +145,22 @@ class ServiceServer:
         if self._on_close is not None:
             await self._on_close()
         _log.info("stopped")
+
+    async def _end_calls(self, server: grpc.aio.Server) -> None:
+        """Accept no more calls, and wait for ours: health watchers never end by themselves.
+
+        The first `stop` must not time out while the second runs: grpc crashes when both cancel the calls.
+        """
+        grace = self._settings.shutdown_grace_s
+        refusing = asyncio.ensure_future(server.stop(grace + 60))
+        try:
+            await asyncio.wait_for(self._active.idle(), grace)
+        except TimeoutError:
+            _log.warning("calls cut off at the end of the grace period", grace_s=grace)
+        # The last answers are still being written. What is open after that is a health watcher.
+        await asyncio.wait({refusing}, timeout=_LAST_WRITES_S)
+        await server.stop(None)
+        await refusing
 
 
 async def until_drained(source: AsyncIterator[T], drain: asyncio.Event) -> AsyncIterator[T]:

@@ -1,0 +1,251 @@
+"""One suite for auth's repositories, in memory and on Postgres (rows A1, A2, A4, A5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Protocol
+
+import pytest
+from sqlalchemy import text
+
+from services.auth.adapters.postgres.unit_of_work import postgres_units
+from services.auth.application.accounts import Accounts
+from services.auth.application.ports import UnitOfWork
+from services.auth.bootstrap import migrate
+from services.auth.domain.api_key import ApiKey
+from services.auth.domain.errors import LastAdmin
+from services.auth.domain.session import RefreshToken, Session
+from services.auth.domain.user import Role, User
+from services.runtime.db import create_engine
+from services.runtime.ids import new_id
+from tests import stack
+from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeUnits
+
+HOUR = timedelta(hours=1)
+
+
+class Units(Protocol):
+    """Opens units of work."""
+
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+
+
+@cache
+def database() -> str:
+    """One migrated database for the module."""
+    url = stack.postgres_url("auth_repositories")
+    asyncio.run(migrate(url))
+    return url
+
+
+@pytest.fixture(params=["fake", "postgres"])
+async def units(request: pytest.FixtureRequest) -> AsyncIterator[Units]:
+    """Empty repositories of both makes."""
+    if request.param == "fake":
+        yield FakeUnits()
+        return
+    engine = create_engine(await asyncio.to_thread(database))
+    async with engine.begin() as connection:
+        await connection.execute(text("TRUNCATE users CASCADE"))
+    yield postgres_units(engine)
+    await engine.dispose()
+
+
+def user(email: str = "ada@example.com", role: Role = Role.USER) -> User:
+    """An account with an id of its own."""
+    return User(new_id(), email, "Ada", role, "hash", START)
+
+
+async def stored(units: Units, *users: User) -> None:
+    """Commit the accounts."""
+    async with units() as unit:
+        for each in users:
+            assert await unit.users.add(each)
+        await unit.commit()
+
+
+async def opened(units: Units, owner: User, digest: bytes = b"first") -> Session:
+    """Commit a session of the owner, whose first token has this digest."""
+    session = Session(new_id(), owner.user_id, START)
+    async with units() as unit:
+        await unit.sessions.add(session, RefreshToken(digest, session.session_id, START, START + HOUR))
+        await unit.commit()
+    return session
+
+
+async def used(units: Units, digest: bytes, now: datetime = START) -> Session | None:
+    """Use a token and commit."""
+    async with units() as unit:
+        session = await unit.sessions.use_token(digest, now)
+        await unit.commit()
+    return session
+
+
+class TestUsers:
+    """Accounts."""
+
+    async def test_an_account_is_found_as_it_was_stored(self, units: Units) -> None:
+        ada, keyless = user(), replace(user("bot@example.com"), password_hash=None)
+        await stored(units, ada, keyless)
+        async with units() as unit:
+            assert await unit.users.get(ada.user_id) == ada
+            assert await unit.users.find_by_email("ada@example.com") == ada
+            assert await unit.users.get(keyless.user_id) == keyless
+            assert await unit.users.find_by_email("eve@example.com") is None
+            assert await unit.users.get(new_id()) is None
+            assert await unit.users.get("video_render") is None  # a service's id is no user's
+
+    async def test_an_address_is_taken_once(self, units: Units) -> None:
+        await stored(units, user())
+        async with units() as unit:
+            assert not await unit.users.add(user())
+
+    async def test_what_is_not_committed_is_undone(self, units: Units) -> None:
+        ada = user()
+        async with units() as unit:
+            await unit.users.add(ada)
+        async with units() as unit:
+            assert await unit.users.get(ada.user_id) is None
+
+    async def test_a_role_is_changed(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        async with units() as unit:
+            assert await unit.users.set_role(ada.user_id, Role.ADMIN, START) == replace(ada, role=Role.ADMIN)
+            assert await unit.users.set_role(new_id(), Role.ADMIN, START) is None
+            assert await unit.users.lock_admins() == {ada.user_id}
+
+    async def test_a_password_hash_is_replaced_only_while_it_is_the_one_that_was_checked(
+        self, units: Units
+    ) -> None:
+        ada = user()
+        await stored(units, ada)
+        async with units() as unit:
+            await unit.users.set_password_hash(ada.user_id, "another", "lost", START)
+            assert await unit.users.get(ada.user_id) == ada
+            await unit.users.set_password_hash(ada.user_id, "hash", "new", START)
+            assert await unit.users.get(ada.user_id) == replace(ada, password_hash="new")
+
+    async def test_two_admins_who_demote_each_other_at_once_leave_one(self, units: Units) -> None:
+        first, second = user("a@example.com", Role.ADMIN), user("b@example.com", Role.ADMIN)
+        await stored(units, first, second)
+        accounts = Accounts(units, FakeHasher(), FakeClock(), CountingIds())
+        outcomes = await asyncio.gather(
+            accounts.change_role(first.user_id, Role.USER),
+            accounts.change_role(second.user_id, Role.READONLY),
+            return_exceptions=True,
+        )
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == sorted([LastAdmin.__name__, "User"])
+        async with units() as unit:
+            assert len(await unit.users.lock_admins()) == 1
+
+
+class TestSessions:
+    """Sessions and refresh tokens (A2)."""
+
+    async def test_a_session_is_seen_by_its_owner_only(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        session = await opened(units, ada)
+        async with units() as unit:
+            assert await unit.sessions.get(session.session_id, ada.user_id) == session
+            assert await unit.sessions.get(session.session_id, eve.user_id) is None
+            await unit.sessions.revoke(session.session_id, eve.user_id, START)
+            assert await unit.sessions.get(session.session_id, ada.user_id) == session
+
+    async def test_a_token_is_used_once(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        session = await opened(units, ada)
+        assert await used(units, b"first") == session
+        assert await used(units, b"first") is None
+        async with units() as unit:
+            found = await unit.sessions.find_by_token(b"first")
+        assert found == (session, RefreshToken(b"first", session.session_id, START, START + HOUR, START))
+
+    async def test_of_concurrent_uses_one_gets_the_session(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        session = await opened(units, ada)
+        outcomes = await asyncio.gather(*(used(units, b"first") for _ in range(8)))
+        assert [outcome for outcome in outcomes if outcome is not None] == [session]
+
+    @pytest.mark.parametrize("reason", ["unknown", "expired", "revoked"])
+    async def test_a_token_that_does_not_work_is_not_used(self, units: Units, reason: str) -> None:
+        ada = user()
+        await stored(units, ada)
+        session = await opened(units, ada)
+        if reason == "revoked":
+            async with units() as unit:
+                await unit.sessions.revoke(session.session_id, ada.user_id, START)
+                await unit.commit()
+        digest = b"other" if reason == "unknown" else b"first"
+        assert await used(units, digest, START + HOUR if reason == "expired" else START) is None
+
+    async def test_the_first_revocation_stays(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        session = await opened(units, ada)
+        async with units() as unit:
+            await unit.sessions.revoke(session.session_id, ada.user_id, START)
+            await unit.sessions.revoke(session.session_id, ada.user_id, START + HOUR)
+            assert await unit.sessions.get(session.session_id, ada.user_id) == replace(
+                session, revoked_at=START
+            )
+
+    async def test_purge_forgets_ended_sessions_and_keeps_living_ones(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        ended, living = await opened(units, ada, b"ended"), await opened(units, ada, b"living")
+        await used(units, b"living")
+        async with units() as unit:
+            later = START + 10 * HOUR
+            await unit.sessions.add_token(RefreshToken(b"next", living.session_id, START, later))
+            await unit.commit()
+        async with units() as unit:
+            assert await unit.sessions.purge(START + 2 * HOUR) == 2
+            assert await unit.sessions.get(ended.session_id, ada.user_id) is None
+            assert await unit.sessions.get(living.session_id, ada.user_id) == living
+            assert await unit.sessions.find_by_token(b"next") is not None
+
+
+class TestApiKeys:
+    """API keys (A4)."""
+
+    def key(self, owner: User, key_id: str, **changes: Any) -> ApiKey:
+        """A key of the owner."""
+        return replace(
+            ApiKey(key_id, owner.user_id, "nightly", ("jobs:read", "jobs:write"), b"digest", START), **changes
+        )
+
+    async def test_keys_are_found_as_stored_and_listed_newest_first_to_the_owner(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        old = self.key(ada, "aaaaaaaa", expires_at=START + HOUR)
+        new = self.key(ada, "bbbbbbbb", scopes=(), created_at=START + HOUR)
+        async with units() as unit:
+            for each in (old, new, self.key(eve, "cccccccc")):
+                await unit.api_keys.add(each)
+            await unit.commit()
+        async with units() as unit:
+            assert await unit.api_keys.list_of(ada.user_id) == [new, old]
+            assert await unit.api_keys.find("aaaaaaaa") == old
+            assert await unit.api_keys.find("dddddddd") is None
+
+    async def test_a_key_is_revoked_by_its_owner_once(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        key = self.key(ada, "aaaaaaaa")
+        async with units() as unit:
+            await unit.api_keys.add(key)
+            assert not await unit.api_keys.revoke("aaaaaaaa", eve.user_id, START)
+            assert not await unit.api_keys.revoke("bbbbbbbb", ada.user_id, START)
+            assert await unit.api_keys.find("aaaaaaaa") == key
+            assert await unit.api_keys.revoke("aaaaaaaa", ada.user_id, START)
+            assert await unit.api_keys.revoke("aaaaaaaa", ada.user_id, START + HOUR)
+            assert await unit.api_keys.find("aaaaaaaa") == replace(key, revoked_at=START)
