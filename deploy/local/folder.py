@@ -65,7 +65,7 @@ class DataFolder:
         if not self.root.is_dir():
             self.root.mkdir(parents=True)
             self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        self.logs.mkdir(exist_ok=True)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
 
     def try_lock(self) -> IO[str] | None:
         """The held lock (keep it open), or None when another process holds it.
