@@ -12,7 +12,10 @@ from deploy.local.display import JobDisplay
 
 
 def test_events_are_read_with_ids_kinds_and_several_data_lines() -> None:
-    text = 'retry: 1000\n\n: heartbeat\n\nid: 3\nevent: status\ndata: {"a":\ndata: 1}\n\nid: 4\ndata: {}\n\ndata: {"cut'
+    text = (
+        'retry: 1000\n\n: heartbeat\n\nid: 3\nevent: status\ndata: {"a":\ndata: 1}\n\n'
+        'id: 4\ndata: {}\n\ndata: {"cut'
+    )
     assert list(sse.parse(text.split("\n"))) == [
         sse.Event("3", "status", {"a": 1}),
         sse.Event("4", "message", {}),
