@@ -1,0 +1,1 @@
+"""Processes killed in the middle, and what must hold all the same."""

@@ -1,0 +1,157 @@
+"""kill -9 in the middle of a job: the video completes, nothing is lost, nothing is accepted twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psutil
+import pytest
+
+from tests.chaos.history import check_files, check_history, check_watch
+from tests.e2e.local_stack import LocalStack, Watch, wait_for, watch
+
+LESSON = {
+    "topic": "Lines and curves",
+    "context": (
+        "# A line\n- It is straight\n- It has no end\n- Two points fix it\n\n"
+        "# Its equation\n$$ y = 2 x + 1 $$\n\n"
+        "# A curve\nplot: y = x^2, x from -2 to 2\n\n"
+        "# A table\n| x | y |\n| 1 | 1 |\n| 2 | 4 |\n"
+    ),
+    "quality": "low",
+}
+"""Five scenes or more, so that both workers are busy for a while."""
+
+
+def order(client: httpx.Client, topic: str) -> str:
+    """Submit a lesson that no cache knows; its job id."""
+    lesson = {
+        **LESSON,
+        "topic": topic,
+        "context": f"{LESSON['context']}\n# About {topic}\nThe end of {topic}.",
+    }
+    answer = client.post("/api/v1/videos/generate", json=lesson)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["job_id"])
+
+
+def once(action: Callable[[], None], when: Callable[[Watch], bool]) -> Callable[[Watch], None]:
+    """Do something at the first event that fits."""
+    done: list[bool] = []
+
+    def each(seen: Watch) -> None:
+        if not done and when(seen):
+            done.append(True)
+            action()
+
+    return each
+
+
+def drawing(seen: Watch) -> bool:
+    """Whether frames of a scene have been drawn."""
+    _, kind, body = seen.events[-1]
+    return kind == "progress" and body["progress"]["frames_done"] > 0
+
+
+def rendering_children(worker: psutil.Process) -> list[psutil.Process]:
+    """The pool processes of the worker that have a render process of their own right now."""
+    return [child for child in worker.children() if child.children()]
+
+
+def settle(stack: LocalStack) -> None:
+    """Every process of the stack is ready again."""
+    wait_for(lambda: all(entry["status"] == "ready" for entry in stack.state()["processes"]), "stack ready")
+
+
+def test_V10_a_killed_render_worker_costs_its_scene_only(stack: LocalStack, key: str) -> None:
+    """V10: kill -9 of one pool process in mid scene; that scene runs again, the others once, one result each."""
+    killed: list[float] = []
+
+    def kill_one() -> None:
+        busy = wait_for(lambda: rendering_children(psutil.Process(stack.pid("worker"))), "a busy worker")
+        children = busy[0].children(recursive=True)
+        busy[0].kill()
+        killed.append(time.monotonic())
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive, "a render process outlived its worker"
+
+    with stack.client(key) as client:
+        job_id = order(client, "one worker")
+        seen = watch(lambda: stack.client(key), job_id, each=once(kill_one, drawing))
+        assert killed, "nothing was killed"
+        assert seen.ended == "completed", seen.events[-1]
+        check_watch(seen)
+        check_history(client, job_id)
+        check_files(client, job_id)
+        scenes = client.get(f"/api/v1/videos/jobs/{job_id}/status").json()["scenes"]
+    attempts = sorted(scene["attempts"] for scene in scenes)
+    assert attempts == [1] * (len(scenes) - 1) + [2]
+
+
+@pytest.mark.parametrize(
+    "process", ["worker", "video_render", "job", "gateway", "redis", "storage", "auth", "postgres"]
+)
+def test_V10_J7_a_killed_process_loses_nothing(stack: LocalStack, key: str, process: str) -> None:
+    """V10, J7: kill -9 of any one process in mid job; it completes, and a resumed watcher has every seq once."""
+    settle(stack)
+    with stack.client(key) as client:
+        job_id = order(client, f"without {process}")
+    seen = watch(lambda: stack.client(key), job_id, each=once(lambda: stack.kill(process), drawing))
+    assert seen.ended == "completed", seen.events[-1]
+    check_watch(seen)
+    settle(stack)
+    with stack.client(key) as client:
+        check_history(client, job_id)
+        check_files(client, job_id)
+
+
+def test_V10_J7_everything_restarts_while_several_watch(stack: LocalStack, key: str) -> None:
+    """V10, J7: job, video_render, gateway and Redis die one after the other; two jobs, two watchers each."""
+    settle(stack)
+    with stack.client(key) as client:
+        jobs = [order(client, f"storm {number}") for number in (1, 2)]
+    victims = iter(["job", "video_render", "gateway", "redis"])
+
+    def strike(seen: Watch) -> None:
+        if seen.events[-1][1] in {"progress", "scene"} and (victim := next(victims, None)):
+            stack.kill(victim)
+
+    with ThreadPoolExecutor(4) as pool:
+        striking = pool.submit(watch, lambda: stack.client(key), jobs[0], each=strike)
+        watching = [pool.submit(watch, lambda: stack.client(key), job) for job in [*jobs, jobs[1]]]
+        seen = [future.result() for future in [striking, *watching]]
+    assert next(victims, None) is None, "not everything was killed"
+    for one in seen:
+        assert one.ended == "completed", one.events[-1]
+        check_watch(one)
+    settle(stack)
+    with stack.client(key) as client:
+        for job in jobs:
+            check_history(client, job)
+            check_files(client, job)
+
+
+def test_O6_O1_a_service_that_is_down_is_a_503_and_named(stack: LocalStack, key: str) -> None:
+    """O1, O6: while job is stopped, its routes answer 503 with Retry-After and readiness says which."""
+    settle(stack)
+    job = psutil.Process(stack.pid("job"))
+    job.suspend()
+    try:
+        with stack.client(key) as client:
+            ready = wait_for(
+                lambda: (answer := client.get("/health/ready")).status_code == 503 and answer, "not ready"
+            )
+            assert "job" in ready.text
+    finally:
+        job.kill()
+    with stack.client(key) as client:
+        answers = [client.get("/api/v1/jobs") for _ in range(3)]
+        for answer in answers:
+            assert answer.status_code in {200, 503}
+            if answer.status_code == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+                assert answer.json()["error"]["error_code"] == "SERVICE_UNAVAILABLE"
+        wait_for(lambda: client.get("/health/ready").status_code == 200, "ready again")

@@ -1,0 +1,44 @@
+"""One embedded stack for the whole tier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.local_stack import SAMPLE, LocalStack, Watch, watch
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Up and ready."""
+    stack = LocalStack(tmp_path_factory.mktemp("stack"))
+    stack.up()
+    try:
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def key(stack: LocalStack) -> str:
+    """An API key of an ordinary user."""
+    return stack.api_key("ada@t2m.example")
+
+
+@pytest.fixture
+def api(stack: LocalStack, key: str) -> Iterator[httpx.Client]:
+    """An HTTP client of that user."""
+    with stack.client(key) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def finished(stack: LocalStack, key: str) -> tuple[str, Watch]:
+    """A job that ran to its end once for every test that only reads: (job id, what a watcher saw)."""
+    with stack.client(key) as client:
+        job_id = client.post("/api/v1/videos/generate", json=SAMPLE).json()["job_id"]
+    seen = watch(lambda: stack.client(key), job_id)
+    assert seen.ended == "completed", seen.events[-1]
+    return job_id, seen
