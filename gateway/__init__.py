@@ -1,0 +1,1 @@
+"""HTTP gateway: translates REST to gRPC and streams progress. Knows stubs, no service."""

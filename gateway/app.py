@@ -1,0 +1,169 @@
+"""Composition: settings → channels, codecs, routes → one ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from types import ModuleType
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Router as StarletteRouter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.auth import EXCHANGE, Authenticator
+from gateway.backends import Backends, channel_credentials
+from gateway.catalog import HttpBinding, Rpc, load_catalog, stub_modules
+from gateway.codec import DecoderSet, EncoderSet
+from gateway.edge import Edge
+from gateway.errors import ApiError, malformed, method_not_allowed, route_not_found
+from gateway.files import FileEndpoint
+from gateway.health import Health
+from gateway.http import Request
+from gateway.http_rules import MethodMismatch, PathEncodingError, Router, Template, compile_template
+from gateway.hub import Hub, HubLimits
+from gateway.openapi import OpenApiPages
+from gateway.settings import Settings
+from gateway.streaming import StreamEndpoint
+from gateway.transcoder import Endpoint, Toolbox, UnaryEndpoint, is_file
+
+_EXPOSED_HEADERS = (
+    "x-request-id", "etag", "content-range", "content-disposition", "accept-ranges", "retry-after",
+    "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
+)  # fmt: skip
+
+
+class Rest:
+    """The routed part of the app: every rpc of the catalog and the gateway's own pages."""
+
+    def __init__(self, settings: Settings, modules: Iterable[ModuleType]) -> None:
+        self._settings = settings
+        self._rpcs = load_catalog(modules)
+        self._router: Router[tuple[str, Endpoint]] = Router()
+        self.backends: Backends
+        self.hub: Hub
+        self.health: Health
+
+    def start(self) -> None:
+        """Open channels and compile every route; needs a running event loop. Raises CatalogError,
+        TemplateError.
+        """
+        settings = self._settings
+        credentials = channel_credentials(settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file)
+        self.backends = Backends(settings.addresses(), credentials)
+        self.hub = Hub(
+            HubLimits(
+                ring_frames=settings.stream_ring_frames,
+                heartbeat_s=settings.stream_heartbeat_s,
+                send_timeout_s=settings.stream_send_timeout_s,
+                reconnect_s=settings.stream_reconnect_s,
+                max_age_s=settings.stream_max_age_s,
+            )
+        )
+        self.health = Health(self.backends, settings.ready_deadline_s)
+        authenticator = Authenticator(
+            self.backends.unary(EXCHANGE),
+            cache_s=settings.credential_cache_s,
+            refusal_cache_s=settings.refusal_cache_s,
+            deadline_s=settings.call_deadline_s,
+        )
+        tools = Toolbox(
+            authenticator,
+            self.backends,
+            EncoderSet(),
+            DecoderSet(),
+            settings.max_body_bytes,
+            settings.call_deadline_s,
+        )
+        for rpc in self._rpcs:
+            for binding in rpc.bindings:
+                template = compile_template(binding.template)
+                self._add(binding.verb, template, self._endpoint(rpc, binding, template, tools))
+        self._add_pages()
+
+    def _endpoint(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> Endpoint:
+        if rpc.descriptor.server_streaming:
+            return StreamEndpoint(rpc, binding, template, tools, self.hub)
+        if is_file(rpc, binding):
+            return FileEndpoint(rpc, binding, template, tools)
+        return UnaryEndpoint(rpc, binding, template, tools)
+
+    def _add_pages(self) -> None:
+        pages = OpenApiPages(self._rpcs)
+        for path, endpoint in {
+            "/health": self.health.alive,
+            "/health/ready": self.health.ready,
+            "/metrics": _metrics,
+            "/openapi.json": pages.document,
+            "/docs": pages.page,
+        }.items():
+            self._add("GET", compile_template(path), endpoint)
+
+    def _add(self, verb: str, template: Template, endpoint: Endpoint) -> None:
+        self._router.add(verb, template, (template.source, endpoint))
+
+    def drain(self) -> None:
+        """Not ready from now on; streams end with their cursor."""
+        self.health.draining = True
+        self.hub.drain()
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""
+        await self.hub.close()
+        await self.backends.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one look-up, one endpoint; every ApiError becomes an answer here."""
+        request = Request(scope, receive, send)
+        try:
+            match = self._router.match(request.method, request.raw_path)
+            if match is None:
+                raise route_not_found()
+            if isinstance(match, MethodMismatch):
+                raise method_not_allowed(match.allowed)
+            request.state["route"], endpoint = match.target
+            await endpoint(request, match.variables)
+        except PathEncodingError:
+            await request.fail(malformed("the path is not UTF-8"))
+        except ApiError as error:
+            await request.fail(error)
+
+
+async def _metrics(request: Request, _variables: dict[str, str], /) -> None:
+    await request.respond(200, generate_latest(), content_type=CONTENT_TYPE_LATEST.encode())
+
+
+class Gateway:
+    """The ASGI app, and the handle to drain it."""
+
+    def __init__(self, settings: Settings, modules: Iterable[ModuleType] | None = None) -> None:
+        self.rest = Rest(settings, stub_modules() if modules is None else modules)
+        app: ASGIApp = StarletteRouter(default=self.rest, lifespan=self._lifespan, redirect_slashes=False)
+        if settings.cors_origins:
+            app = CORSMiddleware(
+                app,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+                allow_headers=(
+                    "authorization",
+                    "x-api-key",
+                    "content-type",
+                    "idempotency-key",
+                    "last-event-id",
+                ),
+                expose_headers=_EXPOSED_HEADERS,
+                max_age=600,
+            )
+        self._app = Edge(app, hsts=settings.environment in ("staging", "prod"))
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: object) -> AsyncIterator[None]:
+        self.rest.start()
+        try:
+            yield
+        finally:
+            await self.rest.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._app(scope, receive, send)

@@ -1,0 +1,167 @@
+"""Who calls: trades the client's credential for a short-lived internal token, once per credential and few
+seconds.
+
+Services trust only the internal token, which they verify offline. Nothing that a client sends can pose as
+one: the metadata of a call is built from an allow-list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc
+
+from gateway.errors import ApiError, from_rpc, unauthenticated
+from gateway.http import Request
+from t2m.auth.v1 import token_service_pb2 as token_pb
+
+EXCHANGE = "/t2m.auth.v1.TokenService/ExchangeCredential"
+FORWARDED_HEADERS = (b"traceparent", b"tracestate", b"accept-language")
+MAX_CREDENTIAL_BYTES = 8192
+MAX_CACHED = 10_000
+_EXPIRY_MARGIN_S = 20.0
+
+ExchangeCall = Callable[..., Awaitable[bytes]]
+"""The unary call of EXCHANGE on raw bytes, with `timeout` and `metadata` as keywords. Raises AioRpcError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client sent. `key` identifies it without revealing it."""
+
+    kind: str
+    secret: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller. `credential` allows a later re-check of a long stream."""
+
+    internal_token: str
+    user_id: str
+    credential: Credential
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    outcome: Caller | ApiError
+    good_until: float
+
+
+class Authenticator:
+    """Exchanges credentials; concurrent requests with the same one share a single call."""
+
+    def __init__(
+        self,
+        exchange: ExchangeCall,
+        *,
+        cache_s: float,
+        refusal_cache_s: float,
+        deadline_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._exchange = exchange
+        self._cache_s = cache_s
+        self._refusal_cache_s = refusal_cache_s
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._cache: dict[bytes, _Entry] = {}
+        self._running: dict[bytes, asyncio.Task[Caller]] = {}
+
+    async def authenticate(self, request: Request) -> Caller:
+        """The caller of a request. Raises ApiError 401, or 503 when auth is away and the cache has no
+        answer.
+        """
+        return await self.exchange(credential_of(request))
+
+    async def exchange(self, credential: Credential) -> Caller:
+        """The caller that a credential stands for, at most `cache_s` old."""
+        entry = self._cache.get(credential.key)
+        if entry is not None:
+            if entry.good_until > self._clock():
+                if isinstance(entry.outcome, ApiError):
+                    raise _fresh(entry.outcome)
+                return entry.outcome
+            del self._cache[credential.key]
+        task = self._running.get(credential.key)
+        if task is None:
+            task = self._running[credential.key] = asyncio.create_task(self._call(credential))
+            task.add_done_callback(lambda done: self._finished(credential.key, done))
+        # Shielded: one client that leaves must not fail the others that wait for the same answer.
+        return await asyncio.shield(task)
+
+    def _finished(self, key: bytes, task: asyncio.Task[Caller]) -> None:
+        self._running.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # Seen, in case every waiter has left.
+
+    async def _call(self, credential: Credential) -> Caller:
+        request = token_pb.ExchangeCredentialRequest()
+        setattr(request, credential.kind, credential.secret)
+        try:
+            raw = await self._exchange(request.SerializeToString(), timeout=self._deadline_s, metadata=())
+        except grpc.aio.AioRpcError as error:
+            refusal = from_rpc(error)
+            if refusal.status == 401:
+                self._remember(credential.key, refusal, self._clock() + self._refusal_cache_s)
+            raise refusal from error
+        answer = token_pb.ExchangeCredentialResponse.FromString(raw)
+        caller = Caller(answer.internal_token, answer.user_id, credential)
+        good_until = self._clock() + self._cache_s
+        if answer.HasField("expires_at"):
+            good_until = min(good_until, answer.expires_at.seconds - _EXPIRY_MARGIN_S)
+        self._remember(credential.key, caller, good_until)
+        return caller
+
+    def _remember(self, key: bytes, outcome: Caller | ApiError, good_until: float) -> None:
+        while len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        self._cache[key] = _Entry(outcome, good_until)
+
+
+def _fresh(error: ApiError) -> ApiError:
+    """A copy: a raised exception collects tracebacks, a cached one would do so for ever."""
+    return ApiError(error.status, error.error_code, error.message, error.reason, error.details, error.headers)
+
+
+def credential_of(request: Request) -> Credential:
+    """The credential of a request: `Authorization: Bearer`, else `X-API-Key`. Raises ApiError 401."""
+    authorization = request.header(b"authorization")
+    if authorization is not None:
+        scheme, _, secret = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise unauthenticated("CREDENTIAL_INVALID", "expected Authorization: Bearer <token>")
+        return _credential("access_token", secret.strip())
+    api_key = request.header(b"x-api-key")
+    if api_key is not None:
+        return _credential("api_key", api_key.strip())
+    raise unauthenticated("CREDENTIAL_MISSING", "this call needs Authorization: Bearer or X-API-Key")
+
+
+def _credential(kind: str, secret: bytes) -> Credential:
+    if not secret or len(secret) > MAX_CREDENTIAL_BYTES or not secret.isascii():
+        raise unauthenticated("CREDENTIAL_INVALID", "the credential is malformed")
+    key = hashlib.blake2b(secret, digest_size=16, person=kind.encode()).digest()
+    return Credential(kind, secret.decode("ascii"), key)
+
+
+def call_metadata(request: Request, caller: Caller | None) -> list[tuple[str, str]]:
+    """Metadata of a call made for this request."""
+    metadata = [("x-request-id", request.request_id)]
+    if caller is not None:
+        metadata.append(("authorization", f"Bearer {caller.internal_token}"))
+    for name in FORWARDED_HEADERS:
+        value = request.header(name)
+        if value is not None and _is_plain(value):
+            metadata.append((name.decode(), value.decode("ascii")))
+    return metadata
+
+
+def _is_plain(value: bytes) -> bool:
+    """Whether gRPC accepts it as a metadata value: printable ASCII."""
+    return all(32 <= byte < 127 for byte in value)

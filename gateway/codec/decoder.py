@@ -1,0 +1,219 @@
+"""Parsed JSON → message: a table of converters per message type, built once.
+
+Every converter collects violations instead of raising, so one answer names everything that is wrong. A
+converter that found one returns None, which the caller leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from gateway.codec import scalars, wellknown
+from gateway.codec.fields import WRAPPERS, is_map, is_repeated, map_entry
+from gateway.codec.names import Violation, json_name, kind_of
+
+Convert = Callable[[object, str, list[Violation]], Any]
+"""(parsed JSON value, path of the field, violations to add to) → what the message constructor takes, or
+None.
+"""
+
+
+class MessageDecoder:
+    """Decodes objects of one message type."""
+
+    __slots__ = ("_class", "_fields", "_oneofs", "descriptor")
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self.descriptor = descriptor
+        self._class: type[Message] = message_factory.GetMessageClass(descriptor)
+        # JSON name → (proto name, type that needs no conversion, converter, whether null is a value)
+        self._fields: dict[str, tuple[str, type | None, Convert, bool]] = {}
+        self._oneofs = [
+            {field.name: json_name(field) for field in oneof.fields}
+            for oneof in descriptor.oneofs
+            if len(oneof.fields) > 1
+        ]
+
+    def add_field(self, field: FieldDescriptor, convert: Convert) -> None:
+        """Register a field; called while the set is built."""
+        plain: type | None = None
+        if not is_repeated(field):
+            plain = {FieldDescriptor.TYPE_STRING: str, FieldDescriptor.TYPE_BOOL: bool}.get(field.type)
+        takes_null = (
+            field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
+        )
+        self._fields[json_name(field)] = (field.name, plain, convert, takes_null and not is_repeated(field))
+
+    def convert(self, value: object, path: str, violations: list[Violation]) -> Message | None:
+        """Decode `value` found at `path` ("" for the body)."""
+        if not isinstance(value, dict):
+            violations.append(Violation(path or "body", f"expected object, got {kind_of(value)}"))
+            return None
+        return self._class(**self.arguments(value, path + "." if path else "", violations))
+
+    def arguments(
+        self, value: dict[str, object], prefix: str, violations: list[Violation], taken: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Constructor arguments for the object. Fields in `taken` (proto names) are given elsewhere."""
+        fields = self._fields
+        out: dict[str, Any] = {}
+        for key, item in value.items():
+            known = fields.get(key)
+            if known is None:
+                violations.append(Violation(prefix + key, "unknown field"))
+                continue
+            name, plain, convert, takes_null = known
+            if name in taken:
+                violations.append(Violation(prefix + key, "already given by the path or a header"))
+            elif plain is not None and type(item) is plain:
+                out[name] = item
+            elif item is not None or takes_null:
+                converted = convert(item, prefix + key, violations)
+                if converted is not None:
+                    out[name] = converted
+        for members in self._oneofs:
+            given = [label for name, label in members.items() if name in out]
+            if len(given) > 1:
+                violations.append(Violation(prefix + given[1], f"only one of {', '.join(given)} may be set"))
+        return out
+
+
+class DecoderSet:
+    """Builds decoders and keeps them. A recursive message finds itself in the table."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[str, MessageDecoder] = {}
+
+    def message(self, descriptor: Descriptor) -> MessageDecoder:
+        """The decoder of a message type."""
+        decoder = self._decoders.get(descriptor.full_name)
+        if decoder is None:
+            decoder = self._decoders[descriptor.full_name] = MessageDecoder(descriptor)
+            for field in descriptor.fields:
+                decoder.add_field(field, self.field(field))
+        return decoder
+
+    def field(self, field: FieldDescriptor) -> Convert:
+        """The converter of a field, lists and maps included."""
+        if is_map(field):
+            key, value = map_entry(field)
+            return _map_converter(scalars.json_converter(key), self.single(value))
+        single = self.single(field)
+        return _list_converter(single) if is_repeated(field) else single
+
+    def text(self, field: FieldDescriptor) -> Convert:
+        """The converter of the text form of one value, as paths, queries and headers carry it."""
+        message = field.message_type
+        if message is None:
+            return scalars.text_converter(field)
+        if message.full_name in WRAPPERS:
+            return _wrapper_converter(message, scalars.text_converter)
+        return _WELL_KNOWN[message.full_name]
+
+    def single(self, field: FieldDescriptor) -> Convert:
+        """The converter of one value of the field's type."""
+        message = field.message_type
+        if message is None:
+            return scalars.json_converter(field)
+        special = _WELL_KNOWN.get(message.full_name)
+        if special is not None:
+            return special
+        if message.full_name in WRAPPERS:
+            return _wrapper_converter(message)
+        if message.full_name == "google.protobuf.Any":
+            raise ValueError(f"{field.full_name}: google.protobuf.Any has no form in the REST dialect")
+        return self.message(message).convert
+
+
+def _list_converter(single: Convert) -> Convert:
+    def convert(value: object, path: str, violations: list[Violation]) -> list[Any] | None:
+        if not isinstance(value, list):
+            violations.append(Violation(path, f"expected array, got {kind_of(value)}"))
+            return None
+        return [single(item, f"{path}[{index}]", violations) for index, item in enumerate(value)]
+
+    return _dropping_failures(convert)
+
+
+def _map_converter(key_of: Convert, single: Convert) -> Convert:
+    def convert(value: object, path: str, violations: list[Violation]) -> dict[Any, Any] | None:
+        if not isinstance(value, dict):
+            violations.append(Violation(path, f"expected object, got {kind_of(value)}"))
+            return None
+        out = {}
+        for key, item in value.items():
+            at = f"{path}[{key!r}]"
+            out[key_of(key, at, violations)] = single(item, at, violations)
+        return out
+
+    return _dropping_failures(convert)
+
+
+def _dropping_failures(convert: Convert) -> Convert:
+    """A list or map with a bad member would break the constructor; the violations are all that counts then.
+    A list or map with a bad member would break the constructor; the violations are all that counts then.
+    """
+
+    def checked(value: object, path: str, violations: list[Violation]) -> Any:
+        before = len(violations)
+        converted = convert(value, path, violations)
+        return converted if len(violations) == before else None
+
+    return checked
+
+
+def _wrapper_converter(
+    message: Descriptor, scalar: Callable[[FieldDescriptor], Convert] = scalars.json_converter
+) -> Convert:
+    inner = scalar(message.fields_by_name["value"])
+    wrapper: Callable[..., Message] = message_factory.GetMessageClass(message)
+
+    def convert(value: object, path: str, violations: list[Violation]) -> Message | None:
+        converted = inner(value, path, violations)
+        return None if converted is None else wrapper(value=converted)
+
+    return convert
+
+
+def _text_converter(parse: Callable[[str], Message | None], wanted: str) -> Convert:
+    def convert(value: object, path: str, violations: list[Violation]) -> Message | None:
+        if not isinstance(value, str):
+            violations.append(Violation(path, f"expected string, got {kind_of(value)}"))
+            return None
+        parsed = parse(value)
+        if parsed is None:
+            violations.append(Violation(path, f"expected {wanted}"))
+        return parsed
+
+    return convert
+
+
+def _plain_json_converter(build: Callable[[Any], Message], wanted: type | None, name: str) -> Convert:
+    def convert(value: object, path: str, violations: list[Violation]) -> Message | None:
+        if wanted is not None and not isinstance(value, wanted):
+            violations.append(Violation(path, f"expected {name}, got {kind_of(value)}"))
+            return None
+        try:
+            return build(value)
+        except wellknown.TooDeepError:
+            violations.append(Violation(path, f"nested deeper than {wellknown.MAX_STRUCT_DEPTH} levels"))
+            return None
+
+    return convert
+
+
+_WELL_KNOWN: dict[str, Convert] = {
+    "google.protobuf.Timestamp": _text_converter(
+        wellknown.decode_timestamp, "an RFC 3339 time such as 2030-01-31T12:00:00Z"
+    ),
+    "google.protobuf.Duration": _text_converter(wellknown.decode_duration, "a duration such as 3.5s"),
+    "google.protobuf.FieldMask": _text_converter(wellknown.decode_field_mask, "comma-separated field paths"),
+    "google.protobuf.Struct": _plain_json_converter(wellknown.decode_struct, dict, "object"),
+    "google.protobuf.ListValue": _plain_json_converter(wellknown.decode_list, list, "array"),
+    "google.protobuf.Value": _plain_json_converter(wellknown.decode_value, None, "value"),
+}

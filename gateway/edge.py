@@ -1,0 +1,105 @@
+"""The outermost layer: request id, security headers, access log, metrics, and a 500 for what nobody
+foresaw.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import internal
+from gateway.http import ClientGoneError, Request
+from gateway.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
+
+log = structlog.get_logger("gateway.access")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
+
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+_STRICT_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+_STATUS_CLIENT_GONE = 499
+
+
+class Edge:
+    """Wraps the whole app."""
+
+    def __init__(self, app: ASGIApp, *, hsts: bool) -> None:
+        self._app = app
+        self._headers = [*SECURITY_HEADERS, *([_HSTS] if hsts else [])]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # A dictionary of its own: the server shares one `state` between all requests.
+        state = scope["state"] = {**scope.get("state", {}), "request_id": _request_id(scope)}
+        status = 0
+
+        async def outgoing(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [
+                    *message["headers"],
+                    *self._headers,
+                    (b"x-request-id", state["request_id"].encode()),
+                ]
+                if not any(name == b"content-security-policy" for name, _ in headers):
+                    headers.append(_STRICT_CONTENT)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        started = time.perf_counter()
+        REQUESTS_IN_FLIGHT.inc()
+        try:
+            await self._app(scope, receive, outgoing)
+        except ClientGoneError:
+            status = status or _STATUS_CLIENT_GONE
+        except Exception:
+            log.exception("request.crashed", request_id=state["request_id"])
+            if status:
+                raise  # The answer has begun; only breaking the connection tells the client.
+            await Request(scope, receive, outgoing).fail(internal())
+        finally:
+            REQUESTS_IN_FLIGHT.dec()
+            _account(scope, status, time.perf_counter() - started)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's id when it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid.uuid4().hex
+
+
+def _account(scope: Scope, status: int, seconds: float) -> None:
+    state = scope["state"]
+    route = state.get("route", "")
+    if not state.get("streaming"):
+        REQUEST_SECONDS.labels(scope["method"], route or "unmatched", status).observe(seconds)
+    if route in ("/health", "/health/ready", "/metrics") and status < 400:
+        return  # Probes and scrapes would drown everything else.
+    log.info(
+        "request",
+        method=scope["method"],
+        path=scope["path"],
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 2),
+        request_id=state["request_id"],
+        user_id=state.get("user_id", ""),
+        error_code=state.get("error_code", ""),
+        grpc_detail=state.get("grpc_detail", ""),
+    )

@@ -1,0 +1,83 @@
+"""uvicorn around the app, with an ordered end: not ready, streams end, requests finish, stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import structlog
+import uvicorn
+
+from gateway.app import Gateway
+from gateway.settings import Settings
+
+log = structlog.get_logger("gateway.server")
+
+
+class Server(uvicorn.Server):
+    """Drains the gateway before uvicorn waits for the open requests."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say where: with port 0 nobody knows before."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                host, port, *_ = listener.getsockname()
+                log.info("gateway.listening", address=f"{host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams first: uvicorn would wait for them until its time is up."""
+        if self.started:
+            self._gateway.rest.drain()
+        log.info("gateway.draining")
+        await super().shutdown(sockets)
+
+
+def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
+    """A server that is ready to run."""
+    gateway = gateway or Gateway(settings)
+    config = uvicorn.Config(
+        gateway,
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+    return Server(config, gateway)
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on standard error. What uvicorn and asyncio log goes the same way."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(
+        level=number, format='{"event":"%(message)s","level":"%(levelname)s","logger":"%(name)s"}'
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> None:
+    """Entry point of `python -m gateway`."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    build_server(settings).run()

@@ -1,0 +1,167 @@
+"""Unary rpcs over HTTP: authenticate, bind, call, encode."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+import orjson
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+
+from gateway.auth import Authenticator, Caller, call_metadata
+from gateway.backends import Backends
+from gateway.binding import Binder
+from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
+from gateway.codec import DecoderSet, EncoderSet
+from gateway.errors import from_rpc
+from gateway.http import ClientGoneError, Header, Request
+from gateway.http_rules import Template
+
+RESPONSE_METADATA = frozenset(
+    {
+        "ratelimit",
+        "ratelimit-policy",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+        "retry-after",
+    }
+)
+"""Response metadata that become response headers; everything else stays inside."""
+
+WATCH_CLIENT_AFTER_S = 0.25
+"""A call that takes longer is cancelled when its client leaves. Shorter ones are not worth a task each."""
+
+
+class Endpoint(Protocol):
+    """What a route leads to."""
+
+    async def __call__(self, request: Request, variables: dict[str, str], /) -> None:
+        """Answer the request. Raises ApiError for every answer other than success."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """What every endpoint is built with."""
+
+    authenticator: Authenticator
+    backends: Backends
+    encoders: EncoderSet
+    decoders: DecoderSet
+    max_body_bytes: int
+    deadline_s: float
+
+
+class UnaryCall:
+    """One binding of a unary rpc, up to the decoded response message."""
+
+    def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
+        self.rpc = rpc
+        self.binder = Binder(rpc, binding, template, tools.decoders)
+        self._tools = tools
+        self._call = tools.backends.unary(rpc.path)
+        output: type[Message] = message_factory.GetMessageClass(rpc.output)
+        self._parse = output.FromString
+
+    async def __call__(
+        self, request: Request, variables: dict[str, str]
+    ) -> tuple[Message, list[Header], Caller | None]:
+        """Response message, response headers and the caller. Raises ApiError and ClientGoneError."""
+        caller = None if self.rpc.public else await self._tools.authenticator.authenticate(request)
+        body = await request.body(self._tools.max_body_bytes)
+        message = self.binder.bind(request, variables, body)
+        call = self._call(message, timeout=self._tools.deadline_s, metadata=call_metadata(request, caller))
+        watch = _ClientWatch(request, call)
+        try:
+            answer = await call
+            headers = [
+                (key.encode(), value.encode())
+                for key, value in (
+                    *(await call.initial_metadata() or ()),
+                    *(await call.trailing_metadata() or ()),
+                )
+                if key in RESPONSE_METADATA and isinstance(value, str)
+            ]
+        except grpc.aio.AioRpcError as error:
+            request.state["grpc_detail"] = error.details()
+            raise from_rpc(error) from error
+        except asyncio.CancelledError:
+            if watch.client_gone:
+                raise ClientGoneError from None
+            raise
+        finally:
+            watch.stop()
+        return self._parse(answer), headers, caller
+
+
+class _ClientWatch:
+    """Cancels a call when the client of the request leaves, if the call lasts long enough to matter."""
+
+    __slots__ = ("_call", "_request", "_task", "_timer", "client_gone")
+
+    def __init__(self, request: Request, call: Any) -> None:
+        self._request = request
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_CLIENT_AFTER_S, self._start)
+        self.client_gone = False
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        await self._request.disconnected()
+        self.client_gone = True
+        self._call.cancel()
+
+    def stop(self) -> None:
+        """The call is over."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+
+class UnaryEndpoint:
+    """A unary rpc that answers JSON."""
+
+    def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
+        self._unary = UnaryCall(rpc, binding, template, tools)
+        self._status = rpc.extras.success_status or 200
+        self._encode = response_encoder(rpc, binding, tools.encoders)
+
+    async def __call__(self, request: Request, variables: dict[str, str]) -> None:
+        """Answer with the response message, or its `response_body` field."""
+        message, headers, _ = await self._unary(request, variables)
+        body = b"" if self._status == 204 else orjson.dumps(self._encode(message))
+        await request.respond(self._status, body, headers)
+
+
+def response_encoder(rpc: Rpc, binding: HttpBinding, encoders: EncoderSet) -> Callable[[Message], object]:
+    """Encoder of the response message, or of the field that `response_body` selects."""
+    if not binding.response_body:
+        return encoders.message(rpc.output)
+    if binding.response_body not in rpc.output.fields_by_name:
+        raise CatalogError(
+            f"{rpc.path}: response_body {binding.response_body!r} is no field of {rpc.output.full_name}"
+        )
+    return encoders.field(rpc.output, binding.response_body)
+
+
+def is_file(rpc: Rpc, binding: HttpBinding) -> bool:
+    """Whether the answer is the object itself. Raises CatalogError when the types do not allow it."""
+    if not rpc.extras.file:
+        return False
+    selected = rpc.output
+    if binding.response_body:
+        field = rpc.output.fields_by_name.get(binding.response_body)
+        if field is None or field.message_type is None:
+            raise CatalogError(f"{rpc.path}: response_body {binding.response_body!r} is no message field")
+        selected = field.message_type
+    if selected.full_name != FILE_RESPONSE_TYPE:
+        raise CatalogError(f"{rpc.path}: http_extras.file needs a response of type {FILE_RESPONSE_TYPE}")
+    return True
