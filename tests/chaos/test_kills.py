@@ -67,7 +67,7 @@ def settle(stack: LocalStack) -> None:
 
 
 def test_V10_a_killed_render_worker_costs_its_scene_only(stack: LocalStack, key: str) -> None:
-    """V10: kill -9 of one pool process in mid scene; that scene runs again, the others once, one result each."""
+    """V10: kill -9 of a pool process in mid scene; only that scene runs again, one result each."""
     killed: list[float] = []
 
     def kill_one() -> None:
@@ -95,7 +95,7 @@ def test_V10_a_killed_render_worker_costs_its_scene_only(stack: LocalStack, key:
     "process", ["worker", "video_render", "job", "gateway", "redis", "storage", "auth", "postgres"]
 )
 def test_V10_J7_a_killed_process_loses_nothing(stack: LocalStack, key: str, process: str) -> None:
-    """V10, J7: kill -9 of any one process in mid job; it completes, and a resumed watcher has every seq once."""
+    """V10, J7: kill -9 of any one process in mid job; it completes, a resumed watcher has every seq once."""
     settle(stack)
     with stack.client(key) as client:
         job_id = order(client, f"without {process}")
