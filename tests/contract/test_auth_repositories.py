@@ -120,9 +120,7 @@ class TestUsers:
             assert await unit.users.set_role(new_id(), Role.ADMIN, START) is None
             assert await unit.users.lock_admins() == {ada.user_id}
 
-    async def test_a_password_hash_is_replaced_only_while_it_is_the_one_that_was_checked(
-        self, units: Units
-    ) -> None:
+    async def test_a_password_hash_is_replaced_only_while_it_is_the_one_that_was_checked(self, units: Units) -> None:
         ada = user()
         await stored(units, ada)
         async with units() as unit:
@@ -194,9 +192,7 @@ class TestSessions:
         async with units() as unit:
             await unit.sessions.revoke(session.session_id, ada.user_id, START)
             await unit.sessions.revoke(session.session_id, ada.user_id, START + HOUR)
-            assert await unit.sessions.get(session.session_id, ada.user_id) == replace(
-                session, revoked_at=START
-            )
+            assert await unit.sessions.get(session.session_id, ada.user_id) == replace(session, revoked_at=START)
 
     async def test_purge_forgets_ended_sessions_and_keeps_living_ones(self, units: Units) -> None:
         ada = user()

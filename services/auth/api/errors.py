@@ -10,21 +10,13 @@ from t2m.common.v1.error_reason_pb2 import ErrorReason
 
 TABLE = ErrorTable(
     {
-        errors.InvalidValue: ErrorSpec(
-            StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_VALIDATION_FAILED
-        ),
+        errors.InvalidValue: ErrorSpec(StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_VALIDATION_FAILED),
         errors.EmailTaken: ErrorSpec(StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_ALREADY_EXISTS),
         errors.UserNotFound: ErrorSpec(StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.ApiKeyNotFound: ErrorSpec(StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.LastAdmin: ErrorSpec(StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STATE_CONFLICT),
-        errors.ScopeBeyondCaller: ErrorSpec(
-            StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED
-        ),
-        errors.CredentialInvalid: ErrorSpec(
-            StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_INVALID
-        ),
-        errors.CredentialExpired: ErrorSpec(
-            StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED
-        ),
+        errors.ScopeBeyondCaller: ErrorSpec(StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED),
+        errors.CredentialInvalid: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_INVALID),
+        errors.CredentialExpired: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED),
     }
 )

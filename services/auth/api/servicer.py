@@ -1,5 +1,4 @@
 """The four gRPC services of auth: decode, call the use case, encode."""
-# ruff: noqa: ARG002 - the signatures are gRPC's
 
 from __future__ import annotations
 

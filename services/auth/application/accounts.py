@@ -16,9 +16,7 @@ class Accounts:
         self._clock = clock
         self._ids = ids
 
-    async def register(
-        self, email: str, password: str, display_name: str = "", role: Role = Role.USER
-    ) -> User:
+    async def register(self, email: str, password: str, display_name: str = "", role: Role = Role.USER) -> User:
         """Create an account with a password. Raises InvalidValue, EmailTaken."""
         check_password(password)
         address = normalise_email(email)

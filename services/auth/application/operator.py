@@ -25,9 +25,7 @@ class Operator:
         user = await self._accounts.register(email, password or generated or "", role=Role.ADMIN)
         return user, generated
 
-    async def create_key(
-        self, email: str, role: Role | None, name: str, scopes: Collection[str]
-    ) -> tuple[User, str]:
+    async def create_key(self, email: str, role: Role | None, name: str, scopes: Collection[str]) -> tuple[User, str]:
         """Make a key of the user with this address, who is made too if there is none; the whole key.
 
         `role` is the new user's (default `user`). Raises InvalidValue, also when the user exists with

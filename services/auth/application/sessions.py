@@ -135,9 +135,7 @@ class Sessions:
         digest = self._secrets.digest(_PURPOSE, secret)
         return secret, RefreshToken(digest, session.session_id, now, now + REFRESH_LIFETIME)
 
-    def _answer(
-        self, user: User, session: Session, secret: str, token: RefreshToken, now: datetime
-    ) -> SessionTokens:
+    def _answer(self, user: User, session: Session, secret: str, token: RefreshToken, now: datetime) -> SessionTokens:
         issued = now.replace(microsecond=0)
         claims = TokenClaims(
             kind=TokenKind.ACCESS,

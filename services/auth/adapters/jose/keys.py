@@ -61,10 +61,7 @@ def create_key(folder: Path) -> OKPKey:
 
 def public_jwks(keys: Sequence[OKPKey]) -> str:
     """The public halves as a JWK Set, newest first."""
-    public = [
-        {**key.as_dict(private=False), "kid": key.kid, "use": "sig", "alg": "Ed25519"}
-        for key in reversed(keys)
-    ]
+    public = [{**key.as_dict(private=False), "kid": key.kid, "use": "sig", "alg": "Ed25519"} for key in reversed(keys)]
     return json.dumps({"keys": public}, separators=(",", ":"))
 
 

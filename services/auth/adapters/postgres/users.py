@@ -68,10 +68,7 @@ class PostgresUsers:
     async def lock_admins(self) -> frozenset[str]:
         """The ids of all admins, locked in one order, so that two demotions take turns."""
         statement = (
-            select(USERS.c.user_id)
-            .where(USERS.c.role == Role.ADMIN.value)
-            .order_by(USERS.c.user_id)
-            .with_for_update()
+            select(USERS.c.user_id).where(USERS.c.role == Role.ADMIN.value).order_by(USERS.c.user_id).with_for_update()
         )
         return frozenset(str(user_id) for user_id in (await self._connection.execute(statement)).scalars())
 

@@ -53,9 +53,7 @@ def upgrade() -> None:
     op.execute("CREATE INDEX ix_refresh_tokens_session_id ON refresh_tokens (session_id)")
     op.execute("CREATE INDEX ix_refresh_tokens_expires_at ON refresh_tokens (expires_at)")
     # At most one token of a session works, whatever the code believes.
-    op.execute(
-        "CREATE UNIQUE INDEX uq_refresh_tokens_unused ON refresh_tokens (session_id) WHERE used_at IS NULL"
-    )
+    op.execute("CREATE UNIQUE INDEX uq_refresh_tokens_unused ON refresh_tokens (session_id) WHERE used_at IS NULL")
     op.execute(
         """
         CREATE TABLE api_keys (
@@ -71,9 +69,7 @@ def upgrade() -> None:
         )
         """
     )
-    op.execute(
-        "CREATE INDEX ix_api_keys_user_id_created_at ON api_keys (user_id, created_at DESC, api_key_id)"
-    )
+    op.execute("CREATE INDEX ix_api_keys_user_id_created_at ON api_keys (user_id, created_at DESC, api_key_id)")
 
 
 def downgrade() -> None:

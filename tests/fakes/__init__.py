@@ -1,0 +1,1 @@
+"""Fakes behind ports; each is proven equal to the real part by a contract suite."""

@@ -1,0 +1,292 @@
+"""In-memory stands-in for auth's ports.
+
+`tests/contract/test_auth_repositories.py` proves the repositories equal to Postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from services.auth.domain.api_key import ApiKey
+from services.auth.domain.errors import CredentialExpired, CredentialInvalid
+from services.auth.domain.session import RefreshToken, Session
+from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
+from services.auth.domain.user import Role, User
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.moment = now
+
+    def now(self) -> datetime:
+        """The moment it was set to."""
+        return self.moment
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass."""
+        self.moment += by
+
+
+class CountingIds:
+    """UUIDs 1, 2, 3 …"""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def new_id(self) -> str:
+        """The next one."""
+        self._last += 1
+        return str(UUID(int=self._last))
+
+
+class FakeHasher:
+    """Instant hashes; counts the checks, also those against nobody."""
+
+    def __init__(self) -> None:
+        self.generation = 1
+        self.checks = 0
+
+    async def hash(self, password: str) -> str:
+        """Reversible on purpose."""
+        return f"{self.generation}:{password}"
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether the hash is the password's."""
+        self.checks += 1
+        return stored is not None and stored.partition(":")[2] == password
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether it is of an earlier generation."""
+        return stored.partition(":")[0] != str(self.generation)
+
+
+class FakeSecrets:
+    """Secrets in a known order."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def new_secret(self) -> str:
+        """43 letters and digits."""
+        self._made += 1
+        return f"s{self._made:042d}"
+
+    def new_key_id(self) -> str:
+        """16 letters and digits."""
+        self._made += 1
+        return f"{self._made:016d}"
+
+    def digest(self, purpose: str, secret: str) -> bytes:
+        """A plain hash."""
+        return hashlib.sha256(f"{purpose}:{secret}".encode()).digest()
+
+    def matches(self, purpose: str, secret: str, digest: bytes) -> bool:
+        """Whether the digest is the secret's."""
+        return self.digest(purpose, secret) == digest
+
+
+class FakeSigner:
+    """Remembers what it signed."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.signed: dict[str, TokenClaims] = {}
+
+    def sign(self, claims: TokenClaims) -> str:
+        """A name for the claims."""
+        token = f"token-{len(self.signed)}"
+        self.signed[token] = claims
+        return token
+
+    def read_access(self, token: str) -> AccessToken:
+        """What was signed, if it is an access token."""
+        claims = self.signed.get(token)
+        if claims is None or claims.kind is not TokenKind.ACCESS or claims.session_id is None:
+            raise CredentialInvalid
+        if claims.expires_at < self._clock.now():
+            raise CredentialExpired
+        return AccessToken(claims.subject, claims.session_id, claims.expires_at)
+
+    def jwks_json(self) -> str:
+        """No keys."""
+        return '{"keys":[]}'
+
+
+@dataclass
+class Tables:
+    """What is stored."""
+
+    users: dict[str, User] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
+    api_keys: dict[str, ApiKey] = field(default_factory=dict)
+
+    def copy(self) -> Tables:
+        """Of the tables, not of the (immutable) rows."""
+        return Tables(dict(self.users), dict(self.sessions), dict(self.tokens), dict(self.api_keys))
+
+
+class FakeUsers:
+    """`UserRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._users = tables.users
+
+    async def add(self, user: User) -> bool:
+        """False when the address is taken."""
+        if await self.find_by_email(user.email) is not None:
+            return False
+        self._users[user.user_id] = user
+        return True
+
+    async def get(self, user_id: str) -> User | None:
+        """By id."""
+        return self._users.get(user_id)
+
+    async def find_by_email(self, email: str) -> User | None:
+        """By address."""
+        return next((user for user in self._users.values() if user.email == email), None)
+
+    async def lock_admins(self) -> frozenset[str]:
+        """All admins; units of work take turns anyway."""
+        return frozenset(user.user_id for user in self._users.values() if user.role is Role.ADMIN)
+
+    async def set_role(self, user_id: str, role: Role, now: datetime) -> User | None:
+        """The changed account."""
+        user = self._users.get(user_id)
+        if user is not None:
+            user = self._users[user_id] = replace(user, role=role)
+        return user
+
+    async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
+        """Unless it is no longer `old`."""
+        user = self._users.get(user_id)
+        if user is not None and user.password_hash == old:
+            self._users[user_id] = replace(user, password_hash=new)
+
+
+class FakeSessions:
+    """`SessionRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, session: Session, token: RefreshToken) -> None:
+        """With its first token."""
+        self._tables.sessions[session.session_id] = session
+        await self.add_token(token)
+
+    async def get(self, session_id: str, user_id: str) -> Session | None:
+        """If it is this user's."""
+        session = self._tables.sessions.get(session_id)
+        return session if session is not None and session.user_id == user_id else None
+
+    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
+        """The token and its session."""
+        token = self._tables.tokens.get(digest)
+        return (self._tables.sessions[token.session_id], token) if token is not None else None
+
+    async def use_token(self, digest: bytes, now: datetime) -> Session | None:
+        """At most once per token."""
+        found = await self.find_by_token(digest)
+        if found is None:
+            return None
+        session, token = found
+        if token.used_at is not None or token.expires_at <= now or not session.active:
+            return None
+        self._tables.tokens[digest] = replace(token, used_at=now)
+        return session
+
+    async def add_token(self, token: RefreshToken) -> None:
+        """The next one."""
+        self._tables.tokens[token.digest] = token
+
+    async def revoke(self, session_id: str, user_id: str, now: datetime) -> None:
+        """If it is this user's and still open."""
+        session = await self.get(session_id, user_id)
+        if session is not None and session.active:
+            self._tables.sessions[session_id] = replace(session, revoked_at=now)
+
+    async def purge(self, before: datetime) -> int:
+        """Tokens that ended before, and sessions left without one."""
+        tables = self._tables
+        ended = [digest for digest, token in tables.tokens.items() if token.expires_at < before]
+        for digest in ended:
+            del tables.tokens[digest]
+        alive = {token.session_id for token in tables.tokens.values()}
+        for session_id in [key for key, row in tables.sessions.items() if row.created_at < before]:
+            if session_id not in alive:
+                del tables.sessions[session_id]
+        return len(ended)
+
+
+class FakeApiKeys:
+    """`ApiKeyRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._keys = tables.api_keys
+
+    async def add(self, key: ApiKey) -> None:
+        """A new one."""
+        self._keys[key.api_key_id] = key
+
+    async def find(self, api_key_id: str) -> ApiKey | None:
+        """Whoever owns it."""
+        return self._keys.get(api_key_id)
+
+    async def list_of(self, user_id: str) -> list[ApiKey]:
+        """Newest first."""
+        own = [key for key in self._keys.values() if key.user_id == user_id]
+        return sorted(own, key=lambda key: (-key.created_at.timestamp(), key.api_key_id))
+
+    async def revoke(self, api_key_id: str, user_id: str, now: datetime) -> bool:
+        """False for somebody else's."""
+        key = self._keys.get(api_key_id)
+        if key is None or key.user_id != user_id:
+            return False
+        self._keys[api_key_id] = replace(key, revoked_at=key.revoked_at or now)
+        return True
+
+
+class FakeUnit:
+    """`UnitOfWork` on a copy of the tables."""
+
+    def __init__(self, store: FakeUnits) -> None:
+        self._store = store
+        self._copy = store.tables.copy()
+        self._bind()
+
+    def _bind(self) -> None:
+        self.users = FakeUsers(self._copy)
+        self.sessions = FakeSessions(self._copy)
+        self.api_keys = FakeApiKeys(self._copy)
+
+    async def commit(self) -> None:
+        """Make the copy the truth."""
+        self._store.tables = self._copy
+        self._copy = self._copy.copy()
+        self._bind()
+
+
+class FakeUnits:
+    """Opens units of work, one at a time."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[FakeUnit]:
+        """A unit whose uncommitted changes vanish."""
+        async with self._turn:
+            yield FakeUnit(self)
