@@ -1,0 +1,1 @@
+"""Files: the storage service over gRPC, segments kept on this machine, and scratch folders."""

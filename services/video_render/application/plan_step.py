@@ -1,0 +1,67 @@
+"""The plan step: request → storyboard → scenes, those known already taken from the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from services.video_render.application.engine import QUALITIES, Planner, Rung
+from services.video_render.application.ports import RenderStore
+from services.video_render.application.steps import Claim
+from services.video_render.domain.content_address import content_hash
+from services.video_render.domain.progress import estimated_frames
+from services.video_render.domain.render import Plan, PlannedScene
+from services.video_render.domain.storyboard import Scene, Storyboard, TitleCard
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """Plans by the planner that the request names."""
+
+    store: RenderStore
+    planners: Mapping[str, Planner]
+    engine_version: str
+
+    async def __call__(self, claim: Claim) -> None:
+        """Raises `StoryboardInvalid`, `LeaseLost`."""
+        request = claim.render.request
+        board = await asyncio.to_thread(self.planners[request.planner].plan, request.topic, request.context)
+        board = configured(board, request.configuration)
+        rung = QUALITIES[request.quality]
+        addresses = [scene_address(board, scene, rung, self.engine_version) for scene in board.scenes]
+        cached = await self.store.cached_scenes(request.owner_id, addresses)
+        scenes = tuple(
+            PlannedScene(title_of(scene), scene.kind, address, estimated_frames(scene, rung.fps), cached.get(address))
+            for scene, address in zip(board.scenes, addresses, strict=True)
+        )
+        plan = Plan(board.title, board.to_dict(), scenes)
+        async with self.store.change(request.render_id) as change:
+            change.render.planned(claim.step_id, claim.fence, plan, change.now)
+
+
+def configured(board: Storyboard, configuration: Mapping[str, Any]) -> Storyboard:
+    """The storyboard with the request's look and language; raises `StoryboardInvalid`."""
+    wanted = {name: configuration[name] for name in ("theme", "language") if name in configuration}
+    return replace(board, **wanted).validated() if wanted else board
+
+
+def scene_address(board: Storyboard, scene: Scene, rung: Rung, engine_version: str) -> str:
+    """The content address of a scene of this storyboard."""
+    return content_hash(
+        scene,
+        theme=board.theme,
+        language=board.language,
+        quality=rung.key,
+        engine_version=engine_version,
+    )
+
+
+def title_of(scene: Scene) -> str:
+    """How lists of scenes and chapters call a scene."""
+    if scene.heading:
+        return scene.heading
+    if isinstance(scene.content, TitleCard):
+        return scene.content.text
+    return scene.kind.replace("_", " ").capitalize()

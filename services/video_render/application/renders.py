@@ -1,0 +1,51 @@
+"""Use cases of the service's callers: start, look at, and stop a render."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.video_render.application.ports import RenderStore, TaskQueue
+from services.video_render.domain.errors import PositionAhead, RenderIdTaken
+from services.video_render.domain.render import Render
+from services.video_render.domain.request import RenderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Renders:
+    """Accepts and stops renders."""
+
+    store: RenderStore
+    queue: TaskQueue
+
+    async def start(self, request: RenderRequest) -> Render:
+        """Accept a render; a repeat of the same request returns it as it is now.
+
+        Raises `ConfigurationInvalid`, and `RenderIdTaken` for a different request under the same id.
+        """
+        request.validated()
+        render, created = await self.store.add(lambda now: Render.start(request, now), request.render_id)
+        if not created and render.fingerprint != request.fingerprint():
+            raise RenderIdTaken(request.render_id)
+        return render
+
+    async def get(self, render_id: str) -> Render:
+        """The render as it is; raises `RenderNotFound`."""
+        return await self.store.get(render_id)
+
+    async def watchable(self, render_id: str, after_seq: int) -> Render:
+        """The render, if events after `after_seq` can be followed; raises `RenderNotFound`, `PositionAhead`."""
+        render = await self.store.get(render_id)
+        if after_seq > render.seq:
+            raise PositionAhead(render_id, after_seq, render.seq)
+        return render
+
+    async def cancel(self, render_id: str) -> Render:
+        """Stop a render: the rows first, then the processes. One that has ended stays as it is.
+
+        Raises `RenderNotFound`.
+        """
+        async with self.store.change(render_id) as change:
+            deliveries = change.render.cancel(change.now)
+        if deliveries:
+            await self.queue.revoke(deliveries)
+        return await self.store.get(render_id)

@@ -1,0 +1,119 @@
+"""The scene step: draw one scene in a process of its own, store its segment, become its result."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.video_render.application.engine import QUALITIES, SceneOutput
+from services.video_render.application.ports import (
+    FileKind,
+    FileSpec,
+    FileStore,
+    RenderStore,
+    SceneProcess,
+    SegmentCache,
+    Workspace,
+)
+from services.video_render.application.steps import Claim
+from services.video_render.domain.outcomes import RenderedScene, StoredFile
+from services.video_render.domain.storyboard import Storyboard
+
+_POSTER_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class SceneStep:
+    """Renders a scene; `progress_every_s` is the least time between two stored reports."""
+
+    store: RenderStore
+    files: FileStore
+    segments: SegmentCache
+    process: SceneProcess
+    workspace: Workspace
+    progress_every_s: float = 0.5
+
+    async def __call__(self, claim: Claim) -> None:
+        """Raises `SceneFailed`, `SceneCrashed`, `FileUnavailable`, `LeaseLost`."""
+        scene = await self._known(claim)
+        if scene is None:
+            async with self.workspace.folder(claim.step_id, claim.fence) as folder:
+                scene = await self._stored(claim, await self._drawn(claim, folder))
+        async with self.store.change(claim.render.render_id) as change:
+            change.render.scene_rendered(claim.step_id, claim.fence, scene, change.now)
+            change.remember(claim.step.content_hash, scene)
+
+    async def _known(self, claim: Claim) -> RenderedScene | None:
+        """The same scene, if another render of the owner has finished it since this one was planned."""
+        address = claim.step.content_hash
+        found = await self.store.cached_scenes(claim.render.request.owner_id, [address])
+        return found.get(address)
+
+    async def _drawn(self, claim: Claim, folder: Path) -> SceneOutput:
+        board = Storyboard.from_dict(claim.render.storyboard)
+        rung = QUALITIES[claim.render.request.quality]
+        progress = _Progress(self.store, claim, self.progress_every_s)
+        reporting = asyncio.ensure_future(progress.report())
+        try:
+            drawing = asyncio.ensure_future(self.process.render(board, claim.step.index, rung, folder, progress.note))
+            try:
+                await asyncio.wait((drawing, reporting), return_when=asyncio.FIRST_COMPLETED)
+                if not drawing.done():
+                    reporting.result()  # ends only by raising: the lease is lost
+                return await drawing
+            finally:
+                drawing.cancel()
+                await asyncio.gather(drawing, return_exceptions=True)
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+
+    async def _stored(self, claim: Claim, output: SceneOutput) -> RenderedScene:
+        segment, poster = await asyncio.gather(
+            self._save(claim, FileKind.SEGMENT, output.segment, "video/mp4"),
+            self._save(claim, FileKind.POSTER, output.poster, _POSTER_TYPES[output.poster.suffix.lower()]),
+        )
+        await self.segments.keep(output.segment, segment.sha256)
+        return RenderedScene(segment, poster, output.frames, output.duration_s, output.warnings)
+
+    async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str) -> StoredFile:
+        request = claim.render.request
+        spec = FileSpec(
+            request_id=claim.request_id(kind),
+            owner_id=request.owner_id,
+            job_id=request.job_id,
+            kind=kind,
+            fence=claim.fence,
+            content_type=content_type,
+            filename=f"scene_{claim.step.index:03d}{path.suffix}",
+            scene_index=claim.step.index,
+        )
+        return await self.files.save(path, spec)
+
+
+class _Progress:
+    """Coalesces the engine's reports: only the newest is stored, and not more often than wanted."""
+
+    def __init__(self, store: RenderStore, claim: Claim, every_s: float) -> None:
+        self._store = store
+        self._claim = claim
+        self._every_s = every_s
+        self._latest: tuple[int, int] | None = None
+        self._noted = asyncio.Event()
+
+    def note(self, done: int, total: int) -> None:
+        """The engine has drawn frames."""
+        self._latest = (done, total)
+        self._noted.set()
+
+    async def report(self) -> None:
+        """Store reports until cancelled; raises `LeaseLost`."""
+        while True:
+            await self._noted.wait()
+            self._noted.clear()
+            if self._latest is not None:
+                claim = self._claim
+                async with self._store.change(claim.render.render_id) as change:
+                    change.render.progressed(claim.step_id, claim.fence, *self._latest)
+            await asyncio.sleep(self._every_s)

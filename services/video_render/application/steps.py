@@ -1,0 +1,123 @@
+"""Runs one step: claim it, do it under the lease, record the outcome. The body of every queue task."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.video_render.application.engine import MediaFailed, SceneFailed, StoryboardInvalid
+from services.video_render.application.lease import HandedBack, LeaseKeeper, TimeLimitExceeded
+from services.video_render.application.ports import FileUnavailable, RenderStore, SceneCrashed, TaskQueue
+from services.video_render.domain.errors import LeaseLost, RenderNotFound
+from services.video_render.domain.outcomes import StepFailure
+from services.video_render.domain.render import Render
+from services.video_render.domain.steps import LeasePolicy, Step, StepKind, render_id_of
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A step held by this worker, and its render as it was when claimed."""
+
+    render: Render
+    step: Step
+    fence: int
+
+    @property
+    def step_id(self) -> str:
+        """The step's id."""
+        return self.step.step_id
+
+    def request_id(self, kind: str) -> str:
+        """Names a write of this attempt, so that repeating it stores nothing twice."""
+        return f"{self.render.render_id}:{self.step_id.removeprefix(self.render.render_id + '.')}:{self.fence}:{kind}"
+
+
+class StepWork(Protocol):
+    """Does one kind of step and records its result under the claim's fence."""
+
+    async def __call__(self, claim: Claim) -> None:
+        """Raises `LeaseLost`, and what `failure_of` understands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepRunner:
+    """The worker's one use case."""
+
+    store: RenderStore
+    queue: TaskQueue
+    policy: LeasePolicy
+    keeper: LeaseKeeper
+    works: Mapping[StepKind, StepWork]
+
+    async def run(self, step_id: str, task_id: str) -> bool:
+        """Run a step; False when there was nothing to claim, as for a repeated delivery.
+
+        Never raises for a failed step: the failure is a row. Raises when the store is away; the lease then expires
+        and the step is tried again.
+        """
+        claimed_at = time.monotonic()
+        claim = await self._claim(step_id, task_id)
+        if claim is None:
+            _log.info("nothing to do for this delivery", extra={"step_id": step_id, "task_id": task_id})
+            return False
+        try:
+            await self.keeper.hold(step_id, claim.fence, claimed_at, self.works[claim.step.kind](claim))
+        except LeaseLost as exc:
+            _log.warning("result thrown away: %s", exc)
+        except HandedBack:
+            await self._hand_back(claim)
+        except Exception as exc:
+            await self._fail(claim, exc)
+        return True
+
+    async def _claim(self, step_id: str, task_id: str) -> Claim | None:
+        try:
+            async with self.store.change(render_id_of(step_id)) as change:
+                step = change.render.claim(step_id, task_id, change.now, self.policy)
+                return Claim(change.render, step, step.fence) if step is not None else None
+        except RenderNotFound:
+            return None
+
+    async def _hand_back(self, claim: Claim) -> None:
+        try:
+            async with self.store.change(claim.render.render_id) as change:
+                change.render.hand_back(claim.step_id, claim.fence, change.now)
+        except LeaseLost:
+            pass  # it was finished or taken over in the last moment
+
+    async def _fail(self, claim: Claim, exc: Exception) -> None:
+        failure = failure_of(exc)
+        _log.warning("step failed: %s", failure.code, exc_info=exc, extra={"step_id": claim.step_id})
+        try:
+            async with self.store.change(claim.render.render_id) as change:
+                stopped = change.render.step_failed(claim.step_id, claim.fence, failure, change.now, self.policy)
+        except LeaseLost as lost:
+            _log.warning("failure thrown away: %s", lost)
+            return
+        if stopped:
+            await self.queue.revoke(stopped)
+
+
+def failure_of(exc: Exception) -> StepFailure:
+    """What an exception of a step means to the render."""
+    match exc:
+        case StoryboardInvalid():
+            return StepFailure("STORYBOARD_INVALID", str(exc), retryable=False)
+        case SceneFailed():
+            return StepFailure(exc.code, exc.message, exc.retryable)
+        case SceneCrashed():
+            return StepFailure("SCENE_RENDER_FAILED", str(exc), retryable=True)
+        case MediaFailed():
+            return StepFailure("ASSEMBLY_FAILED", str(exc), retryable=True)
+        case FileUnavailable():
+            return StepFailure("STORAGE_UNAVAILABLE", "the storage service is away", retryable=True)
+        case TimeLimitExceeded():
+            return StepFailure("TIME_LIMIT_EXCEEDED", str(exc), retryable=False)
+        case _:
+            return StepFailure("INTERNAL", "internal error", retryable=True)

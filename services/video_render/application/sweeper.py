@@ -1,0 +1,56 @@
+"""Finds what the queue or a worker has lost, and offers it to workers again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.video_render.application.ports import RenderStore, TaskQueue
+from services.video_render.domain.request import Priority
+from services.video_render.domain.steps import LeasePolicy, render_id_of
+
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPolicy:
+    """When a step that nobody has claimed counts as lost by the queue."""
+
+    empty_queue: timedelta = timedelta(seconds=3)
+    """With an empty queue: nothing waits there, so a step offered this long ago is not in it."""
+    busy_queue: timedelta = timedelta(minutes=10)
+    """With a queue that is not empty, or cannot be measured: the step may well be in it still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """One pass over the steps; safe to run in several processes at once, because every find is checked under the
+    render's lock.
+    """
+
+    store: RenderStore
+    queue: TaskQueue
+    lease: LeasePolicy
+    policy: SweepPolicy
+
+    async def sweep(self) -> int:
+        """Re-queue expired leases and lost deliveries; how many steps were looked at."""
+        return await self._expired() + sum([await self._lost(queue) for queue in Priority])
+
+    async def _expired(self) -> int:
+        steps = await self.store.expired(_BATCH)
+        for step_id in steps:
+            async with self.store.change(render_id_of(step_id)) as change:
+                change.render.expire(step_id, change.now, self.lease)
+        return len(steps)
+
+    async def _lost(self, queue: Priority) -> int:
+        candidates = await self.store.unclaimed(queue, self.policy.empty_queue, _BATCH)
+        if not candidates:
+            return 0
+        if await self.queue.depth(queue) != 0:
+            candidates = await self.store.unclaimed(queue, self.policy.busy_queue, _BATCH)
+        for step_id in candidates:
+            async with self.store.change(render_id_of(step_id)) as change:
+                change.render.republish(step_id, change.now)
+        return len(candidates)

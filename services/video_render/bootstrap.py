@@ -1,0 +1,232 @@
+"""Builds the service and the worker: the only place that knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import sqlalchemy as sa
+import structlog
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.runtime.client import ServiceCredentials, auth_channel, channel
+from services.runtime.clock import Clock
+from services.runtime.db import create_engine, run_migrations
+from services.runtime.errors import is_dependency_away
+from services.runtime.eventlog import EventStore
+from services.runtime.eventreader import EventReader
+from services.runtime.jwks import RemoteKeys
+from services.runtime.outbox import Outbox
+from services.runtime.relay import Relay
+from services.runtime.server import BackgroundTask, ServiceServer
+from services.runtime.tokens import KeySource, TokenVerifier
+from services.runtime.wake import PgListener
+from services.video_render.adapters.celery.app import WorkerLimits, create_app
+from services.video_render.adapters.celery.pool import PipeShutdown, WorkerPool
+from services.video_render.adapters.celery.queue import CeleryQueue
+from services.video_render.adapters.postgres import tables
+from services.video_render.adapters.postgres.store import PostgresRenderStore
+from services.video_render.adapters.process.zygote import Zygote
+from services.video_render.adapters.storage.files import GrpcFileStore
+from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
+from services.video_render.api import codec
+from services.video_render.api.errors import ERRORS
+from services.video_render.api.servicer import RenderServicer
+from services.video_render.application.assemble_step import AssembleStep
+from services.video_render.application.engine import MediaTools, Planner, SceneRenderer
+from services.video_render.application.lease import LeaseKeeper
+from services.video_render.application.plan_step import PlanStep
+from services.video_render.application.ports import Delivery, FileStore
+from services.video_render.application.renders import Renders
+from services.video_render.application.scene_step import SceneStep
+from services.video_render.application.steps import StepRunner, StepWork
+from services.video_render.application.sweeper import Sweeper, SweepPolicy
+from services.video_render.domain.request import DEFAULT_PLANNER, Priority
+from services.video_render.domain.steps import LeasePolicy, StepKind
+from services.video_render.settings import VideoRenderSettings
+from t2m.video_render.v1 import render_service_pb2_grpc
+
+PACKAGE = Path(__file__).parent
+SERVICE = "t2m.video_render.v1.RenderService"
+EVENTS_PREFIX = "render:"
+"""Redis key of a render's event stream: this and the render's id."""
+_DRAIN_MARGIN_S = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What plans, draws and joins; tests put their own in place."""
+
+    planners: Mapping[str, Planner]
+    renderer: SceneRenderer
+    media: MediaTools
+
+
+def real_engine() -> Engine:
+    """Manim and PyAV; imported here because the service process needs neither."""
+    from services.video_render.adapters.manim.scene_renderer import ManimSceneRenderer
+    from services.video_render.adapters.media.tools import AvMediaTools
+    from services.video_render.application.planning.script_planner import ScriptPlanner
+
+    return Engine({DEFAULT_PLANNER: ScriptPlanner()}, ManimSceneRenderer(), AvMediaTools())
+
+
+def build_server(
+    settings: VideoRenderSettings, clock: Clock | None = None, keys: KeySource | None = None
+) -> ServiceServer:
+    """The service, ready to `run`. `keys` verify tokens; by default they are fetched from auth."""
+    engine = create_engine(settings.database_url, application_name="t2m-video-render")
+    events = _event_store(engine)
+    store = PostgresRenderStore(engine, events, codec.encode_event)
+    queue = _queue(settings)
+    redis = Redis.from_url(settings.redis_url)
+    reader = EventReader(redis, events.load, prefix=EVENTS_PREFIX)
+    to_auth = auth_channel(settings)
+
+    def add_services(server: grpc.aio.Server) -> Sequence[str]:
+        servicer = RenderServicer(Renders(store, queue), reader.follow)
+        render_service_pb2_grpc.add_RenderServiceServicer_to_server(servicer, server)
+        return [SERVICE]
+
+    async def close() -> None:
+        await to_auth.close()
+        await redis.aclose()
+        await engine.dispose()
+
+    return ServiceServer(
+        settings,
+        table=ERRORS,
+        verifier=TokenVerifier(keys or RemoteKeys(to_auth), clock),
+        add_services=add_services,
+        background=[
+            *_publishing(settings, engine, events, queue, redis),
+            BackgroundTask("sweep steps", _sweeping(settings, store, queue)),
+            BackgroundTask("read events", reader.run, outlives_calls=True),
+        ],
+        on_close=close,
+    )
+
+
+def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
+    """A worker process, ready to `serve`."""
+    ScratchFolders(settings.scratch_dir).purge(settings.hard_time_limit_s)
+    app = create_app(settings.broker, _limits(settings))
+    engine_version = engine.renderer.engine_version  # read once, here, rather than in every forked process
+
+    async def run_step(step_id: str, task_id: str, zygote: Zygote, shutdown: PipeShutdown) -> None:
+        # Everything that owns a connection is made per step: it belongs to the event loop of this step.
+        database = create_engine(settings.database_url, application_name="t2m-render-worker", pool_size=3)
+        to_auth = auth_channel(settings)
+        credentials = ServiceCredentials(to_auth, settings.service_id, settings.service_secret)
+        to_storage = channel(settings.storage_address, settings, credentials)
+        try:
+            files = GrpcFileStore(to_storage, patience_s=settings.storage_patience_s)
+            store = PostgresRenderStore(database, _event_store(database), codec.encode_event)
+            runner = StepRunner(
+                store,
+                CeleryQueue(app),
+                _lease(settings),
+                LeaseKeeper(store, shutdown, _lease(settings).lease, settings.heartbeat_s, settings.soft_time_limit_s),
+                _works(settings, engine, engine_version, store, files, zygote),
+            )
+            await runner.run(step_id, task_id)
+        finally:
+            await to_storage.close()
+            await to_auth.close()
+            await database.dispose()
+
+    return WorkerPool(
+        app,
+        engine.renderer,
+        run_step,
+        concurrency=settings.worker_concurrency,
+        grace_s=settings.shutdown_grace_s,
+    )
+
+
+async def migrate(settings: VideoRenderSettings) -> None:
+    """Bring the database up to date."""
+    await run_migrations(PACKAGE, settings.database_url)
+
+
+def _works(
+    settings: VideoRenderSettings,
+    engine: Engine,
+    engine_version: str,
+    store: PostgresRenderStore,
+    files: FileStore,
+    zygote: Zygote,
+) -> Mapping[StepKind, StepWork]:
+    workspace = ScratchFolders(settings.scratch_dir)
+    segments = LocalSegments(settings.scratch_dir, settings.segments_max_bytes)
+    return {
+        StepKind.PLAN: PlanStep(store, engine.planners, engine_version),
+        StepKind.SCENE: SceneStep(store, files, segments, zygote, workspace, settings.progress_every_s),
+        StepKind.ASSEMBLE: AssembleStep(store, files, segments, engine.media, workspace),
+    }
+
+
+def _publishing(
+    settings: VideoRenderSettings, engine: AsyncEngine, events: EventStore, queue: CeleryQueue, redis: Redis
+) -> list[BackgroundTask]:
+    """What carries committed rows out: steps to the broker, events to Redis."""
+
+    async def publish(row: sa.RowMapping) -> None:
+        task_id = f"{row['step_id']}.{row['id']}"
+        await queue.publish(Delivery(row["step_id"], task_id, Priority(row["queue"])))
+
+    outbox = Outbox(engine, tables.outbox, publish)
+    relay = Relay(events.fetch_unrelayed, events.mark_relayed, redis, prefix=EVENTS_PREFIX)
+    wakes = {tables.OUTBOX_CHANNEL: outbox.wake, tables.EVENTS_CHANNEL: relay.wake}
+    return [
+        BackgroundTask("publish steps", outbox.run),
+        BackgroundTask("relay events", relay.run),
+        BackgroundTask("listen for commits", PgListener(settings.database_url, wakes).run),
+    ]
+
+
+def _sweeping(settings: VideoRenderSettings, store: PostgresRenderStore, queue: CeleryQueue) -> _Loop:
+    policy = SweepPolicy(timedelta(seconds=settings.empty_queue_s), timedelta(seconds=settings.busy_queue_s))
+    sweeper = Sweeper(store, queue, _lease(settings), policy)
+    return _Loop(sweeper, settings.sweep_interval_s)
+
+
+class _Loop:
+    """Sweeps again and again; a database that is away is waited for."""
+
+    def __init__(self, sweeper: Sweeper, interval_s: float) -> None:
+        self._sweeper = sweeper
+        self._interval_s = interval_s
+
+    async def __call__(self) -> None:
+        while True:
+            try:
+                if found := await self._sweeper.sweep():
+                    _log.info("steps offered again", steps=found)
+            except Exception as exc:
+                if not is_dependency_away(exc):
+                    raise
+            await asyncio.sleep(self._interval_s)
+
+
+def _event_store(engine: AsyncEngine) -> EventStore:
+    return EventStore(engine, tables.events, notify_channel=tables.EVENTS_CHANNEL)
+
+
+def _queue(settings: VideoRenderSettings) -> CeleryQueue:
+    return CeleryQueue(create_app(settings.broker, _limits(settings)))
+
+
+def _limits(settings: VideoRenderSettings) -> WorkerLimits:
+    return WorkerLimits(settings.hard_time_limit_s, settings.shutdown_grace_s + _DRAIN_MARGIN_S)
+
+
+def _lease(settings: VideoRenderSettings) -> LeasePolicy:
+    return LeasePolicy(timedelta(seconds=settings.lease_s), settings.max_attempts)

@@ -1,0 +1,72 @@
+"""Settings of the video_render service and its workers, from the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from services.runtime.settings import ServiceSettings
+
+_MIB = 1024 * 1024
+
+
+class VideoRenderSettings(ServiceSettings):
+    """Every name with the prefix `T2M_`, as `T2M_BROKER_URL`. Times are in seconds."""
+
+    broker_url: str = Field(default="", repr=False)
+    """Celery's broker, such as `redis://…`, `amqp://…` or `sqs://…`; `redis_url` when empty."""
+
+    lease_s: float = Field(default=15.0, gt=3)
+    """How long a step stays with a worker that is silent."""
+    heartbeat_s: float = Field(default=3.0, gt=0)
+    max_attempts: int = Field(default=4, ge=1)
+    """How often a step is begun before its render fails."""
+    soft_time_limit_s: float = Field(default=3600.0, gt=0)
+    """An attempt at a step that takes longer fails."""
+    hard_time_limit_s: float = Field(default=4000.0, gt=0)
+    """A process that still works on a step after this is killed."""
+    sweep_interval_s: float = Field(default=1.0, gt=0)
+    empty_queue_s: float = Field(default=3.0, gt=0)
+    """A step offered this long ago that is not in the (empty) queue was lost by it, and is offered again."""
+    busy_queue_s: float = Field(default=600.0, gt=0)
+    """The same, where the queue is not empty."""
+    progress_every_s: float = Field(default=0.5, ge=0.1)
+    """Least time between two progress events of a scene."""
+    storage_patience_s: float = Field(default=120.0, ge=0)
+    """How long an attempt waits for the storage service to come back."""
+
+    worker_concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Steps that a worker runs at a time."""
+    scratch_dir: Path = Path(".t2m/scratch")
+    segments_max_bytes: int = Field(default=2048 * _MIB, ge=0)
+    """How much of the scratch folder finished segments may take."""
+    ready_file: Path | None = None
+    """Touched by a worker once it takes tasks."""
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.heartbeat_s * 2 > self.lease_s:
+            raise ValueError("lease_s must be at least twice heartbeat_s: one lost heartbeat is no reason to stop")
+        if self.hard_time_limit_s <= self.soft_time_limit_s:
+            raise ValueError("hard_time_limit_s must be longer than soft_time_limit_s")
+        return self
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.broker_url or self.redis_url
+
+
+def from_environment() -> VideoRenderSettings | None:
+    """The settings; None after saying on standard error what is wrong with them."""
+    try:
+        return VideoRenderSettings()
+    except ValidationError as exc:
+        for error in exc.errors():
+            name = "_".join(map(str, error["loc"])).upper()
+            print(f"settings: T2M_{name}: {error['msg']}", file=sys.stderr)
+        return None
