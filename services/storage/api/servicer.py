@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -47,16 +46,15 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         self._authenticate = authenticate
 
     async def WriteObject(
-        self, request_iterator: AsyncIterator[pb.WriteObjectRequest], context: Context
+        self, request_iterator: AsyncIterator[pb.WriteObjectRequest], _context: Context
     ) -> pb.WriteObjectResponse:
         """Header, then chunks."""
-        async with aclosing(_parts(request_iterator, context)) as parts:
-            first = await anext(parts, None)
-            if first is None or first.WhichOneof("part") != "header":
-                raise InvalidInput([("header", "must be the first message")])
-            command = codec.decode_header(first.header)
-            async with aclosing(_chunks(parts)) as chunks:
-                stored = await self._do.write(command, chunks)
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidInput([("header", "must be the first message")])
+        command = codec.decode_header(first.header)
+        async with aclosing(_chunks(request_iterator)) as chunks:
+            stored = await self._do.write(command, chunks)
         return pb.WriteObjectResponse(object=codec.encode_object(stored))
 
     async def ReadObject(
@@ -126,16 +124,6 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         """
         token = bearer_token(dict(context.invocation_metadata() or ()))
         return token is not None and (await self._authenticate(token)).role is Role.SERVICE
-
-
-async def _parts(
-    requests: AsyncIterator[pb.WriteObjectRequest], context: Context
-) -> AsyncGenerator[pb.WriteObjectRequest]:
-    """The messages of an upload. A cut stream may end like a finished one in grpc.aio; here it does not."""
-    async for request in requests:
-        yield request
-    if context.cancelled():
-        raise asyncio.CancelledError
 
 
 async def _chunks(parts: AsyncIterator[pb.WriteObjectRequest]) -> AsyncGenerator[bytes]:

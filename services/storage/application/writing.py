@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from services.storage.application.ports import BlobStore, Clock, ObjectRepository
 from services.storage.domain.errors import (
     BytesMismatch,
+    InvalidInput,
     ObjectTooLarge,
     WriteConflict,
     WriteSuperseded,
@@ -22,7 +23,7 @@ from services.storage.domain.objects import BlobReceipt, Placement, StoredObject
 
 @dataclass(frozen=True, slots=True)
 class WriteCommand:
-    """What a writer announces before the bytes."""
+    """What a writer announces before the bytes; `sha256` or `size_bytes` or both."""
 
     request_id: str
     placement: Placement
@@ -76,8 +77,7 @@ class WriteObject:
         known = await self._objects.find_written(command.placement.owner_id, command.request_id)
         if known is not None:
             return _same(known, command)
-        if (command.size_bytes or 0) > self._limits.max_bytes:
-            raise ObjectTooLarge(self._limits.max_bytes)
+        self._check(command)
         pending = self._pending(command)
         try:
             await self._objects.add(pending)
@@ -88,6 +88,13 @@ class WriteObject:
             await self._discard(pending)
             raise
         return committed if won else await self._yield_to_winner(pending, command)
+
+    def _check(self, command: WriteCommand) -> None:
+        if command.size_bytes is None and not command.sha256:
+            # The end of a stream that was cut can look like the end of a whole one: only this tells them apart.
+            raise InvalidInput([("header.size_bytes", "is needed unless sha256 is given")])
+        if (command.size_bytes or 0) > self._limits.max_bytes:
+            raise ObjectTooLarge(self._limits.max_bytes)
 
     def _pending(self, command: WriteCommand) -> StoredObject:
         object_id, now = self._new_id(), self._clock.now()
@@ -112,14 +119,12 @@ class WriteObject:
             if not deadline.expired():
                 raise
             raise WriteTooSlow(f"the bytes did not arrive within {self._limits.timeout_s:g} s") from exc
-        if command.size_bytes is not None and receipt.size_bytes != command.size_bytes:
-            raise BytesMismatch(f"{command.size_bytes} bytes were announced, {receipt.size_bytes} arrived")
         if command.sha256 and receipt.sha256 != command.sha256:
             raise BytesMismatch("the SHA-256 of the bytes that arrived is not the one announced")
         return receipt
 
     async def _metered(self, command: WriteCommand, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        """The chunks, refused as soon as they are too many: a lying writer cannot fill the disk."""
+        """The chunks, refused as soon as they are too many (a lying writer cannot fill the disk) or too few."""
         arrived = 0
         async for chunk in chunks:
             arrived += len(chunk)
@@ -128,6 +133,8 @@ class WriteObject:
             if command.size_bytes is not None and arrived > command.size_bytes:
                 raise BytesMismatch(f"{command.size_bytes} bytes were announced, more arrived")
             yield chunk
+        if command.size_bytes is not None and arrived != command.size_bytes:
+            raise BytesMismatch(f"{command.size_bytes} bytes were announced, {arrived} arrived")
 
     async def _yield_to_winner(self, pending: StoredObject, command: WriteCommand) -> StoredObject:
         await self._discard(pending)

@@ -86,9 +86,11 @@ class WriteObjectHeader(_message.Message):
     filename: _builtins.str
     """Name that a download suggests; never part of a path."""
     sha256: _builtins.str
-    """SHA-256 in hexadecimal when the writer knows it; verified."""
+    """SHA-256 in hexadecimal; verified. This or `size_bytes` must be announced, or
+    a cut stream could pass for a whole one.
+    """
     size_bytes: _builtins.int
-    """Length when the writer knows it; verified."""
+    """Length in bytes; verified."""
     def __init__(
         self,
         *,
