@@ -95,6 +95,4 @@ def authorize(method_rule: MethodRule, principal: Principal | None) -> None:
 
 
 def _denied(message: str) -> ServiceError:
-    return ServiceError(
-        grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED, message
-    )
+    return ServiceError(grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED, message)

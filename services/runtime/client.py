@@ -106,9 +106,7 @@ class _Identity:
         self._pass_caller = pass_caller
         self._deadline_s = deadline_s
 
-    async def complete(
-        self, details: grpc.aio.ClientCallDetails, *, unary: bool
-    ) -> grpc.aio.ClientCallDetails:
+    async def complete(self, details: grpc.aio.ClientCallDetails, *, unary: bool) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
         present = {key for key, _ in details.metadata or ()}
         call = current_call()
@@ -150,9 +148,7 @@ class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
     def __init__(self, identity: _Identity) -> None:
         self._identity = identity
 
-    async def intercept_stream_unary(
-        self, continuation: Any, client_call_details: Any, request_iterator: Any
-    ) -> Any:
+    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
         details = await self._identity.complete(client_call_details, unary=False)
         return await continuation(details, request_iterator)
 
@@ -161,8 +157,6 @@ class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
     def __init__(self, identity: _Identity) -> None:
         self._identity = identity
 
-    async def intercept_stream_stream(
-        self, continuation: Any, client_call_details: Any, request_iterator: Any
-    ) -> Any:
+    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
         details = await self._identity.complete(client_call_details, unary=False)
         return await continuation(details, request_iterator)

@@ -155,11 +155,7 @@ def is_dependency_away(exc: BaseException) -> bool:
             return type(exc).__name__ == "OperationalError"
         case _:
             # Name resolution and unreachable hosts surface as plain OSError while connecting.
-            return (
-                isinstance(exc, OSError)
-                and type(exc).__name__ in {"OSError", "gaierror"}
-                and not exc.filename
-            )
+            return isinstance(exc, OSError) and type(exc).__name__ in {"OSError", "gaierror"} and not exc.filename
 
 
 def _sqlalchemy_away(exc: BaseException) -> bool:

@@ -213,9 +213,7 @@ class EventReader:
             results = await asyncio.gather(*(self._fill(watch) for watch in due), return_exceptions=True)
             failed = [result for result in results if isinstance(result, Exception)]
             if failed:
-                _log.warning(
-                    "log not read", error=f"{type(failed[0]).__name__}: {failed[0]}", streams=len(failed)
-                )
+                _log.warning("log not read", error=f"{type(failed[0]).__name__}: {failed[0]}", streams=len(failed))
                 await asyncio.sleep(self._poll_s)
             if due:
                 self._change()

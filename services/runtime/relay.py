@@ -84,9 +84,7 @@ class Relay:
             return False
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, seq, payload in events:
-            pipeline.xadd(
-                self._prefix + stream_id, {PAYLOAD_FIELD: payload}, id=f"{seq}-0", maxlen=self._keep
-            )
+            pipeline.xadd(self._prefix + stream_id, {PAYLOAD_FIELD: payload}, id=f"{seq}-0", maxlen=self._keep)
         for stream_id in {event.stream_id for event in events}:
             pipeline.pexpire(self._prefix + stream_id, self._keep_ms)
         for answer in await pipeline.execute(raise_on_error=False):

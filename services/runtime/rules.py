@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -35,9 +34,14 @@ _APPLIES = {
 _LIST_RULES = {"min_items", "max_items", "unique"}
 _ANYWHERE = {"required", "example"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_EMAIL = re.compile(
-    r"[^@\s\x00-\x1f]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
+_WEB_ADDRESS = re.compile(
+    r"(?i:https?)://"
+    r"(?:[^\s\x00-\x1f/?#@\\]*@)?"
+    r"(?:[^\s\x00-\x1f/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])"
+    r"(?::[0-9]{1,5})?"
+    r"(?:[/?#][^\s\x00-\x1f]*)?"
 )
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}")
 
 
 def kind_of(field: FieldDescriptor) -> str:
@@ -57,9 +61,7 @@ def check_applicability(field: FieldDescriptor, value_kind: str, rules: FieldRul
         raise ContractError(f"{field.full_name}: rule `unique` does not apply to messages")
 
 
-def compile_value(
-    field: FieldDescriptor, value_kind: str, rules: FieldRules, *, is_item: bool
-) -> Check | None:
+def compile_value(field: FieldDescriptor, value_kind: str, rules: FieldRules, *, is_item: bool) -> Check | None:
     """The check of one set value, None when the rules ask nothing of it.
 
     An item of a list is always set: `min_len` then applies to an empty string too.
@@ -130,19 +132,8 @@ def _format_check(field: FieldDescriptor, name: str) -> Check:
         case "email":
             return lambda v: None if len(v) <= 254 and _EMAIL.fullmatch(v) else "must be an e-mail address"
         case "uri":
-            return lambda v: None if _is_web_address(v) else "must be an absolute http or https address"
+            return lambda v: None if _WEB_ADDRESS.fullmatch(v) else "must be an absolute http or https address"
     raise ContractError(f"{field.full_name}: unknown format `{name}`")
-
-
-def _is_web_address(value: str) -> bool:
-    if any(character.isspace() or ord(character) < 32 for character in value):
-        return False
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises when it is no number
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _number_checks(rules: FieldRules) -> list[Check]:

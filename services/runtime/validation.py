@@ -82,9 +82,7 @@ class Validator:
             if not (rules.required or whole or value or nested):
                 return None
             items_of = _map_items if is_map else enumerate
-            return _list_check(
-                field.name, rules.required, whole, value=value, nested=nested, items_of=items_of
-            )
+            return _list_check(field.name, rules.required, whole, value=value, nested=nested, items_of=items_of)
         if not (rules.required or value or nested):
             return None
         if field.has_presence:
@@ -138,9 +136,7 @@ def _plain_check(name: str, required: bool, value: Check | None) -> MessageCheck
     return check
 
 
-def _presence_check(
-    name: str, required: bool, value: Check | None, nested: MessageCheck | None
-) -> MessageCheck:
+def _presence_check(name: str, required: bool, value: Check | None, nested: MessageCheck | None) -> MessageCheck:
     """A message, a member of a oneof, or an `optional` scalar."""
 
     def check(message: Any) -> list[Violation] | None:

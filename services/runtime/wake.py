@@ -44,9 +44,7 @@ class PgListener:
     callbacks are called once, and the loops sweep anyway.
     """
 
-    def __init__(
-        self, url: str, callbacks: Mapping[str, Callable[[], None]], *, reconnect_s: float = 1.0
-    ) -> None:
+    def __init__(self, url: str, callbacks: Mapping[str, Callable[[], None]], *, reconnect_s: float = 1.0) -> None:
         self._dsn = asyncpg_dsn(url)
         self._callbacks = callbacks
         self._reconnect_s = reconnect_s

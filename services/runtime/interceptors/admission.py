@@ -39,9 +39,7 @@ def bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:
     return token.strip()
 
 
-async def admit(
-    rule: MethodRule, metadata: Mapping[str, str | bytes], verifier: TokenVerifier
-) -> Principal | None:
+async def admit(rule: MethodRule, metadata: Mapping[str, str | bytes], verifier: TokenVerifier) -> Principal | None:
     """The caller, if it may call the method; None when the method is public.
 
     Raises ServiceError: UNAUTHENTICATED, PERMISSION_DENIED, or UNAVAILABLE when no key is known yet.

@@ -131,6 +131,8 @@ FINE: list[tuple[str, FDP, Any]] = [
     ("uuid", field("f", STRING, format="uuid"), "01a1fb7a-eac6-7c52-8ea6-d327499dcae5"),
     ("email", field("f", STRING, format="email"), "ada.lovelace+x@example.co.uk"),
     ("uri", field("f", STRING, format="uri"), "https://example.com:8443/a?b=c#d"),
+    ("uri, address", field("f", STRING, format="uri"), "http://[::1]:80"),
+    ("uri, user", field("f", STRING, format="uri"), "http://user:pw@example.com?x"),
     ("bounds are inclusive", field("f", DOUBLE, gte=1, lte=2), 2.0),
     ("empty list", field("f", STRING, repeated=True, max_items=1, unique=True), []),
     ("known enum value", field("f", ENUM, type_name="{package}.Color", defined_only=True), 1),
@@ -147,9 +149,7 @@ def with_value(cls: Any, value: Any) -> Any:
     return message
 
 
-@pytest.mark.parametrize(
-    ("proto", "value", "wording"), [case[1:] for case in BROKEN], ids=[c[0] for c in BROKEN]
-)
+@pytest.mark.parametrize(("proto", "value", "wording"), [case[1:] for case in BROKEN], ids=[c[0] for c in BROKEN])
 def test_a_broken_rule(proto: FDP, value: Any, wording: str) -> None:
     assert violations(with_value(message_class(proto), value)) == [("f", wording)]
 
@@ -190,9 +190,7 @@ def test_paths_through_messages_lists_and_recursion() -> None:
 
 
 def test_a_required_message_and_its_size() -> None:
-    cls = message_class(
-        field("one", MESSAGE, type_name="{package}.Part", required=True, max_bytes=4), nested=_part()
-    )
+    cls = message_class(field("one", MESSAGE, type_name="{package}.Part", required=True, max_bytes=4), nested=_part())
     assert violations(cls()) == [("one", "must be set")]
     message = cls()
     message.one.text = "long text"
