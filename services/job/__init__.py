@@ -1,0 +1,1 @@
+"""The order service: who asked for which video, what became of it. See README.md beside this file."""

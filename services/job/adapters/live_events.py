@@ -1,0 +1,34 @@
+"""The history of jobs as it grows: Redis streams in front of Postgres, by the runtime's reader."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from services.job.application.ports import LiveEvent
+from services.runtime.eventreader import EventReader
+from t2m.job.v1 import job_pb2
+
+STREAM_PREFIX = "job:"
+"""The Redis stream of a job is `job:{job_id}`."""
+
+_TERMINAL = frozenset({job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED, job_pb2.JOB_STATUS_CANCELLED})
+
+
+class LiveEvents:
+    """The `EventSource` over an `EventReader`."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    async def follow(self, job_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
+        """Every event after the position."""
+        async with aclosing(self._reader.follow(job_id, after_seq)) as events:  # type: ignore[type-var]
+            async for seq, payload in events:
+                yield LiveEvent(seq, payload, is_terminal(payload))
+
+
+def is_terminal(payload: bytes) -> bool:
+    """Whether the event is the last that a job can have."""
+    event = job_pb2.JobEvent.FromString(payload)
+    return event.WhichOneof("event") == "status" and event.status.status in _TERMINAL

@@ -1,0 +1,211 @@
+"""The jobs and their history in Postgres (Core over asyncpg)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.job.adapters.postgres.rows import LISTED, job_of, new_values, state_values
+from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOB_REQUESTS, JOBS
+from services.job.application.ports import (
+    Created,
+    JobQuery,
+    PageKey,
+    Repeated,
+    RequestKey,
+    Signal,
+    StoredEvent,
+)
+from services.job.domain.events import JobEvent, StartRender
+from services.job.domain.job import Job
+from services.runtime.eventlog import EventStore
+
+Encode = Callable[[JobEvent], bytes]
+"""Serialises an event for the history and for watchers."""
+
+
+def _creation() -> Any:
+    """One statement, one round trip: claim the request id, and only then insert the job and its first event.
+
+    Of concurrent repeats exactly one gets a row from the claim; the others wait for its commit and get none.
+    """
+    claim = (
+        pg_insert(JOB_REQUESTS)
+        .values(
+            owner_id=bindparam("owner_id"),
+            request_id=bindparam("request_id"),
+            fingerprint=bindparam("fingerprint"),
+            job_id=bindparam("job_id"),
+            expires_at=bindparam("expires_at"),
+        )
+        .on_conflict_do_update(
+            index_elements=["owner_id", "request_id"],
+            set_={name: bindparam(name) for name in ("fingerprint", "job_id", "expires_at")},
+            where=JOB_REQUESTS.c.expires_at <= bindparam("created_at"),
+        )
+        .returning(JOB_REQUESTS.c.job_id)
+        .cte("claim")
+    )
+    return _job_and_event(select(literal(1)).select_from(claim))
+
+
+def _job_and_event(condition: Select[Any] | None) -> Any:
+    """Insert a job and its first event, both only when `condition` has a row."""
+    names = [column.name for column in JOBS.c]
+    job_values = select(*(bindparam(column.name, type_=column.type) for column in JOBS.c))
+    if condition is not None:
+        job_values = job_values.where(condition.exists())
+    job = insert(JOBS).from_select(names, job_values).returning(JOBS.c.job_id).cte("job")
+    payload = bindparam("payload", type_=JOB_EVENTS.c.payload.type)
+    event_values = select(cast(job.c.job_id, Text), literal(1), payload)
+    event = insert(JOB_EVENTS).from_select(["stream_id", "seq", "payload"], event_values, include_defaults=False)
+    return event.returning(JOB_EVENTS.c.seq)
+
+
+_CREATE_NAMED = _creation()
+_CREATE = _job_and_event(None)
+
+
+class PostgresJobs:
+    """The `JobStore` over Postgres. `stored` is woken when events were committed, so that they are relayed at once."""
+
+    def __init__(self, engine: AsyncEngine, encode: Encode, stored: Signal) -> None:
+        self._engine = engine
+        self._encode = encode
+        self._stored = stored
+        self._log = EventStore(engine, JOB_EVENTS)
+
+    async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
+        """Store a new job with its first event, unless the key is in use."""
+        values = {**new_values(job), "payload": self._encode(job.events[0])}
+        statement = _CREATE
+        if key is not None:
+            statement = _CREATE_NAMED
+            values |= {
+                "request_id": key.request_id,
+                "fingerprint": key.fingerprint,
+                "expires_at": key.expires_at,
+            }
+        async with self._engine.begin() as connection:
+            stored = (await connection.execute(statement, values)).first() is not None
+        if stored or key is None:
+            job.events.clear()
+            self._stored.set()
+            return Created()
+        return await self._repeated(key)
+
+    async def _repeated(self, key: RequestKey) -> Repeated:
+        query = (
+            select(JOB_REQUESTS.c.fingerprint, *JOBS.c)
+            .join_from(JOB_REQUESTS, JOBS, JOB_REQUESTS.c.job_id == JOBS.c.job_id)
+            .where(JOB_REQUESTS.c.owner_id == key.owner_id, JOB_REQUESTS.c.request_id == key.request_id)
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one()
+        return Repeated(job_of(row), bytes(row["fingerprint"]))
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job as of one moment."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(JOBS).where(JOBS.c.job_id == job_id))).mappings().first()
+        return job_of(row) if row else None
+
+    @asynccontextmanager
+    async def change(self, job_id: str) -> AsyncIterator[Job | None]:
+        """The job under its row's lock; see `JobStore.change`."""
+        async with self._engine.begin() as connection:
+            query = select(JOBS).where(JOBS.c.job_id == job_id).with_for_update()
+            row = (await connection.execute(query)).mappings().first()
+            job = job_of(row) if row else None
+            yield job
+            stored = job is not None and await save(connection, job, self._encode)
+        if stored:
+            self._stored.set()
+
+    async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
+        """A page of the list by keyset: its cost does not depend on its depth, but for `skip`."""
+        moment = JOBS.c.updated_at if query.by_update else JOBS.c.created_at
+        statement = select(*LISTED).where(_matches(query))
+        if after is not None:
+            statement = statement.where(tuple_(moment, JOBS.c.job_id) < tuple_(after.moment, after.job_id))
+        statement = statement.order_by(moment.desc(), JOBS.c.job_id.desc()).offset(skip or None).limit(limit)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return [job_of(row) for row in rows]
+
+    async def count(self, query: JobQuery) -> int:
+        """How many jobs match."""
+        statement = select(func.count()).select_from(JOBS).where(_matches(query))
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).scalar_one()
+
+    async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
+        """Events after the position, oldest first."""
+        return [StoredEvent(*event) for event in await self._log.load(job_id, after_seq, limit)]
+
+    async def purge_requests(self, now: datetime) -> None:
+        """Forget request ids that have expired."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(JOB_REQUESTS).where(JOB_REQUESTS.c.expires_at <= now))
+
+
+async def save(connection: AsyncConnection, job: Job, encode: Encode) -> bool:
+    """Write the job's state, events and commands; the caller holds its row's lock. True when there are events."""
+    await connection.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(**state_values(job)))
+    if job.events:
+        entries = [{"stream_id": job.job_id, "seq": event.seq, "payload": encode(event)} for event in job.events]
+        await connection.execute(insert(JOB_EVENTS), entries)
+    if job.commands:
+        rows = [
+            {
+                "job_id": job.job_id,
+                "kind": "start_render" if isinstance(command, StartRender) else "cancel_render",
+                "render_id": command.render_id,
+                "available_at": job.updated_at,
+            }
+            for command in job.commands
+        ]
+        await connection.execute(insert(JOB_OUTBOX), rows)
+    happened = bool(job.events)
+    job.events.clear()
+    return happened
+
+
+def _matches(query: JobQuery) -> ColumnElement[bool]:
+    jobs = JOBS.c
+    conditions: list[ColumnElement[bool]] = [jobs.deleted_at.is_(None)]
+    if query.owner_id is not None:
+        conditions.append(jobs.owner_id == query.owner_id)
+    if query.statuses:
+        conditions.append(jobs.status.in_(sorted(query.statuses)))
+    if query.priority is not None:
+        conditions.append(jobs.priority == query.priority.value)
+    if query.batch_id:
+        conditions.append(jobs.batch_id == query.batch_id)
+    if query.created_after is not None:
+        conditions.append(jobs.created_at >= query.created_after)
+    if query.created_before is not None:
+        conditions.append(jobs.created_at < query.created_before)
+    if query.topic:
+        conditions.append(jobs.topic.icontains(query.topic, autoescape=True))
+    return and_(*conditions)

@@ -1,0 +1,99 @@
+"""video_render over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+from google.protobuf import json_format, struct_pb2
+
+from services.job.adapters import render_codec
+from services.job.application.ports import (
+    RenderAway,
+    RenderCursorAhead,
+    RenderRefused,
+    RenderUnknown,
+)
+from services.job.domain.job import Job
+from services.job.domain.order import SCRIPT_MODEL
+from services.job.domain.render import RenderFact
+from services.runtime.errors import rpc_error_details
+from t2m.video_render.v1 import render_service_pb2 as pb
+from t2m.video_render.v1 import render_service_pb2_grpc
+
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
+
+
+class GrpcRenders:
+    """The `Renders` over `t2m.video_render.v1.RenderService`."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout_s: float = 10.0) -> None:
+        self._stub: Any = render_service_pb2_grpc.RenderServiceStub(channel)
+        self._timeout_s = timeout_s
+
+    async def start(self, job: Job) -> None:
+        """Start the render of the current attempt."""
+        order = job.order
+        configuration = struct_pb2.Struct()
+        json_format.ParseDict(dict(order.configuration), configuration)
+        request = pb.StartRenderRequest(
+            render_id=job.render_id,
+            owner_id=order.owner_id,
+            job_id=job.job_id,
+            topic=order.topic,
+            context=order.context,
+            planner=SCRIPT_MODEL,
+            quality=render_codec.QUALITIES[order.quality],
+            priority=render_codec.PRIORITIES[order.priority],
+            configuration=configuration,
+        )
+        try:
+            await self._stub.StartRender(request, timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            failure = rpc_error_details(error)
+            if failure.code not in _REFUSALS:
+                raise _away(error) from error
+            details = "; ".join(f"{path}: {text}" for path, text in failure.violations)
+            raise RenderRefused(details or failure.message) from error
+
+    async def cancel(self, render_id: str) -> None:
+        """Stop the render."""
+        try:
+            await self._stub.CancelRender(pb.CancelRenderRequest(render_id=render_id), timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _lost(error, render_id) from error
+
+    async def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
+        """What happens to the render after the position."""
+        call = self._stub.WatchRender(pb.WatchRenderRequest(render_id=render_id, after_seq=after_seq))
+        try:
+            async for answer in call:
+                yield render_codec.fact_of(answer.event)
+        except grpc.aio.AioRpcError as error:
+            raise _lost(error, render_id) from error
+        finally:
+            call.cancel()
+
+
+def _lost(error: grpc.aio.AioRpcError, render_id: str) -> Exception:
+    match error.code():
+        case grpc.StatusCode.NOT_FOUND:
+            return RenderUnknown(render_id)
+        case grpc.StatusCode.OUT_OF_RANGE:
+            return RenderCursorAhead(render_id)
+        case _:
+            return _away(error)
+
+
+def _away(error: grpc.aio.AioRpcError) -> RenderAway:
+    """Everything that another try may mend, refused credentials and internal faults included: nothing is lost by
+    waiting.
+    """
+    return RenderAway(f"{error.code().name}: {error.details()}")

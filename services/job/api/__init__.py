@@ -1,0 +1,1 @@
+"""The gRPC face: decode, use case, encode."""

@@ -1,0 +1,81 @@
+"""Accept, cancel and delete orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from services.job.application.estimates import Estimates
+from services.job.application.ports import Clock, JobStore, Repeated, RequestKey, Signal, Viewer
+from services.job.application.request import OrderRequest
+from services.job.domain.errors import IdempotencyConflict, JobNotFound
+from services.job.domain.job import Job
+
+REQUEST_ID_LIFETIME = timedelta(hours=24)
+"""How long a request id names its request."""
+
+
+class Orders:
+    """The use cases that change a job at a user's wish."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        estimates: Estimates,
+        clock: Clock,
+        new_id: Callable[[], str],
+        queued: Signal,
+        commanded: Signal,
+    ) -> None:
+        self._store = store
+        self._estimates = estimates
+        self._clock = clock
+        self._new_id = new_id
+        self._queued = queued
+        self._commanded = commanded
+
+    async def create(self, viewer: Viewer, request: OrderRequest, request_id: str) -> Job:
+        """Accept an order (V1); with a request id that is in use, the job as it was first accepted.
+
+        Raises FieldsRefused, Unsupported, IdempotencyConflict.
+        """
+        order = request.to_order(viewer.subject)
+        now = self._clock.now()
+        usual = await self._estimates.duration(order.quality)
+        job = Job.accept(self._new_id(), order, now, now + usual if usual else None)
+        key = None
+        if request_id:
+            expires = now + REQUEST_ID_LIFETIME
+            key = RequestKey(viewer.subject, request_id, request.fingerprint(), expires)
+        outcome = await self._store.create(job, key)
+        if isinstance(outcome, Repeated):
+            if key is None or outcome.fingerprint != key.fingerprint:
+                raise IdempotencyConflict
+            first = outcome.job
+            return Job.accept(first.job_id, first.order, first.created_at, first.first_estimate)
+        self._queued.set()
+        return job
+
+    async def cancel(self, viewer: Viewer, job_id: str) -> Job:
+        """Stop a job (J3): its row now, its render as soon as video_render can be reached.
+
+        Raises JobNotFound, StateConflict.
+        """
+        async with self._store.change(job_id) as job:
+            if job is None or not viewer.may_see(job):
+                raise JobNotFound(job_id)
+            job.cancel(self._clock.now())
+            commanded = bool(job.commands)
+        if commanded:
+            self._commanded.set()
+        return job
+
+    async def delete(self, viewer: Viewer, job_id: str) -> None:
+        """Take a job out of every list, cancelled first if it runs. Raises JobNotFound."""
+        async with self._store.change(job_id) as job:
+            if job is None or not viewer.may_see(job):
+                raise JobNotFound(job_id)
+            job.delete(self._clock.now())
+            commanded = bool(job.commands)
+        if commanded:
+            self._commanded.set()

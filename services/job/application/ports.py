@@ -1,0 +1,330 @@
+"""What the use cases need from the outside. `tests/fakes/job.py` and `adapters/` implement it, proven equal by contract
+tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from services.job.domain.events import RenderCommand
+from services.job.domain.job import Job
+from services.job.domain.render import RenderFact
+from services.job.domain.values import JobStatus, Priority, Quality
+
+
+class Clock(Protocol):
+    """Tells the time, in UTC."""
+
+    def now(self) -> datetime:
+        """The current moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A client's name for its request, and the hash of the body it came with."""
+
+    owner_id: str
+    request_id: str
+    fingerprint: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The job is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The request id is in use: the job it made, and the hash of the body that made it."""
+
+    job: Job
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs a list shows, newest first; an unset filter lets everything pass."""
+
+    owner_id: str | None
+    """None: everybody's."""
+    statuses: frozenset[JobStatus] = frozenset()
+    priority: Priority | None = None
+    batch_id: str = ""
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    topic: str = ""
+    by_update: bool = False
+    """Ordered by `updated_at` rather than `created_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageKey:
+    """The last job of a page: the next page begins after it."""
+
+    moment: datetime
+    job_id: str
+
+
+class JobStore(Protocol):
+    """The jobs and their history."""
+
+    async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
+        """Store a new job with its events, unless the key is in use; atomic under any concurrency."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job as of one moment, deleted or not."""
+        ...
+
+    def change(self, job_id: str) -> AbstractAsyncContextManager[Job | None]:
+        """The job under its lock; on leaving, its new state, events and commands are stored in one transaction.
+
+        Nothing is stored when the block raises.
+        """
+        ...
+
+    async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
+        """At most `limit` jobs of the list, after the key and then after `skip` more. Without their scenes."""
+        ...
+
+    async def count(self, query: JobQuery) -> int:
+        """How many jobs the list has."""
+        ...
+
+    async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
+        """Events after the position, oldest first."""
+        ...
+
+    async def purge_requests(self, now: datetime) -> None:
+        """Forget request ids that have expired."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it is stored and sent: `payload` is the serialised message."""
+
+    seq: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """How many renders may run, in all and for one user."""
+
+    in_flight: int = 32
+    per_owner: int = 4
+    share_step: timedelta = timedelta(minutes=5)
+    """By how much each job that an owner has in flight (or ahead in the queue) delays the owner's next one against
+    those of others.
+    """
+
+
+class Queue(Protocol):
+    """The waiting jobs, in the order in which they will be started."""
+
+    def admit(self, now: datetime, limits: AdmissionLimits) -> AbstractAsyncContextManager[list[Job]]:
+        """The jobs to be started now, locked, best first; what the block does to them is stored on leaving.
+
+        Empty while another process admits. Never more than the limits allow, over all processes.
+        """
+        ...
+
+    async def position(self, job: Job) -> int:
+        """How many waiting jobs are before it."""
+        ...
+
+    async def recent_duration(self, quality: Quality) -> timedelta | None:
+        """How long an attempt took lately, at the median; None when there was none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A command on its way to video_render."""
+
+    delivery_id: int
+    command: RenderCommand
+    attempts: int
+    """How often it was taken, this time included."""
+
+
+class Outbox(Protocol):
+    """Commands that stored changes asked for. Those of one job are handed out one after the other."""
+
+    async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+        """Take commands that are due; nobody else gets them before the lease ends."""
+        ...
+
+    async def done(self, delivery: Delivery) -> None:
+        """The command was answered: forget it."""
+        ...
+
+    async def postpone(self, delivery: Delivery, until: datetime) -> None:
+        """The command could not be delivered: offer it again then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A render that this process is to follow, and from where."""
+
+    job_id: str
+    render_id: str
+    cursor: int
+
+
+class Leases(Protocol):
+    """Who follows which render. A lease that is not renewed ends after a few seconds."""
+
+    async def claim(self, holder: str, limit: int) -> list[Following]:
+        """Take over accepted renders of processing jobs that nobody follows."""
+        ...
+
+    async def renew(self, holder: str) -> set[str]:
+        """Prolong all leases of the holder; the jobs it still holds and that still run."""
+        ...
+
+    async def release(self, holder: str, job_id: str | None = None) -> None:
+        """Give back one lease, or all."""
+        ...
+
+
+class RenderAway(Exception):
+    """video_render cannot be reached, or is not able to answer now."""
+
+
+class RenderUnknown(Exception):
+    """video_render does not know the render."""
+
+
+class RenderRefused(Exception):
+    """video_render will never accept the render."""
+
+
+class RenderCursorAhead(Exception):
+    """The render has fewer events than the cursor says."""
+
+
+class Renders(Protocol):
+    """video_render, as seen from here. Every method raises RenderAway when it cannot be reached."""
+
+    async def start(self, job: Job) -> None:
+        """Start the render of the job's current attempt; repeating it changes nothing. Raises RenderRefused."""
+        ...
+
+    async def cancel(self, render_id: str) -> None:
+        """Stop the render; repeating it changes nothing. Raises RenderUnknown."""
+        ...
+
+    def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
+        """What happens to the render after the position; ends after its terminal state.
+
+        Raises RenderUnknown, RenderCursorAhead.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocationRequest:
+    """Which object a client wants to fetch, and how it is to look to it."""
+
+    object_id: str
+    owner_id: str
+    filename: str = ""
+    inline: bool = False
+    cache_control: str = ""
+    lifetime: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where and how an object can be fetched, for a limited time."""
+
+    object_id: str
+    url: str
+    redirect: bool
+    read_ticket: str
+    content_type: str
+    size_bytes: int
+    etag: str
+    filename: str
+    inline: bool
+    cache_control: str
+    modified_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An object kept for a job; `kind` is `video`, `thumbnail`, `storyboard` or `segment`."""
+
+    kind: str
+    object_id: str
+    key: str
+    size_bytes: int
+
+
+class ObjectMissing(Exception):
+    """Storage has no such object of that owner."""
+
+
+class Objects(Protocol):
+    """storage, as seen from here."""
+
+    async def locate(self, request: LocationRequest) -> Location:
+        """A location that works for `lifetime`. Raises ObjectMissing."""
+        ...
+
+    async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:
+        """Everything kept for the job, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """An event on its way to a watcher."""
+
+    seq: int
+    payload: bytes
+    terminal: bool
+    """Whether no event can follow it."""
+
+
+class EventSource(Protocol):
+    """The history of jobs as it grows."""
+
+    def follow(self, job_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
+        """Every event after the position, each once, in order, as they come; ends by itself when the server drains."""
+        ...
+
+
+class Signal(Protocol):
+    """Wakes a background task of this process, so that it need not wait for its next look."""
+
+    def set(self) -> None:
+        """There is work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who is asking."""
+
+    subject: str
+    admin: bool = False
+
+    @property
+    def owner_filter(self) -> str | None:
+        """Whose jobs the viewer may see; None for everybody's."""
+        return None if self.admin else self.subject
+
+    def may_see(self, job: Job) -> bool:
+        """Whether the job exists for this viewer."""
+        return job.deleted_at is None and (self.admin or job.order.owner_id == self.subject)

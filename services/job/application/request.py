@@ -1,0 +1,100 @@
+"""A wish as it came in, and how it becomes an order: checks that go beyond one field, defaults, the body's hash."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from services.job.domain.errors import FieldsRefused, Unsupported
+from services.job.domain.order import DEFAULT_MAX_RETRIES, SCRIPT_MODEL, Order
+from services.job.domain.values import Priority, Quality
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """What a client sent, without the name it gave the request. None and empty mean: not said."""
+
+    topic: str
+    context: str
+    model: str = ""
+    quality: Quality | None = None
+    quality_levels: tuple[str, ...] = ()
+    use_rag: bool = False
+    priority: Priority | None = None
+    narration: bool = False
+    thumbnails: bool | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    max_retries: int | None = None
+    webhook_url: str = ""
+
+    def fingerprint(self) -> bytes:
+        """The hash of the body: equal for equal requests, whatever order their keys came in."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return sha256(text.encode()).digest()
+
+    def to_order(self, owner_id: str) -> Order:
+        """The order.
+
+        Raises FieldsRefused for values that cannot be kept, Unsupported for wishes that are not served here.
+        """
+        if refused := list(self._unfit()):
+            raise FieldsRefused(refused)
+        if unserved := list(self._unserved()):
+            raise Unsupported(unserved)
+        return Order(
+            owner_id=owner_id,
+            topic=self.topic,
+            context=self.context,
+            quality=self._wanted_quality(),
+            priority=self.priority or Priority.DEFAULT,
+            model=self.model or SCRIPT_MODEL,
+            thumbnails=self.thumbnails is not False,
+            max_retries=DEFAULT_MAX_RETRIES if self.max_retries is None else self.max_retries,
+            configuration=dict(self.configuration),
+        )
+
+    def _wanted_quality(self) -> Quality:
+        if self.quality is None and self.quality_levels:
+            return Quality.of_level(self.quality_levels[0]) or Quality.MEDIUM
+        return self.quality or Quality.MEDIUM
+
+    def _unfit(self) -> Iterator[tuple[str, str]]:
+        for path, value in (("topic", self.topic), ("context", self.context)):
+            if "\0" in value:
+                yield path, "must not contain the character U+0000"
+        yield from _unfit_json("configuration", self.configuration)
+
+    def _unserved(self) -> Iterator[tuple[str, str]]:
+        if self.model not in ("", SCRIPT_MODEL):
+            yield "model", f"only `{SCRIPT_MODEL}` is configured here"
+        if self.use_rag:
+            yield "use_rag", "the planner cannot read documents here"
+        if self.narration:
+            yield "narration", "no voice is configured here"
+        if self.webhook_url:
+            yield "webhook_url", "webhooks are not sent here"
+        if len(self.quality_levels) > 1:
+            yield "quality_levels", "a video is made in one quality here"
+        elif self.quality_levels and self.quality_levels[0] != self._wanted_quality().level:
+            yield "quality_levels", f"does not match quality `{self.quality}`"
+
+
+def _unfit_json(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Values that JSON (NaN, infinities) or Postgres (U+0000) cannot hold."""
+    match value:
+        case float() if not math.isfinite(value):
+            yield path, "must be a finite number"
+        case str() if "\0" in value:
+            yield path, "must not contain the character U+0000"
+        case Mapping():
+            for key, item in value.items():
+                if "\0" in key:
+                    yield path, "must not contain the character U+0000"
+                yield from _unfit_json(f"{path}.{key}", item)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                yield from _unfit_json(f"{path}[{index}]", item)

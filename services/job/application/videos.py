@@ -1,0 +1,100 @@
+"""Finished videos: where their files are, and what they are (V4, V6, V7)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.job.application.ports import (
+    Artifact,
+    Location,
+    LocationRequest,
+    ObjectMissing,
+    Objects,
+    Viewer,
+)
+from services.job.application.queries import Queries
+from services.job.domain.errors import ArtifactNotFound, StateConflict
+from services.job.domain.job import Job
+from services.job.domain.render import Video
+
+_LIFETIME = timedelta(hours=1)
+_POSTER_CACHE = "private, max-age=3600"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoView:
+    """A finished video with locations that work for an hour."""
+
+    job: Job
+    video: Video
+    filename: str
+    location: Location
+    thumbnail: Location | None
+    artifacts: list[Artifact]
+
+
+class Videos:
+    """The use cases of finished videos. Each raises JobNotFound, StateConflict and ArtifactNotFound."""
+
+    def __init__(self, queries: Queries, objects: Objects) -> None:
+        self._queries = queries
+        self._objects = objects
+
+    async def download(self, viewer: Viewer, job_id: str, level: str) -> Location:
+        """Where the MP4 is; `level` such as `720p`, empty for the best."""
+        job, video = await self._finished(viewer, job_id)
+        if level and level != job.order.quality.level:
+            raise ArtifactNotFound(f"the video is not there in {level}, only in {job.order.quality.level}")
+        return await self._locate(job, video.video_object_id, filename=filename_of(video.title, job.job_id))
+
+    async def thumbnail(self, viewer: Viewer, job_id: str) -> Location:
+        """Where the poster is."""
+        job, video = await self._finished(viewer, job_id)
+        if not (job.order.thumbnails and video.thumbnail_object_id):
+            raise ArtifactNotFound("the video has no thumbnail")
+        return await self._poster(job, video)
+
+    async def get(self, viewer: Viewer, job_id: str) -> VideoView:
+        """Everything there is to say about the video."""
+        job, video = await self._finished(viewer, job_id)
+        filename = filename_of(video.title, job.job_id)
+        location, poster, artifacts = await asyncio.gather(
+            self._locate(job, video.video_object_id, filename=filename),
+            self._poster_if_any(job, video),
+            self._objects.artifacts(job.order.owner_id, job.job_id),
+        )
+        return VideoView(job, video, filename, location, poster, artifacts)
+
+    async def _finished(self, viewer: Viewer, job_id: str) -> tuple[Job, Video]:
+        job = await self._queries.visible(viewer, job_id)
+        if job.video is None:
+            raise StateConflict(f"there is no video: the job is {job.status}")
+        return job, job.video
+
+    async def _poster_if_any(self, job: Job, video: Video) -> Location | None:
+        if not (job.order.thumbnails and video.thumbnail_object_id):
+            return None
+        try:
+            return await self._poster(job, video)
+        except ArtifactNotFound:
+            return None
+
+    async def _poster(self, job: Job, video: Video) -> Location:
+        return await self._locate(job, video.thumbnail_object_id, inline=True, cache_control=_POSTER_CACHE)
+
+    async def _locate(
+        self, job: Job, object_id: str, *, filename: str = "", inline: bool = False, cache_control: str = ""
+    ) -> Location:
+        request = LocationRequest(object_id, job.order.owner_id, filename, inline, cache_control, lifetime=_LIFETIME)
+        try:
+            return await self._objects.locate(request)
+        except ObjectMissing:
+            raise ArtifactNotFound("the file is not there any more") from None
+
+
+def filename_of(title: str, job_id: str) -> str:
+    """A file name that every system takes, from the title; the job's id when nothing is left of it."""
+    kept = "".join(char if char.isalnum() else " " for char in title)
+    return f"{'-'.join(kept.split())[:80] or job_id}.mp4"

@@ -1,0 +1,1 @@
+"""Entities, state machine and rules of an order; pure Python."""

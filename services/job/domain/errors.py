@@ -1,0 +1,54 @@
+"""What can be wrong with a call. `api/errors.py` gives each type its code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class JobError(Exception):
+    """Base of the domain's errors."""
+
+
+class JobNotFound(JobError):
+    """No such job, or it is deleted, or somebody else's: the caller cannot tell which."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id}")
+
+
+class StateConflict(JobError):
+    """The job is in a state in which the call makes no sense."""
+
+
+class FieldsRefused(JobError):
+    """Some fields of the request are not acceptable; `field_violations` are (path, text) pairs."""
+
+    def __init__(self, violations: Sequence[tuple[str, str]], message: str = "the request is not valid") -> None:
+        super().__init__(message)
+        self.field_violations = tuple(violations)
+
+
+class Unsupported(FieldsRefused):
+    """The fields are part of the contract, but this deployment does not serve what they ask for."""
+
+    def __init__(self, violations: Sequence[tuple[str, str]]) -> None:
+        super().__init__(violations, "this deployment does not serve a part of the request")
+
+
+class IdempotencyConflict(JobError):
+    """The request id was used within its lifetime for a different body."""
+
+    def __init__(self) -> None:
+        super().__init__("this request id was used for a different request")
+
+
+class ArtifactNotFound(JobError):
+    """The job exists but has no such file."""
+
+
+class PositionBeyondEnd(JobError):
+    """A watcher asked for events after one that does not exist."""
+
+
+class PositionExpired(JobError):
+    """A watcher asked for events that are not retained any more."""

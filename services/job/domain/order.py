@@ -1,0 +1,28 @@
+"""What was asked for: the part of a job that never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.job.domain.values import Priority, Quality
+
+DEFAULT_MAX_RETRIES = 3
+SCRIPT_MODEL = "script"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A user's wish for one video, with every default filled in."""
+
+    owner_id: str
+    topic: str
+    context: str
+    quality: Quality = Quality.MEDIUM
+    priority: Priority = Priority.DEFAULT
+    model: str = SCRIPT_MODEL
+    thumbnails: bool = True
+    max_retries: int = DEFAULT_MAX_RETRIES
+    batch_id: str = ""
+    configuration: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,133 @@
+"""What the job knows of its render: the scenes, the video, why it failed, and the facts it learns on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from services.job.domain.values import JobStage, SceneStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One scene of the video; frames count from 0."""
+
+    index: int
+    title: str = ""
+    status: SceneStatus = SceneStatus.QUEUED
+    frames_done: int = 0
+    frames_total: int = 0
+    attempts: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def with_frames(self, done: int, total: int) -> Scene:
+        """The scene after more frames were drawn; a scene that has ended keeps its exact figures."""
+        if self.status.ended:
+            return self
+        return replace(self, frames_done=done, frames_total=total)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed."""
+
+    code: str
+    message: str
+    stage: JobStage = JobStage.NONE
+    scene_index: int | None = None
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Where a scene lies in the video, in seconds."""
+
+    scene_index: int
+    title: str
+    kind: str
+    start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A finished video; every figure was measured from the file."""
+
+    video_object_id: str
+    thumbnail_object_id: str
+    storyboard_object_id: str
+    title: str
+    size_bytes: int
+    sha256: str
+    duration_s: float
+    width: int
+    height: int
+    frame_rate: float
+    video_codec: str
+    frame_count: int
+    chapters: tuple[Chapter, ...] = ()
+    thumbnail_content_type: str = ""
+    published_at: datetime | None = None
+
+
+class RenderState(StrEnum):
+    """States of a render; succeeded, failed and cancelled are terminal."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFact:
+    """The render's state or stage changed."""
+
+    seq: int
+    state: RenderState
+    stage: JobStage
+    progress: float
+    video: Video | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressFact:
+    """Frames of a scene were drawn."""
+
+    seq: int
+    progress: float
+    scene_index: int
+    frames_done: int
+    frames_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFact:
+    """The scenes are known."""
+
+    seq: int
+    title: str
+    scenes: tuple[Scene, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFact:
+    """A scene changed its state."""
+
+    seq: int
+    scene: Scene
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownFact:
+    """An event of a kind that this release does not know; it only moves the cursor."""
+
+    seq: int
+
+
+RenderFact = StateFact | ProgressFact | PlannedFact | SceneFact | UnknownFact
+"""Something that happened to a render; `seq` is its position, 1, 2, 3 … per render."""
