@@ -51,9 +51,7 @@ def up(*, detach: bool) -> None:
     with acquire(folder) as lock:
         click.echo(f"Starting t2m in {folder.root}")
         decided = plan(folder)
-        runner = Runner(
-            folder, lock, decided.stages, facts(decided), lambda line: click.echo(f"  {line}", color=False)
-        )
+        runner = Runner(folder, lock, decided.stages, facts(decided), lambda line: click.echo(f"  {line}", color=False))
         asyncio.run(runner.run(lambda: _greet(decided, folder)))
         click.echo("Stopped.")
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,15 +27,13 @@ Probe = Callable[[], Awaitable[bool]]
 Must not raise for a process that is still starting.
 """
 
-PROBE_INTERVAL = 0.05
-"""Seconds between two probes of a starting process."""
+_PROBE_FIRST, _PROBE_LONGEST = 0.03, 0.3
+"""Seconds between two probes of a starting process: short at first, since most start fast, then sparing its log."""
 
 _T = TypeVar("_T")
 
 
-def tied(
-    command: Sequence[str], *, identity: Identity | None = None, death_signal: int = signal.SIGTERM
-) -> list[str]:
+def tied(command: Sequence[str], *, identity: Identity | None = None, death_signal: int = signal.SIGTERM) -> list[str]:
     """``command`` behind the launcher: as ``identity``, ended by ``death_signal`` when this process is gone.
 
     The kernel watches the *thread* that forks, so a child started by any thread but the main one is not tied:
@@ -54,6 +52,14 @@ def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="deploy.local") as executor:
         return executor.submit(asyncio.run, coroutine).result()
+
+
+def probe_intervals() -> Iterator[float]:
+    """Seconds to wait between the probes of a starting process, without end."""
+    interval = _PROBE_FIRST
+    while True:
+        yield interval
+        interval = min(interval * 1.25, _PROBE_LONGEST)
 
 
 def process_tree(pid: int) -> list[psutil.Process]:
@@ -170,9 +176,10 @@ class Daemon:
     async def _until_ready(self, probe: Probe, timeout: float) -> None:
         assert self._process is not None
         deadline = time.monotonic() + timeout
+        intervals = probe_intervals()
         while not await probe():
             if (code := self._process.poll()) is not None:
                 raise ProcessFailedError(self.name, f"ended with {code} while starting", self.log)
             if time.monotonic() > deadline:
                 raise ProcessFailedError(self.name, f"was not ready within {timeout:.0f} s", self.log)
-            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.sleep(next(intervals))

