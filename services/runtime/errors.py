@@ -8,13 +8,14 @@ carry `field_violations`, `retry_after` and `metadata`, which become `BadRequest
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
 import grpc
 import structlog
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from t2m.common.v1.error_reason_pb2 import ErrorReason
@@ -191,27 +192,27 @@ class RpcFailure:
 
 def rpc_error_details(err: grpc.aio.AioRpcError) -> RpcFailure:
     """The reason, violations and retry delay that a failed call carries; bad details are ignored."""
-    reason, retry_after = "", None
-    violations: tuple[tuple[str, str], ...] = ()
-    metadata: dict[str, str] = {}
-    for detail in _details(err):
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo.FromString(detail.value)
-            if info.domain == DOMAIN:
-                reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            bad = error_details_pb2.BadRequest.FromString(detail.value)
-            violations = tuple((violation.field, violation.description) for violation in bad.field_violations)
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            retry_after = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay.ToTimedelta()
-    return RpcFailure(err.code(), reason, err.details() or "", violations, retry_after, metadata)
-
-
-def _details(err: grpc.aio.AioRpcError) -> Iterable[any_pb2.Any]:
+    failure = RpcFailure(err.code(), "", err.details() or "")
     for key, value in err.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
-                return list(status_pb2.Status.FromString(value).details)
-            except ValueError:  # DecodeError: somebody else's trailer
-                return ()
-    return ()
+                return _with_details(failure, status_pb2.Status.FromString(value).details)
+            except DecodeError:  # somebody else's trailer
+                return failure
+    return failure
+
+
+def _with_details(failure: RpcFailure, details: Iterable[any_pb2.Any]) -> RpcFailure:
+    for detail in details:
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(detail.value)
+            if info.domain == DOMAIN:
+                failure = replace(failure, reason=info.reason, metadata=dict(info.metadata))
+        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad = error_details_pb2.BadRequest.FromString(detail.value)
+            violations = tuple((violation.field, violation.description) for violation in bad.field_violations)
+            failure = replace(failure, violations=violations)
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
+            failure = replace(failure, retry_after=delay.ToTimedelta())
+    return failure
