@@ -23,11 +23,8 @@ from deploy.local.errors import StackError, indent, tail
 from deploy.local.folder import CHECKOUT, DataFolder
 
 TOPIC = "Pythagorean theorem"
-CONTEXT = Path(__file__).with_name("sample.md")
-"""What the sample video says.
-
-Its first words are the request, the rest is what the planner turns into scenes.
-"""
+CONTEXT = "Prove it visually."
+"""A topic for which the `script` planner has an outline, so these few words become a film of several scenes."""
 EMAIL = "demo@t2m.example"
 """Reserved by RFC 2606: mail to it reaches nobody."""
 KEY_NAME = "demo_api_key"
@@ -91,7 +88,7 @@ def make_video(client: httpx.Client, folder: DataFolder) -> Path:
     began = time.monotonic()
     request = {
         "topic": TOPIC,
-        "context": CONTEXT.read_text(encoding="utf-8"),
+        "context": CONTEXT,
         "quality": os.environ.get("T2M_DEMO_QUALITY") or "medium",
     }
     once = {"Idempotency-Key": str(uuid.uuid4())}

@@ -139,4 +139,5 @@ class Environments:
         return {
             "T2M_WORKER_CONCURRENCY": os.environ.get("T2M_WORKER_CONCURRENCY") or str(os.cpu_count() or 1),
             "T2M_SCRATCH_DIR": str(self.folder.root / "scratch"),
+            "T2M_READY_FILE": str(self.folder.worker_ready),
         }

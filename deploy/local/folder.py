@@ -57,6 +57,11 @@ class DataFolder:
         """Names of processes to restart; read by the supervisor on SIGHUP."""
         return self.root / "restart.json"
 
+    @property
+    def worker_ready(self) -> Path:
+        """Touched by the worker once it takes tasks; removed before it starts."""
+        return self.root / "worker.ready"
+
     def create(self) -> None:
         """Create it, private.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import grpc
 import httpx
-from celery import Celery
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from kombu.exceptions import OperationalError
 
 from deploy.local.daemon import Probe
 
@@ -45,33 +44,10 @@ def http_ok(url: str) -> Probe:
     return probe
 
 
-def celery_worker(broker_url: str) -> Probe:
-    """True when any Celery worker on the broker answers a ping."""
-
-    def ping() -> bool:
-        app = Celery(broker=broker_url, set_as_current=False)
-        try:
-            return bool(app.control.broadcast("ping", reply=True, limit=1, timeout=1.0))
-        except (OperationalError, OSError):
-            return False
-        finally:
-            app.close()
+def file_exists(path: Path) -> Probe:
+    """True when the process has touched ``path`` (it is removed before the process starts)."""
 
     async def probe() -> bool:
-        return await asyncio.to_thread(ping)
-
-    return probe
-
-
-def tcp(host: str, port: int) -> Probe:
-    """True when something accepts connections on ``host:port``."""
-
-    async def probe() -> bool:
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _TIMEOUT)
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        return True
+        return await asyncio.to_thread(path.exists)
 
     return probe

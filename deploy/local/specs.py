@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from deploy.local.daemon import Probe
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """The default preparation."""
 
 
@@ -25,7 +25,7 @@ class ProcessSpec:
     """True when it serves."""
     environment: Mapping[str, str] | None = None
     """The whole environment; None: the supervisor's own."""
-    prepare: Callable[[], None] = _nothing
+    prepare: Callable[[], None] = nothing
     """Done before every start, for example clearing what a crash left; may raise StackError."""
     stop_signal: int = signal.SIGTERM
     """What asks it to end."""

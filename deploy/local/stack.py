@@ -18,7 +18,7 @@ from deploy.local.errors import ProcessFailedError, StackError
 from deploy.local.folder import CHECKOUT, DataFolder
 from deploy.local.postgres import START_TIMEOUT, EmbeddedPostgres, create_database
 from deploy.local.redis import EmbeddedRedis
-from deploy.local.specs import ProcessSpec, Stage
+from deploy.local.specs import ProcessSpec, Stage, nothing
 
 MIGRATION_TIMEOUT = 120.0
 """Seconds for one service's migrations."""
@@ -93,20 +93,25 @@ def _server_spec(server: _Server) -> ProcessSpec:
 def _stages(environments: Environments) -> list[Stage]:
     """auth, then what asks auth for tokens, then the gateway."""
 
-    def python(name: str, module: str, ready: Probe) -> ProcessSpec:
-        return ProcessSpec(name, lambda: [sys.executable, "-m", module], ready, environments.of(name))
+    mark = environments.folder.worker_ready
+
+    def python(name: str, module: str, ready: Probe, prepare: Callable[[], None] = nothing) -> ProcessSpec:
+        command = [sys.executable, "-m", module]
+        return ProcessSpec(name, lambda: command, ready, environments.of(name), prepare)
+
+    def forget_readiness() -> None:
+        mark.unlink(missing_ok=True)
 
     def service(name: str) -> ProcessSpec:
         return python(name, f"services.{name}", probes.grpc_health(environments.addresses.services[name]))
 
-    worker_ready = probes.celery_worker(environments.redis_url)
     gateway_ready = probes.http_ok(f"{environments.addresses.url}/health/ready")
     return [
         Stage([service("auth")]),
         Stage(
             [
                 *(service(name) for name in SERVICES if name != "auth"),
-                python("worker", "services.video_render.worker", worker_ready),
+                python("worker", "services.video_render.worker", probes.file_exists(mark), forget_readiness),
             ]
         ),
         Stage([python("gateway", "gateway", gateway_ready)]),

@@ -7,7 +7,6 @@ import io
 from rich.console import Console
 
 from deploy.local import sse
-from deploy.local.demo import CONTEXT
 from deploy.local.display import JobDisplay
 
 
@@ -32,7 +31,3 @@ def test_plain_lines_say_stage_and_scene_and_do_not_repeat() -> None:
     assert lines[1].endswith("rendering, scene 1 of 2")
     assert lines[-1].endswith("rendering, scene 2 of 2")
     assert len(lines) == 6
-
-
-def test_the_sample_fits_the_limits_of_a_request() -> None:
-    assert 1 <= len(CONTEXT.read_text(encoding="utf-8")) <= 2000
