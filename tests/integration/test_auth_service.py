@@ -1,0 +1,340 @@
+"""Auth as it is served: the real server over a socket, on the real Postgres (rows A1, A2, A4, A5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from services.auth.bootstrap import build_operator, build_server, migrate
+from services.auth.domain.user import Role as DomainRole
+from services.auth.settings import AuthSettings
+from services.runtime.db import create_engine
+from services.runtime.errors import RpcFailure, rpc_error_details
+from services.runtime.identity import Role
+from services.runtime.jwks import RemoteKeys
+from services.runtime.tokens import CredentialError, TokenVerifier
+from t2m.auth.v1 import (
+    api_key_service_pb2,
+    api_key_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+    token_service_pb2,
+    token_service_pb2_grpc,
+    user_pb2,
+    user_service_pb2,
+    user_service_pb2_grpc,
+)
+from tests import stack
+from tests.fakes.auth import FakeClock
+
+EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
+JOB_SECRET = "the secret of the job service"
+MINUTE = timedelta(minutes=1)
+
+
+@cache
+def database() -> str:
+    """One migrated database for the module."""
+    url = stack.postgres_url("auth_service")
+    asyncio.run(migrate(url))
+    return url
+
+
+@dataclass
+class Auth:
+    """A running auth and stubs of its services."""
+
+    settings: AuthSettings
+    clock: FakeClock
+    channel: grpc.aio.Channel
+
+    def __post_init__(self) -> None:
+        self.users = user_service_pb2_grpc.UserServiceStub(self.channel)
+        self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
+        self.api_keys = api_key_service_pb2_grpc.ApiKeyServiceStub(self.channel)
+        self.tokens = token_service_pb2_grpc.TokenServiceStub(self.channel)
+
+    async def register(self, email: str = EMAIL) -> user_pb2.User:
+        """A new account."""
+        request = user_service_pb2.RegisterUserRequest(email=email, password=PASSWORD, display_name="Ada")
+        answer: user_service_pb2.RegisterUserResponse = await self.users.RegisterUser(request)
+        return answer.user
+
+    async def login(self, email: str = EMAIL, password: str = PASSWORD) -> session_service_pb2.SessionTokens:
+        """A new session."""
+        request = session_service_pb2.LoginRequest(email=email, password=password)
+        answer: session_service_pb2.LoginResponse = await self.sessions.Login(request)
+        return answer.tokens
+
+    async def refresh(self, token: str) -> session_service_pb2.SessionTokens:
+        """The next pair."""
+        request = session_service_pb2.RefreshRequest(refresh_token=token)
+        answer: session_service_pb2.RefreshResponse = await self.sessions.Refresh(request)
+        return answer.tokens
+
+    async def exchange(self, **credential: str) -> token_service_pb2.ExchangeCredentialResponse:
+        """An internal token."""
+        request = token_service_pb2.ExchangeCredentialRequest(**credential)
+        answer: token_service_pb2.ExchangeCredentialResponse = await self.tokens.ExchangeCredential(request)
+        return answer
+
+    async def as_user(self, email: str = EMAIL) -> Any:
+        """Metadata of a call in the user's name."""
+        tokens = await self.login(email)
+        internal = await self.exchange(access_token=tokens.access_token)
+        return bearer(internal.internal_token)
+
+    async def create_key(self, metadata: Any, **fields: Any) -> api_key_service_pb2.CreateApiKeyResponse:
+        """A new key of the caller."""
+        request = api_key_service_pb2.CreateApiKeyRequest(**{"name": "nightly", **fields})
+        answer: api_key_service_pb2.CreateApiKeyResponse = await self.api_keys.CreateApiKey(request, metadata=metadata)
+        return answer
+
+
+def bearer(token: str) -> Any:
+    """Metadata that carries the token."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+async def failure(call: Awaitable[Any]) -> RpcFailure:
+    """How the call fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return rpc_error_details(caught.value)
+
+
+async def refusal(call: Awaitable[Any]) -> tuple[str, str]:
+    """Code and reason with which the call fails."""
+    failed = await failure(call)
+    return failed.code.name, failed.reason
+
+
+@pytest.fixture
+async def auth(tmp_path: Path) -> AsyncIterator[Auth]:
+    """A running auth on an empty database, with a clock that stands still."""
+    url = await asyncio.to_thread(database)
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text("TRUNCATE users CASCADE"))
+    await engine.dispose()
+    settings = AuthSettings(
+        environment="test",
+        database_url=url,
+        keys_dir=tmp_path / "keys",
+        api_key_pepper=SecretStr("a pepper of the test"),
+        service_secrets={"job": SecretStr(JOB_SECRET)},
+    )
+    clock = FakeClock()
+    server = build_server(settings, clock)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield Auth(settings, clock, channel)
+    await server.stop()
+
+
+INVALID = ("UNAUTHENTICATED", "CREDENTIAL_INVALID")
+EXPIRED = ("UNAUTHENTICATED", "CREDENTIAL_EXPIRED")
+
+
+async def test_register_login_and_read_the_profile(auth: Auth) -> None:
+    user = await auth.register()
+    assert (user.email, user.display_name, user.role) == (EMAIL, "Ada", user_pb2.ROLE_USER)
+    answer = await auth.users.GetProfile(
+        user_service_pb2.GetProfileRequest(), metadata=await auth.as_user("ADA@Example.com")
+    )
+    assert answer.user == user
+
+
+async def test_an_address_is_registered_once_also_by_two_calls_at_once(auth: Auth) -> None:
+    outcomes = await asyncio.gather(auth.register(), auth.register("Ada@example.COM"), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["AioRpcError", "User"]
+    assert await refusal(auth.register()) == ("ALREADY_EXISTS", "ALREADY_EXISTS")
+
+
+async def test_a_bad_registration_names_its_fields_and_stores_nothing(auth: Auth) -> None:
+    request = user_service_pb2.RegisterUserRequest(email="ada", password="short")
+    refused = await failure(auth.users.RegisterUser(request))
+    assert (refused.code.name, refused.reason) == ("INVALID_ARGUMENT", "VALIDATION_FAILED")
+    assert [path for path, _ in refused.violations] == ["email", "password"]
+
+
+async def test_a_wrong_address_and_a_wrong_password_are_answered_alike(auth: Auth) -> None:
+    await auth.register()
+    answers = [
+        await failure(auth.login(EMAIL, "wrong horse battery")),
+        await failure(auth.login("eve@example.com", PASSWORD)),
+        await failure(auth.login("no address", PASSWORD)),
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    assert (answers[0].code.name, answers[0].reason) == INVALID
+
+
+async def test_a_used_refresh_token_ends_its_whole_session(auth: Auth) -> None:
+    await auth.register()
+    first = await auth.login()
+    second = await auth.refresh(first.refresh_token)
+    third = await auth.refresh(second.refresh_token)
+    await auth.exchange(access_token=third.access_token)
+    assert await refusal(auth.refresh(first.refresh_token)) == INVALID
+    assert await refusal(auth.refresh(third.refresh_token)) == INVALID
+    for pair in (first, second, third):
+        assert await refusal(auth.exchange(access_token=pair.access_token)) == INVALID
+    await auth.login()  # the account itself goes on
+
+
+async def test_of_concurrent_refreshes_one_wins_and_the_session_ends(auth: Auth) -> None:
+    await auth.register()
+    tokens = await auth.login()
+    outcomes = await asyncio.gather(*(auth.refresh(tokens.refresh_token) for _ in range(8)), return_exceptions=True)
+    winners = [o for o in outcomes if isinstance(o, session_service_pb2.SessionTokens)]
+    assert len(winners) == 1
+    assert await refusal(auth.refresh(winners[0].refresh_token)) == INVALID
+
+
+async def test_logout_may_be_repeated(auth: Auth) -> None:
+    await auth.register()
+    tokens = await auth.login()
+    for token in (tokens.refresh_token, tokens.refresh_token, "never made"):
+        await auth.sessions.Logout(session_service_pb2.LogoutRequest(refresh_token=token))
+    assert await refusal(auth.refresh(tokens.refresh_token)) == INVALID
+    assert await refusal(auth.exchange(access_token=tokens.access_token)) == INVALID
+
+
+async def test_tokens_end_on_time(auth: Auth) -> None:
+    await auth.register()
+    tokens = await auth.login()
+    internal = await auth.exchange(access_token=tokens.access_token)
+    started = auth.clock.now()
+    assert internal.expires_at.ToDatetime(tzinfo=UTC) - started == 5 * MINUTE
+    auth.clock.advance(6 * MINUTE)
+    profile = user_service_pb2.GetProfileRequest()
+    assert await refusal(auth.users.GetProfile(profile, metadata=bearer(internal.internal_token))) == EXPIRED
+    auth.clock.advance(8 * MINUTE)
+    last = await auth.exchange(access_token=tokens.access_token)
+    assert last.expires_at == tokens.expires_at
+    auth.clock.advance(MINUTE)
+    assert await refusal(auth.exchange(access_token=tokens.access_token)) == EXPIRED
+    auth.clock.advance(timedelta(days=7))
+    assert await refusal(auth.refresh(tokens.refresh_token)) == EXPIRED
+
+
+async def test_the_life_of_an_api_key(auth: Auth) -> None:
+    user = await auth.register()
+    me = await auth.as_user()
+    made = await auth.create_key(me, scopes=["api_keys:read", "api_keys:write"])
+    assert made.secret.startswith(f"t2m_{made.api_key.api_key_id}_")
+    internal = await auth.exchange(api_key=made.secret)
+    assert (internal.user_id, internal.role) == (user.user_id, user_pb2.ROLE_USER)
+    by_key = bearer(internal.internal_token)
+    listed = await auth.api_keys.ListApiKeys(api_key_service_pb2.ListApiKeysRequest(), metadata=by_key)
+    assert list(listed.api_keys) == [made.api_key]
+    profile = auth.users.GetProfile(user_service_pb2.GetProfileRequest(), metadata=by_key)
+    assert await refusal(profile) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
+    wider = auth.create_key(by_key, scopes=["jobs:write"])
+    assert await refusal(wider) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
+    revoke = api_key_service_pb2.RevokeApiKeyRequest(api_key_id=made.api_key.api_key_id)
+    for _ in range(2):
+        await auth.api_keys.RevokeApiKey(revoke, metadata=me)
+    assert await refusal(auth.exchange(api_key=made.secret)) == INVALID
+
+
+async def test_a_key_ends_on_time_and_cannot_be_made_ended(auth: Auth) -> None:
+    await auth.register()
+    me = await auth.as_user()
+    made = await auth.create_key(me, expires_at=auth.clock.now() + 2 * MINUTE)
+    assert (await auth.exchange(api_key=made.secret)).expires_at == made.api_key.expires_at
+    refused = await failure(auth.create_key(me, expires_at=auth.clock.now()))
+    assert [path for path, _ in refused.violations] == ["expires_at"]
+    auth.clock.advance(2 * MINUTE)
+    assert await refusal(auth.exchange(api_key=made.secret)) == EXPIRED
+
+
+async def test_somebody_elses_key_does_not_exist(auth: Auth) -> None:
+    await auth.register()
+    await auth.register("eve@example.com")
+    made = await auth.create_key(await auth.as_user())
+    eve = await auth.as_user("eve@example.com")
+    revoke = api_key_service_pb2.RevokeApiKeyRequest(api_key_id=made.api_key.api_key_id)
+    assert await refusal(auth.api_keys.RevokeApiKey(revoke, metadata=eve)) == ("NOT_FOUND", "NOT_FOUND")
+    listed = await auth.api_keys.ListApiKeys(api_key_service_pb2.ListApiKeysRequest(), metadata=eve)
+    assert not listed.api_keys
+    await auth.exchange(api_key=made.secret)
+
+
+async def test_roles_are_changed_by_admins_and_the_last_admin_stays(auth: Auth) -> None:
+    ada = await auth.register()
+    operator, engine = build_operator(auth.settings)
+    root, key = await operator.create_key("root@example.com", DomainRole.ADMIN, "first", [])
+    await engine.dispose()
+    admin = bearer((await auth.exchange(api_key=key)).internal_token)
+
+    def change(user_id: str, role: user_pb2.Role.ValueType, metadata: Any) -> Awaitable[Any]:
+        request = user_service_pb2.UpdateUserRoleRequest(user_id=user_id, role=role)
+        return auth.users.UpdateUserRole(request, metadata=metadata)
+
+    denied = await refusal(change(ada.user_id, user_pb2.ROLE_ADMIN, await auth.as_user()))
+    assert denied == ("PERMISSION_DENIED", "PERMISSION_DENIED")
+    last = await refusal(change(root.user_id, user_pb2.ROLE_USER, admin))
+    assert last == ("FAILED_PRECONDITION", "STATE_CONFLICT")
+    nobody = await refusal(change("00000000-0000-7000-8000-000000000000", user_pb2.ROLE_USER, admin))
+    assert nobody == ("NOT_FOUND", "NOT_FOUND")
+    assert (await change(ada.user_id, user_pb2.ROLE_READONLY, admin)).user.role == user_pb2.ROLE_READONLY
+    readonly = await auth.as_user()
+    assert await refusal(auth.create_key(readonly)) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
+    await auth.users.GetProfile(user_service_pb2.GetProfileRequest(), metadata=readonly)
+
+
+@pytest.mark.parametrize(
+    ("credential", "expected"),
+    [
+        ({}, ("INVALID_ARGUMENT", "VALIDATION_FAILED")),
+        ({"api_key": ""}, INVALID),
+        ({"api_key": "t2m_0123456789abcdef_" + "x" * 43}, INVALID),
+        ({"access_token": ""}, INVALID),
+        ({"access_token": "a.b.c"}, INVALID),
+    ],
+)
+async def test_what_is_no_credential_is_refused(
+    auth: Auth, credential: dict[str, str], expected: tuple[str, str]
+) -> None:
+    assert await refusal(auth.exchange(**credential)) == expected
+
+
+async def test_other_services_verify_offline_by_jwks(auth: Auth) -> None:
+    request = token_service_pb2.IssueServiceTokenRequest(service_id="job", service_secret=JOB_SECRET)
+    issued = await auth.tokens.IssueServiceToken(request)
+    verifier = TokenVerifier(RemoteKeys(auth.channel), auth.clock)
+    principal = await verifier.authenticate(issued.token)
+    assert (principal.subject, principal.role, principal.scopes) == ("job", Role.SERVICE, None)
+    assert principal.expires_at - auth.clock.now() == 15 * MINUTE
+    auth.clock.advance(16 * MINUTE)
+    with pytest.raises(CredentialError):
+        await verifier.authenticate(issued.token)
+    wrong = token_service_pb2.IssueServiceTokenRequest(service_id="job", service_secret=JOB_SECRET + "x")
+    assert await refusal(auth.tokens.IssueServiceToken(wrong)) == INVALID
+
+
+async def test_secrets_are_not_in_the_database(auth: Auth) -> None:
+    await auth.register()
+    tokens = await auth.login()
+    made = await auth.create_key(await auth.as_user())
+    engine = create_engine(auth.settings.database_url)
+    dump = ""
+    async with engine.connect() as connection:
+        for table in ("users", "sessions", "refresh_tokens", "api_keys"):
+            rows = await connection.execute(text(f"SELECT to_jsonb(t)::text FROM {table} t"))
+            dump += "".join(rows.scalars())
+    await engine.dispose()
+    for secret in (PASSWORD, tokens.refresh_token, made.secret, made.secret.rpartition("_")[2]):
+        assert secret not in dump
+        assert secret.encode().hex() not in dump
