@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.runtime.client import ServiceCredentials, auth_channel, channel
 from services.runtime.clock import Clock
 from services.runtime.db import create_engine, run_migrations
-from services.runtime.errors import is_dependency_away
 from services.runtime.eventlog import EventStore
 from services.runtime.eventreader import EventReader
 from services.runtime.jwks import RemoteKeys
@@ -41,7 +40,7 @@ from services.video_render.application.assemble_step import AssembleStep
 from services.video_render.application.engine import MediaTools, Planner, SceneRenderer
 from services.video_render.application.lease import LeaseKeeper
 from services.video_render.application.plan_step import PlanStep
-from services.video_render.application.ports import Delivery, FileStore
+from services.video_render.application.ports import Delivery, FileStore, StoreUnavailable
 from services.video_render.application.renders import Renders
 from services.video_render.application.scene_step import SceneStep
 from services.video_render.application.steps import StepRunner, StepWork
@@ -210,9 +209,8 @@ class _Loop:
             try:
                 if found := await self._sweeper.sweep():
                     _log.info("steps offered again", steps=found)
-            except Exception as exc:
-                if not is_dependency_away(exc):
-                    raise
+            except StoreUnavailable as exc:
+                _log.warning("not sweeping", error=str(exc))
             await asyncio.sleep(self._interval_s)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from services.video_render.application import engine
 from services.video_render.application.engine import MediaInfo, MediaTools
 from services.video_render.application.ports import (
+    Change,
     FileKind,
     FileLost,
     FileSpec,
@@ -20,6 +21,7 @@ from services.video_render.application.ports import (
     Workspace,
 )
 from services.video_render.application.steps import Claim
+from services.video_render.application.transition import transition
 from services.video_render.domain.outcomes import Chapter, RenderedScene, RenderedVideo, StoredFile
 from services.video_render.domain.steps import Step
 
@@ -50,11 +52,17 @@ class AssembleStep:
             marks = [engine.Chapter(c.title, c.start_s, c.start_s + c.duration_s) for c in chapters]
             await asyncio.to_thread(self.media.assemble, paths, video, marks)
             info = await asyncio.to_thread(self.media.probe, video)
-            async with self.store.change(claim.render.render_id) as change:
-                change.render.publishing(claim.step_id, claim.fence, change.now)
+            await transition(
+                self.store,
+                claim.render.render_id,
+                lambda change: change.render.publishing(claim.step_id, claim.fence, change.now),
+            )
             published = await self._published(claim, folder, info, chapters)
-        async with self.store.change(claim.render.render_id) as change:
-            change.render.published(claim.step_id, claim.fence, published, change.now)
+        await transition(
+            self.store,
+            claim.render.render_id,
+            lambda change: change.render.published(claim.step_id, claim.fence, published, change.now),
+        )
 
     async def _gathered(self, claim: Claim, folder: Path) -> tuple[list[Path], list[Step]]:
         """The segments in order, and the scenes whose segment no longer exists."""
@@ -77,10 +85,12 @@ class AssembleStep:
         return paths, [scene for scene, found in zip(scenes, there, strict=True) if not found]
 
     async def _render_again(self, claim: Claim, lost: Sequence[Step]) -> None:
-        async with self.store.change(claim.render.render_id) as change:
+        def record(change: Change) -> None:
             indexes = [scene.index for scene in lost]
             change.render.scenes_lost(claim.step_id, claim.fence, indexes, change.now)
             change.forget([scene.content_hash for scene in lost])
+
+        await transition(self.store, claim.render.render_id, record)
 
     async def _published(
         self, claim: Claim, folder: Path, info: MediaInfo, chapters: tuple[Chapter, ...]

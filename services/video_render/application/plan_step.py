@@ -10,6 +10,7 @@ from typing import Any
 from services.video_render.application.engine import QUALITIES, Planner, Rung
 from services.video_render.application.ports import RenderStore
 from services.video_render.application.steps import Claim
+from services.video_render.application.transition import transition
 from services.video_render.domain.content_address import content_hash
 from services.video_render.domain.progress import estimated_frames
 from services.video_render.domain.render import Plan, PlannedScene
@@ -37,8 +38,11 @@ class PlanStep:
             for scene, address in zip(board.scenes, addresses, strict=True)
         )
         plan = Plan(board.title, board.to_dict(), scenes)
-        async with self.store.change(request.render_id) as change:
-            change.render.planned(claim.step_id, claim.fence, plan, change.now)
+        await transition(
+            self.store,
+            request.render_id,
+            lambda change: change.render.planned(claim.step_id, claim.fence, plan, change.now),
+        )
 
 
 def configured(board: Storyboard, configuration: Mapping[str, Any]) -> Storyboard:

@@ -48,8 +48,12 @@ class Delivery:
     priority: Priority
 
 
+class StoreUnavailable(ConnectionError):
+    """The store does not answer right now. A transition that ended with it may or may not have been saved."""
+
+
 class RenderStore(Protocol):
-    """Renders, their steps, events and deliveries: the only authority."""
+    """Renders, their steps, events and deliveries: the only authority. Every method may raise `StoreUnavailable`."""
 
     async def add(self, render: Callable[[datetime], Render], render_id: str) -> tuple[Render, bool]:
         """Store a new render made at the store's time; the render that has the id already, and False, if one has."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.video_render.application.engine import QUALITIES, SceneOutput
 from services.video_render.application.ports import (
+    Change,
     FileKind,
     FileSpec,
     FileStore,
@@ -17,6 +18,7 @@ from services.video_render.application.ports import (
     Workspace,
 )
 from services.video_render.application.steps import Claim
+from services.video_render.application.transition import transition
 from services.video_render.domain.outcomes import RenderedScene, StoredFile
 from services.video_render.domain.storyboard import Storyboard
 
@@ -40,9 +42,12 @@ class SceneStep:
         if scene is None:
             async with self.workspace.folder(claim.step_id, claim.fence) as folder:
                 scene = await self._stored(claim, await self._drawn(claim, folder))
-        async with self.store.change(claim.render.render_id) as change:
+
+        def record(change: Change) -> None:
             change.render.scene_rendered(claim.step_id, claim.fence, scene, change.now)
             change.remember(claim.step.content_hash, scene)
+
+        await transition(self.store, claim.render.render_id, record)
 
     async def _known(self, claim: Claim) -> RenderedScene | None:
         """The same scene, if another render of the owner has finished it since this one was planned."""
@@ -99,7 +104,7 @@ class _Progress:
         self._store = store
         self._claim = claim
         self._every_s = every_s
-        self._latest: tuple[int, int] | None = None
+        self._latest = (0, 0)
         self._noted = asyncio.Event()
 
     def note(self, done: int, total: int) -> None:
@@ -112,8 +117,9 @@ class _Progress:
         while True:
             await self._noted.wait()
             self._noted.clear()
-            if self._latest is not None:
-                claim = self._claim
-                async with self._store.change(claim.render.render_id) as change:
-                    change.render.progressed(claim.step_id, claim.fence, *self._latest)
+            await transition(self._store, self._claim.render.render_id, self._record)
             await asyncio.sleep(self._every_s)
+
+    def _record(self, change: Change) -> None:
+        done, total = self._latest
+        change.render.progressed(self._claim.step_id, self._claim.fence, done, total)

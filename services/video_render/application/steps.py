@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -10,13 +11,16 @@ from typing import Protocol
 
 from services.video_render.application.engine import MediaFailed, SceneFailed, StoryboardInvalid
 from services.video_render.application.lease import HandedBack, LeaseKeeper, TimeLimitExceeded
-from services.video_render.application.ports import FileUnavailable, RenderStore, SceneCrashed, TaskQueue
+from services.video_render.application.ports import Change, FileUnavailable, RenderStore, SceneCrashed, TaskQueue
+from services.video_render.application.transition import transition
 from services.video_render.domain.errors import LeaseLost, RenderNotFound
 from services.video_render.domain.outcomes import StepFailure
 from services.video_render.domain.render import Render
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, render_id_of
 
 _log = logging.getLogger(__name__)
+_CLAIM_PATIENCE_S = 60.0
+"""How long a step outside of a lease waits for a store that is away; after that the sweeper offers it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,25 @@ class StepRunner:
 
     async def _claim(self, step_id: str, task_id: str) -> Claim | None:
         try:
-            async with self.store.change(render_id_of(step_id)) as change:
-                step = change.render.claim(step_id, task_id, change.now, self.policy)
-                return Claim(change.render, step, step.fence) if step is not None else None
+            async with asyncio.timeout(_CLAIM_PATIENCE_S):
+                return await transition(
+                    self.store, render_id_of(step_id), lambda change: self._claimed(change, step_id, task_id)
+                )
         except RenderNotFound:
             return None
 
+    def _claimed(self, change: Change, step_id: str, task_id: str) -> Claim | None:
+        step = change.render.claim(step_id, task_id, change.now, self.policy)
+        return Claim(change.render, step, step.fence) if step is not None else None
+
     async def _hand_back(self, claim: Claim) -> None:
         try:
-            async with self.store.change(claim.render.render_id) as change:
-                change.render.hand_back(claim.step_id, claim.fence, change.now)
+            async with asyncio.timeout(_CLAIM_PATIENCE_S):
+                await transition(
+                    self.store,
+                    claim.render.render_id,
+                    lambda change: change.render.hand_back(claim.step_id, claim.fence, change.now),
+                )
         except LeaseLost:
             pass  # it was finished or taken over in the last moment
 
@@ -95,8 +108,14 @@ class StepRunner:
         failure = failure_of(exc)
         _log.warning("step failed: %s", failure.code, exc_info=exc, extra={"step_id": claim.step_id})
         try:
-            async with self.store.change(claim.render.render_id) as change:
-                stopped = change.render.step_failed(claim.step_id, claim.fence, failure, change.now, self.policy)
+            async with asyncio.timeout(_CLAIM_PATIENCE_S):
+                stopped = await transition(
+                    self.store,
+                    claim.render.render_id,
+                    lambda change: change.render.step_failed(
+                        claim.step_id, claim.fence, failure, change.now, self.policy
+                    ),
+                )
         except LeaseLost as lost:
             _log.warning("failure thrown away: %s", lost)
             return

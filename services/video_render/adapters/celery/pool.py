@@ -85,6 +85,7 @@ class WorkerPool:
             pool_cls="prefork",
             concurrency=self._concurrency,
             queues=[queue.value for queue in Priority],
+            quiet=True,
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,

@@ -2,7 +2,8 @@
 
 A transition locks the render's row, and only then reads the clock and the steps: transitions of one render
 take turns, those of different renders never wait for each other, and as every transaction locks that row first
-there is no room for a deadlock. Steps are written back by fenced updates, which also protect them from a writer outside of this module.
+there is no room for a deadlock. Steps are written back by fenced updates, which also protect them from a writer
+outside of this module.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.runtime import eventlog
+from services.runtime.errors import is_dependency_away
 from services.runtime.eventlog import EventStore
 from services.video_render.adapters.postgres import rows
 from services.video_render.adapters.postgres.tables import OUTBOX_CHANNEL, outbox, renders, scene_cache, steps
+from services.video_render.application.ports import StoreUnavailable
 from services.video_render.domain.errors import LeaseLost, RenderNotFound
 from services.video_render.domain.events import Event
 from services.video_render.domain.outcomes import RenderedScene
@@ -61,7 +64,7 @@ class PostgresRenderStore:
 
     async def add(self, render: Callable[[datetime], Render], render_id: str) -> tuple[Render, bool]:
         """Store a new render, or return the one that has the id."""
-        async with self._engine.begin() as connection:
+        async with _answering(), self._engine.begin() as connection:
             made = render((await connection.execute(select(func.clock_timestamp()))).scalar_one())
             statement = upsert(renders).values(rows.render_row(made)).on_conflict_do_nothing()
             created = (await connection.execute(statement)).rowcount == 1
@@ -73,14 +76,14 @@ class PostgresRenderStore:
     async def get(self, render_id: str) -> Render:
         """The render as it is; raises `RenderNotFound`."""
         # One snapshot for both statements: the render's row and its steps can never disagree.
-        async with self._engine.connect() as connection:
+        async with _answering(), self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             return await _load(connection, render_id, lock=False)
 
     @asynccontextmanager
     async def change(self, render_id: str) -> AsyncIterator[PostgresChange]:
         """Lock a render for a transition and save it; raises `RenderNotFound`."""
-        async with self._engine.begin() as connection:
+        async with _answering(), self._engine.begin() as connection:
             render = await _load(connection, render_id, lock=True)
             now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             change = PostgresChange(render, now)
@@ -94,7 +97,7 @@ class PostgresRenderStore:
             .where(steps.c.step_id == step_id, steps.c.fence == fence, steps.c.state == StepState.RUNNING)
             .values(lease_until=func.clock_timestamp() + lease)
         )
-        async with self._engine.begin() as connection:
+        async with _answering(), self._engine.begin() as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     async def expired(self, limit: int) -> list[str]:
@@ -122,12 +125,12 @@ class PostgresRenderStore:
         statement = select(scene_cache.c.content_hash, scene_cache.c.result).where(
             scene_cache.c.owner_id == owner_id, scene_cache.c.content_hash.in_(content_hashes)
         )
-        async with self._engine.connect() as connection:
+        async with _answering(), self._engine.connect() as connection:
             found = (await connection.execute(statement)).all()
         return {row.content_hash: rows.to_scene(row.result) for row in found}
 
     async def _step_ids(self, statement: Select[str]) -> list[str]:
-        async with self._engine.connect() as connection:
+        async with _answering(), self._engine.connect() as connection:
             return list((await connection.execute(statement)).scalars())
 
     async def _save(self, connection: AsyncConnection, change: PostgresChange, *, new: bool = False) -> None:
@@ -149,6 +152,17 @@ class PostgresRenderStore:
             numbered.append(eventlog.Event(render.seq, payload))
         render.events.clear()
         return numbered
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    """Raises `StoreUnavailable` where Postgres cannot be reached."""
+    try:
+        yield
+    except Exception as exc:
+        if is_dependency_away(exc):
+            raise StoreUnavailable(f"{type(exc).__name__}: {exc}") from exc
+        raise
 
 
 async def _load(connection: AsyncConnection, render_id: str, *, lock: bool) -> Render:

@@ -84,7 +84,7 @@ def _create_steps() -> None:
     op.create_table(
         "steps",
         sa.Column("step_id", sa.Text, primary_key=True),
-        sa.Column("render_id", sa.ForeignKey("renders.render_id", ondelete="CASCADE"), nullable=False),
+        sa.Column("render_id", sa.Text, sa.ForeignKey("renders.render_id", ondelete="CASCADE"), nullable=False),
         _text("kind"),
         _integer("index"),
         _text("queue"),
