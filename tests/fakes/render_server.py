@@ -300,8 +300,8 @@ class Neighbours:
     """The server; stop and start it as often as the test likes, the address stays."""
 
     def __init__(self) -> None:
-        self.renders = RenderScript()
-        self.objects = Objects()
+        self.renders = RenderScript()  # type: ignore[abstract]
+        self.objects = Objects()  # type: ignore[abstract]
         self.address = "127.0.0.1:0"
         self._server: grpc.aio.Server | None = None
 
@@ -310,7 +310,7 @@ class Neighbours:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         render_service_pb2_grpc.add_RenderServiceServicer_to_server(self.renders, server)
         object_service_pb2_grpc.add_ObjectServiceServicer_to_server(self.objects, server)
-        token_service_pb2_grpc.add_TokenServiceServicer_to_server(Tokens(), server)
+        token_service_pb2_grpc.add_TokenServiceServicer_to_server(Tokens(), server)  # type: ignore[abstract]
         self.address = f"127.0.0.1:{server.add_insecure_port(self.address)}"
         await server.start()
         self._server = server

@@ -147,7 +147,8 @@ class PostgresJobs:
         moment = JOBS.c.updated_at if query.by_update else JOBS.c.created_at
         statement = select(*LISTED).where(_matches(query))
         if after is not None:
-            statement = statement.where(tuple_(moment, JOBS.c.job_id) < tuple_(after.moment, after.job_id))
+            last = tuple_(literal(after.moment), literal(after.job_id, JOBS.c.job_id.type))
+            statement = statement.where(tuple_(moment, JOBS.c.job_id) < last)
         statement = statement.order_by(moment.desc(), JOBS.c.job_id.desc()).offset(skip or None).limit(limit)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(statement)).mappings().all()

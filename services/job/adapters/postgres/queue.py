@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, text, tuple_
+from sqlalchemy import func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.job.adapters.postgres.jobs import Encode, save
@@ -78,7 +78,8 @@ class PostgresQueue:
 
     async def position(self, job: Job) -> int:
         """How many waiting jobs are before it, by priority and age; other owners' turns may still shift it."""
-        before = tuple_(JOBS.c.due_at, JOBS.c.job_id) < tuple_(job.due_at, job.job_id)
+        place = tuple_(literal(job.due_at), literal(job.job_id, JOBS.c.job_id.type))
+        before = tuple_(JOBS.c.due_at, JOBS.c.job_id) < place
         statement = select(func.count()).where(JOBS.c.status == JobStatus.QUEUED.value, before)
         async with self._engine.connect() as connection:
             return (await connection.execute(statement)).scalar_one()

@@ -1,0 +1,437 @@
+"""The ports of the job service in memory; `tests/contract/test_job_ports.py` proves them equal to the real adapters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from services.job.application.ports import (
+    AdmissionLimits,
+    Artifact,
+    Created,
+    Delivery,
+    Following,
+    JobQuery,
+    LiveEvent,
+    Location,
+    LocationRequest,
+    ObjectMissing,
+    PageKey,
+    RenderAway,
+    RenderCursorAhead,
+    RenderRefused,
+    RenderUnknown,
+    Repeated,
+    RequestKey,
+    StoredEvent,
+)
+from services.job.domain.events import JobEvent, RenderCommand
+from services.job.domain.job import Job
+from services.job.domain.render import RenderFact, RenderState, StateFact
+from services.job.domain.values import JobStatus, Quality
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass
+class FakeClock:
+    """Stands still until a test moves it."""
+
+    moment: datetime = START
+
+    def now(self) -> datetime:
+        """The current moment."""
+        return self.moment
+
+    def advance(self, **delta: float) -> datetime:
+        """Move on; keywords of `timedelta`."""
+        self.moment += timedelta(**delta)
+        return self.moment
+
+
+@dataclass
+class CountingSignal:
+    """Counts how often it was set."""
+
+    times: int = 0
+
+    def set(self) -> None:
+        """Count."""
+        self.times += 1
+
+
+@dataclass
+class _Command:
+    delivery_id: int
+    command: RenderCommand
+    available_at: datetime
+    attempts: int = 0
+
+
+@dataclass
+class _Lease:
+    holder: str
+    until: float
+
+
+def _copy(job: Job) -> Job:
+    return replace(job, events=[], commands=[])
+
+
+class FakeDatabase:
+    """Everything that Postgres holds for the service."""
+
+    def __init__(self, encode: Callable[[JobEvent], bytes] = lambda event: repr(event).encode()) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.events: dict[str, list[StoredEvent]] = defaultdict(list)
+        self.requests: dict[tuple[str, str], tuple[RequestKey, str]] = {}
+        self.outbox: list[_Command] = []
+        self.leases: dict[str, _Lease] = {}
+        self.grown = asyncio.Condition()
+        self._encode = encode
+        self._commands = 0
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def lock(self, job_id: str) -> asyncio.Lock:
+        """The lock of the job's row."""
+        return self._locks[job_id]
+
+    async def save(self, job: Job) -> None:
+        """Write the job, its events and its commands."""
+        self.jobs[job.job_id] = _copy(job)
+        self.events[job.job_id] += [StoredEvent(event.seq, self._encode(event)) for event in job.events]
+        for command in job.commands:
+            self._commands += 1
+            self.outbox.append(_Command(self._commands, command, job.updated_at))
+        job.events.clear()
+        async with self.grown:
+            self.grown.notify_all()
+
+
+class FakeJobs:
+    """`JobStore` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._db = database
+
+    async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
+        """Store a new job, unless the key is in use."""
+        if key is not None:
+            name = (key.owner_id, key.request_id)
+            known = self._db.requests.get(name)
+            if known is not None and known[0].expires_at > job.created_at:
+                return Repeated(_copy(self._db.jobs[known[1]]), known[0].fingerprint)
+            self._db.requests[name] = (key, job.job_id)
+        await self._db.save(job)
+        return Created()
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job."""
+        job = self._db.jobs.get(job_id)
+        return _copy(job) if job else None
+
+    @asynccontextmanager
+    async def change(self, job_id: str) -> AsyncIterator[Job | None]:
+        """The job under its lock."""
+        async with self._db.lock(job_id):
+            job = await self.get(job_id)
+            yield job
+            if job is not None:
+                await self._db.save(job)
+
+    async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
+        """A page of the list."""
+
+        def key(job: Job) -> tuple[datetime, str]:
+            return (job.updated_at if query.by_update else job.created_at, job.job_id)
+
+        found = sorted((job for job in self._db.jobs.values() if _matches(query, job)), key=key, reverse=True)
+        if after is not None:
+            found = [job for job in found if key(job) < (after.moment, after.job_id)]
+        return [replace(_copy(job), scenes=(), video=None) for job in found[skip : skip + limit]]
+
+    async def count(self, query: JobQuery) -> int:
+        """How many jobs match."""
+        return sum(_matches(query, job) for job in self._db.jobs.values())
+
+    async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
+        """Events after the position."""
+        return [event for event in self._db.events[job_id] if event.seq > after_seq][:limit]
+
+    async def purge_requests(self, now: datetime) -> None:
+        """Forget request ids that have expired."""
+        self._db.requests = {
+            name: (key, job_id) for name, (key, job_id) in self._db.requests.items() if key.expires_at > now
+        }
+
+
+def _matches(query: JobQuery, job: Job) -> bool:
+    return (
+        job.deleted_at is None
+        and query.owner_id in (None, job.order.owner_id)
+        and (not query.statuses or job.status in query.statuses)
+        and query.priority in (None, job.order.priority)
+        and query.batch_id in ("", job.order.batch_id)
+        and (query.created_after is None or job.created_at >= query.created_after)
+        and (query.created_before is None or job.created_at < query.created_before)
+        and query.topic.lower() in job.order.topic.lower()
+    )
+
+
+class FakeQueue:
+    """`Queue` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._db = database
+        self._admitting = False
+
+    @asynccontextmanager
+    async def admit(self, now: datetime, limits: AdmissionLimits) -> AsyncIterator[list[Job]]:
+        """The jobs to start now."""
+        if self._admitting:
+            yield []
+            return
+        self._admitting = True
+        try:
+            jobs = [_copy(job) for job in self._next(now, limits)]
+            yield jobs
+            for job in jobs:
+                await self._db.save(job)
+        finally:
+            self._admitting = False
+
+    def _next(self, now: datetime, limits: AdmissionLimits) -> list[Job]:
+        flying: dict[str, int] = defaultdict(int)
+        for job in self._db.jobs.values():
+            flying[job.order.owner_id] += job.status is JobStatus.PROCESSING
+        room = limits.in_flight - sum(flying.values())
+        turns = dict(flying)
+        candidates: list[tuple[datetime, str, Job]] = []
+        for job in sorted(self._waiting(), key=lambda job: (job.due_at, job.job_id)):
+            turn = turns.get(job.order.owner_id, 0)
+            if job.ready_at <= now and turn < limits.per_owner and not self._db.lock(job.job_id).locked():
+                turns[job.order.owner_id] = turn + 1
+                candidates.append((job.due_at + limits.share_step * turn, job.job_id, job))
+        return [job for _, _, job in sorted(candidates, key=lambda item: item[:2])[: max(room, 0)]]
+
+    def _waiting(self) -> list[Job]:
+        return [job for job in self._db.jobs.values() if job.status is JobStatus.QUEUED]
+
+    async def position(self, job: Job) -> int:
+        """How many waiting jobs are before it."""
+        return sum((other.due_at, other.job_id) < (job.due_at, job.job_id) for other in self._waiting())
+
+    async def recent_duration(self, quality: Quality) -> timedelta | None:
+        """The median of the last twenty."""
+        ended = [
+            (job.completed_at, job.completed_at - job.attempt_started_at)
+            for job in self._db.jobs.values()
+            if job.status is JobStatus.COMPLETED
+            and job.order.quality is quality
+            and job.completed_at
+            and job.attempt_started_at
+        ]
+        durations = sorted(duration for _, duration in sorted(ended, reverse=True)[:20])
+        return durations[(len(durations) - 1) // 2] if durations else None
+
+
+class FakeOutbox:
+    """`Outbox` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._db = database
+
+    async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+        """Take due commands, the oldest one of each job."""
+        taken: list[Delivery] = []
+        seen: set[str] = set()
+        for row in self._db.outbox:
+            first = row.command.job_id not in seen
+            seen.add(row.command.job_id)
+            if first and row.available_at <= now and len(taken) < limit:
+                row.available_at = now + lease
+                row.attempts += 1
+                taken.append(Delivery(row.delivery_id, row.command, row.attempts))
+        return taken
+
+    async def done(self, delivery: Delivery) -> None:
+        """Forget the command."""
+        self._db.outbox = [row for row in self._db.outbox if row.delivery_id != delivery.delivery_id]
+
+    async def postpone(self, delivery: Delivery, until: datetime) -> None:
+        """Offer the command again then."""
+        for row in self._db.outbox:
+            if row.delivery_id == delivery.delivery_id and row.attempts == delivery.attempts:
+                row.available_at = until
+
+
+class FakeLeases:
+    """`Leases` in memory, by the event loop's clock."""
+
+    def __init__(self, database: FakeDatabase, ttl: timedelta = timedelta(seconds=5)) -> None:
+        self._db = database
+        self._ttl_s = ttl.total_seconds()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def claim(self, holder: str, limit: int) -> list[Following]:
+        """Take over renders that nobody follows."""
+        now = self._now()
+        taken: list[Following] = []
+        for job in self._db.jobs.values():
+            lease = self._db.leases.get(job.job_id)
+            if _followed(job) and (lease is None or lease.until <= now) and len(taken) < limit:
+                self._db.leases[job.job_id] = _Lease(holder, now + self._ttl_s)
+                taken.append(Following(job.job_id, job.render_id, job.render_cursor))
+        return taken
+
+    async def renew(self, holder: str) -> set[str]:
+        """Prolong the leases of renders that still run."""
+        held = {job_id for job_id, lease in self._db.leases.items() if lease.holder == holder}
+        kept = {job_id for job_id in held if _followed(self._db.jobs[job_id])}
+        for job_id in kept:
+            self._db.leases[job_id].until = self._now() + self._ttl_s
+        for job_id in held - kept:
+            del self._db.leases[job_id]
+        return kept
+
+    async def release(self, holder: str, job_id: str | None = None) -> None:
+        """Give back one lease, or all."""
+        for held, lease in list(self._db.leases.items()):
+            if lease.holder == holder and job_id in (None, held):
+                del self._db.leases[held]
+
+
+def _followed(job: Job) -> bool:
+    return job.status is JobStatus.PROCESSING and job.render_accepted
+
+
+class FakeEventSource:
+    """`EventSource` over the fake database."""
+
+    def __init__(self, database: FakeDatabase, is_terminal: Callable[[bytes], bool]) -> None:
+        self._db = database
+        self._is_terminal = is_terminal
+
+    async def follow(self, job_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
+        """Every event after the position."""
+        position = after_seq
+        while True:
+            await self._grown_beyond(job_id, position)
+            for event in self._db.events[job_id][position:]:
+                position = event.seq
+                yield LiveEvent(event.seq, event.payload, self._is_terminal(event.payload))
+
+    async def _grown_beyond(self, job_id: str, position: int) -> None:
+        async with self._db.grown:
+            await self._db.grown.wait_for(lambda: len(self._db.events[job_id]) > position)
+
+
+@dataclass
+class FakeRender:
+    """A render that does what the test says."""
+
+    facts: list[RenderFact] = field(default_factory=list)
+    cancelled: bool = False
+
+
+class FakeRenders:
+    """`Renders` by script."""
+
+    def __init__(self) -> None:
+        self.renders: dict[str, FakeRender] = {}
+        self.away = False
+        self.refusal = ""
+        self.starts: list[str] = []
+        self.watches: list[tuple[str, int]] = []
+        self._changed = asyncio.Condition()
+
+    async def emit(self, render_id: str, *facts: RenderFact) -> None:
+        """Let something happen to a render; it is there from then on."""
+        async with self._changed:
+            self.renders.setdefault(render_id, FakeRender()).facts += facts
+            self._changed.notify_all()
+
+    async def vanish(self) -> None:
+        """Become unreachable, also for the open streams."""
+        async with self._changed:
+            self.away = True
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self.away:
+            raise RenderAway("UNAVAILABLE: gone")
+
+    async def start(self, job: Job) -> None:
+        """Start the render of the current attempt."""
+        self._check()
+        if self.refusal:
+            raise RenderRefused(self.refusal)
+        self.starts.append(job.render_id)
+        await self.emit(job.render_id)
+
+    async def cancel(self, render_id: str) -> None:
+        """Stop the render."""
+        self._check()
+        if render_id not in self.renders:
+            raise RenderUnknown(render_id)
+        self.renders[render_id].cancelled = True
+
+    async def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
+        """What happens to the render after the position."""
+        self._check()
+        render = self.renders.get(render_id)
+        if render is None:
+            raise RenderUnknown(render_id)
+        if after_seq > len(render.facts):
+            raise RenderCursorAhead(render_id)
+        self.watches.append((render_id, after_seq))
+        position = after_seq
+        while True:
+            await self._more_than(render, position)
+            self._check()
+            fact = render.facts[position]
+            position += 1
+            yield fact
+            if isinstance(fact, StateFact) and fact.state not in (RenderState.PENDING, RenderState.RUNNING):
+                return
+
+    async def _more_than(self, render: FakeRender, position: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.away or len(render.facts) > position)
+
+
+class FakeObjects:
+    """`Objects` that are there when a test puts them there."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+        self.kept: dict[str, list[Artifact]] = defaultdict(list)
+
+    async def locate(self, request: LocationRequest) -> Location:
+        """Where the object is."""
+        if self.owners.get(request.object_id) != request.owner_id:
+            raise ObjectMissing(request.object_id)
+        return Location(
+            object_id=request.object_id,
+            url=f"https://files.example/{request.object_id}",
+            redirect=False,
+            read_ticket="ticket",
+            content_type="video/mp4",
+            size_bytes=4,
+            etag="a" * 64,
+            filename=request.filename,
+            inline=request.inline,
+            cache_control=request.cache_control,
+            modified_at=START,
+            expires_at=START + request.lifetime,
+        )
+
+    async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:
+        """Everything kept for the job."""
+        return list(self.kept[job_id])
