@@ -27,9 +27,7 @@ _OPTIONS = [
 class Backends:
     """One channel per domain, opened lazily by gRPC on the first call."""
 
-    def __init__(
-        self, addresses: Mapping[str, str], credentials: grpc.ChannelCredentials | None = None
-    ) -> None:
+    def __init__(self, addresses: Mapping[str, str], credentials: grpc.ChannelCredentials | None = None) -> None:
         self._channels: dict[str, grpc.aio.Channel] = {
             domain: grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
             if credentials
@@ -70,9 +68,7 @@ def domain_of(full_name: str) -> str:
     return full_name.split(".")[1]
 
 
-def channel_credentials(
-    ca: Path | None, certificate: Path | None, key: Path | None
-) -> grpc.ChannelCredentials | None:
+def channel_credentials(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials | None:
     """TLS from PEM files; None (plain text) without a CA."""
     if ca is None:
         return None

@@ -64,12 +64,10 @@ class Binder:
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, decoders: DecoderSet) -> None:
         self._class: type[Message] = message_factory.GetMessageClass(rpc.input)
         self._path = {
-            variable.field_path: _setter(rpc, variable.field_path, decoders)
-            for variable in template.variables
+            variable.field_path: _setter(rpc, variable.field_path, decoders) for variable in template.variables
         }
         self._headers = [
-            (bound.header.lower().encode(), _setter(rpc, bound.field, decoders))
-            for bound in rpc.extras.headers
+            (bound.header.lower().encode(), _setter(rpc, bound.field, decoders)) for bound in rpc.extras.headers
         ]
         taken = {*self._path, *(bound.field for bound in rpc.extras.headers)}
         if rpc.extras.HasField("event_stream") and rpc.extras.event_stream.resume_field:
@@ -78,9 +76,7 @@ class Binder:
         self._taken = frozenset(path.split(".")[0] for path in taken)
         self._body = binding.body
         self._bind_body = _body_binder(rpc, binding, decoders, self._taken)
-        self._query = (
-            {} if binding.body == "*" else _query_setters(rpc.input, decoders, taken | {binding.body})
-        )
+        self._query = {} if binding.body == "*" else _query_setters(rpc.input, decoders, taken | {binding.body})
 
     @property
     def query_parameters(self) -> Mapping[str, FieldSetter]:
@@ -145,9 +141,7 @@ def _parse_json(request: Request, body: bytes) -> object:
     essence, _, parameters = content_type.partition(";")
     essence = essence.strip().lower()
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    is_json = essence == "application/json" or (
-        essence.startswith("application/") and essence.endswith("+json")
-    )
+    is_json = essence == "application/json" or (essence.startswith("application/") and essence.endswith("+json"))
     if not is_json or (charset and charset not in ("utf-8", "utf8", "us-ascii")):
         raise unsupported_media_type(content_type)
     try:
@@ -225,9 +219,5 @@ def _text_leaves(descriptor: Descriptor, above: list[FieldDescriptor]) -> Iterat
         if message is None or message.full_name in TEXT_FORMS:
             if not is_map(field):
                 yield fields
-        elif (
-            not is_repeated(field)
-            and not message.full_name.startswith("google.")
-            and len(fields) < _MAX_QUERY_DEPTH
-        ):
+        elif not is_repeated(field) and not message.full_name.startswith("google.") and len(fields) < _MAX_QUERY_DEPTH:
             yield from _text_leaves(message, fields)

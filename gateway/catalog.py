@@ -132,6 +132,4 @@ def _check(rpc: Rpc) -> None:
     if method.client_streaming:
         raise CatalogError(f"{method.full_name}: client streams have no HTTP face")
     if method.server_streaming != rpc.extras.HasField("event_stream"):
-        raise CatalogError(
-            f"{method.full_name}: http_extras.event_stream belongs to server streams, and only there"
-        )
+        raise CatalogError(f"{method.full_name}: http_extras.event_stream belongs to server streams, and only there")

@@ -9,6 +9,7 @@ from collections import deque
 
 from gateway.auth import Caller
 from gateway.frames import Frame
+from gateway.metrics import STREAM_CUTS
 
 
 class Subscription:
@@ -52,6 +53,7 @@ class Subscription:
         """Break off a client that does not read; it resumes after the last frame it got."""
         if not self.cut:
             self.cut = True
+            STREAM_CUTS.inc()
             self.task.cancel()
 
     def take(self) -> list[Frame]:
@@ -73,25 +75,25 @@ class Subscription:
 class Feed:
     """The newest frames of one upstream stream, and who reads them.
 
-    `position` is where the upstream was opened: the feed holds every later frame until the ring overflows.
-    None means that the upstream starts with a snapshot, whose seq then is the position. Without `positions`
-    the frames carry no seq and the feed has a single subscriber.
+    `position` is where the upstream was opened: the feed holds every later frame until the ring overflows. A
+    stream that cannot be resumed has no positions (None), and a single subscriber. Who asks for the same `key`
+    may share the feed; None for nobody.
     """
 
-    def __init__(self, position: int | None, *, ring_frames: int, positions: bool) -> None:
+    def __init__(self, key: bytes | None, position: int | None, ring_frames: int) -> None:
+        self.key = key
         self._ring: deque[Frame] = deque()
         self._ring_frames = ring_frames
         self._base = 0  # Index of the ring's first frame, counted over the feed's life.
         self._floor = position  # Every frame after this position is in the ring.
-        self._positions = positions
         self._room = asyncio.Event()
         self.last = position
         self.ended = False
         self.subscribers: set[Subscription] = set()
 
-    def covers(self, position: int | None) -> bool:
+    def covers(self, position: int) -> bool:
         """Whether a client at this position can be served from here on without a gap."""
-        return not self.ended and position is not None and self._floor is not None and position >= self._floor
+        return not self.ended and self._floor is not None and position >= self._floor
 
     def attach(self, subscription: Subscription, position: int | None) -> None:
         """Add a client that has seen everything up to `position`; None for a client that has seen nothing."""
@@ -122,10 +124,8 @@ class Feed:
         """Add a frame and wake everybody; repeats after a reconnect are dropped. Cuts off who falls out of
         the ring.
         """
-        if self._positions:
-            if self.last is None:
-                self._floor = frame.seq
-            elif frame.seq <= self.last:
+        if self.last is not None:
+            if frame.seq <= self.last:
                 return
             self.last = frame.seq
         self._ring.append(frame)
@@ -156,9 +156,11 @@ class Feed:
 
     def expel(self, caller: Caller | None) -> None:
         """End the clients of a caller that is no longer allowed to watch."""
-        for subscription in [one for one in self.subscribers if one.caller == caller]:
-            self.detach(subscription)
-            subscription.end()
+        key = caller and caller.credential.key
+        for one in list(self.subscribers):
+            if (one.caller and one.caller.credential.key) == key:
+                self.detach(one)
+                one.end()
 
     def end(self) -> None:
         """No frame will follow."""

@@ -46,9 +46,7 @@ class FileEndpoint:
         modified = _modified(location)
         etag = f'"{location.etag}"'
         headers += _headers(location, etag, modified)
-        if not_modified(
-            _text(request, b"if-none-match"), _text(request, b"if-modified-since"), etag, modified
-        ):
+        if not_modified(_text(request, b"if-none-match"), _text(request, b"if-modified-since"), etag, modified):
             await request.respond(304, b"", headers)
             return
         size = location.size_bytes
@@ -107,9 +105,7 @@ class _Body:
         self._read = read
         self._request = request
         self._metadata = call_metadata(request, caller)
-        self._wanted = (
-            wanted  # Moves on with what the client has taken, so it is always what is left to read.
-        )
+        self._wanted = wanted  # Moves on with what the client has taken, so it is always what is left to read.
         self._call: Any = None
 
     async def send(self, start: dict[str, object], *, headers_only: bool) -> None:
@@ -123,9 +119,7 @@ class _Body:
             return
         gone = asyncio.create_task(self._request.disconnected())
         # A send to a client that has left returns at once; without this the rest would be read for nobody.
-        gone.add_done_callback(
-            lambda task: None if task.cancelled() or not self._call else self._call.cancel()
-        )
+        gone.add_done_callback(lambda task: None if task.cancelled() or not self._call else self._call.cancel())
         try:
             chunk = await self._next()
             await self._request.send(start)

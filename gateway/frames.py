@@ -68,13 +68,9 @@ class StreamCodec:
         if binding.response_body:
             selected = rpc.output.fields_by_name[binding.response_body].message_type or selected
         if stream.id_field and stream.id_field not in selected.fields_by_name:
-            raise CatalogError(
-                f"{rpc.path}: id_field {stream.id_field!r} is no field of {selected.full_name}"
-            )
+            raise CatalogError(f"{rpc.path}: id_field {stream.id_field!r} is no field of {selected.full_name}")
         if stream.event_oneof and stream.event_oneof not in selected.oneofs_by_name:
-            raise CatalogError(
-                f"{rpc.path}: event_oneof {stream.event_oneof!r} is no oneof of {selected.full_name}"
-            )
+            raise CatalogError(f"{rpc.path}: event_oneof {stream.event_oneof!r} is no oneof of {selected.full_name}")
         if stream.resume_field and stream.resume_field not in rpc.input.fields_by_name:
             raise CatalogError(f"{rpc.path}: resume_field {stream.resume_field!r} is no field of the request")
         self._selected = binding.response_body

@@ -6,6 +6,8 @@ together; Starlette composes the app (app.py), the hot path stays on ASGI messag
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import zlib
 from typing import Any
 
@@ -16,6 +18,8 @@ from gateway.errors import ApiError, body_too_large
 Header = tuple[bytes, bytes]
 JSON_TYPE = b"application/json"
 COMPRESS_FROM_BYTES = 1024
+DISCARD_BYTES = 16 << 20
+DISCARD_S = 2.0
 
 
 class ClientGoneError(Exception):
@@ -73,20 +77,36 @@ class Request:
         """The whole body. Raises ApiError 413 beyond `limit` bytes, ClientGoneError."""
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
+            await self._discard(int(declared))
             raise body_too_large(limit)
         chunks: list[bytes] = []
         size = 0
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            chunk = message.get("body", b"")
+        more = True
+        while more:
+            chunk, more = await self._chunk()
             size += len(chunk)
             if size > limit:
+                await self._discard(DISCARD_BYTES)
                 raise body_too_large(limit)
             chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _chunk(self) -> tuple[bytes, bool]:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def _discard(self, expected: int) -> None:
+        """Read on for a moment: to a client that is still sending, a closed socket would be all it sees."""
+        if expected > DISCARD_BYTES:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_S):
+                left, more = expected, True
+                while more and left > 0:
+                    chunk, more = await self._chunk()
+                    left -= len(chunk)
 
     async def disconnected(self) -> None:
         """Return when the client has gone. Call it only after the body was read."""

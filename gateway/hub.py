@@ -1,6 +1,4 @@
-"""One upstream gRPC stream per watched resource, shared by its subscribers, and opened again when it
-breaks.
-"""
+"""One upstream gRPC stream per watched resource, shared by its subscribers, opened again when it breaks."""
 
 from __future__ import annotations
 
@@ -17,20 +15,15 @@ from gateway.auth import Caller
 from gateway.errors import ApiError, from_rpc
 from gateway.feed import Feed, Subscription
 from gateway.frames import StreamCodec
-from gateway.metrics import STREAM_CUTS, STREAM_FEEDS, STREAM_RECONNECTS
+from gateway.metrics import STREAM_FEEDS, STREAM_RECONNECTS
 
 log = structlog.get_logger("gateway.hub")
 
-StreamCall = Any
-"""A running grpc.aio unary-stream call on raw bytes."""
-
-Open = Callable[[Caller | None, int | None], Awaitable[StreamCall]]
-"""Open the upstream under a caller, after a position, and wait until it is accepted. Raises ApiError."""
-
 _TICK_S = 0.5
+_STABLE_AFTER_S = 5.0
+_MAX_ATTEMPTS = 50
 _REFUSED = frozenset({401, 403, 404})
 _TRANSIENT = frozenset({429, 500, 503, 504})
-_MAX_FRUITLESS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,68 +37,109 @@ class HubLimits:
     max_age_s: float = 3600.0
 
 
-class Follower:
-    """Supplies one feed from its upstream."""
+class Upstream:
+    """A running grpc.aio server stream on raw bytes that can be looked into without losing what comes."""
 
-    def __init__(self, feed: Feed, codec: StreamCodec, open_upstream: Open, limits: HubLimits) -> None:
+    __slots__ = ("_call", "_peeked")
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._peeked: asyncio.Task[bytes | None] | None = None
+
+    async def read(self) -> bytes | None:
+        """The next message; None at an end with OK. Raises ApiError for any other end."""
+        if self._peeked is not None:
+            peeked, self._peeked = self._peeked, None
+            return await peeked
+        return await self._read()
+
+    async def peek(self, timeout_s: float) -> bool:
+        """Whether a message, the end or an error has come within the time; the next `read` gives it."""
+        if self._peeked is None:
+            # A task, because grpc.aio cancels the whole call when a read of it is cancelled.
+            self._peeked = asyncio.create_task(self._read())
+        done, _ = await asyncio.wait((self._peeked,), timeout=timeout_s)
+        return bool(done)
+
+    async def _read(self) -> bytes | None:
+        try:
+            raw = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(error) from error
+        return None if raw is grpc.aio.EOF else raw
+
+    def cancel(self) -> None:
+        """Give the call up."""
+        self._call.cancel()
+        if self._peeked is not None:
+            self._peeked.cancel()
+
+
+Open = Callable[[Caller | None, int | None], Awaitable[Upstream]]
+"""Open the upstream under a caller, after a position. Raises ApiError."""
+
+
+class Follower:
+    """Supplies one feed from its upstream. `caller` is whose token opened the running call."""
+
+    def __init__(self, feed: Feed, codec: StreamCodec, open_upstream: Open, caller: Caller | None) -> None:
         self._feed = feed
         self._codec = codec
         self._open = open_upstream
-        self._limits = limits
-        self._fruitless = 0  # Connections in a row that brought nothing.
+        self._caller = caller
+        self._clock = asyncio.get_running_loop().time
+        self._outage_since: float | None = None
+        self._attempts = 0
 
-    async def run(self, call: StreamCall) -> None:
-        """Publish what comes, until the upstream ends with OK or cannot be had any more."""
+    async def run(self, upstream: Upstream | None, reconnect_s: float) -> None:
+        """Publish what comes until the upstream ends with OK, or has not been had for `reconnect_s`."""
         try:
-            while call is not None:
-                error = await self._read(call)
-                if error is None:
-                    return
-                call = None
-                call = await self._open_again(error)
+            while upstream is not None:
+                error = await self._read(upstream)
+                upstream = None if error is None else await self._open_again(error, reconnect_s)
         finally:
             self._feed.end()
-            if call is not None:
-                call.cancel()
+            if upstream is not None:
+                upstream.cancel()
 
-    async def _read(self, call: StreamCall) -> ApiError | None:
+    async def _read(self, upstream: Upstream) -> ApiError | None:
         """Publish until the stream ends; None when it ended with OK."""
+        opened_at = self._clock()
         try:
-            while (raw := await call.read()) is not grpc.aio.EOF:
-                self._fruitless = 0
+            while (raw := await upstream.read()) is not None:
+                self._outage_since = None
                 self._feed.publish(self._codec.frame(raw))
                 await self._feed.room()
-        except grpc.aio.AioRpcError as broken:
-            return from_rpc(broken)
+        except ApiError as error:
+            if self._clock() - opened_at > _STABLE_AFTER_S:
+                self._outage_since = None
+            return error
         return None
 
-    async def _open_again(self, error: ApiError) -> StreamCall | None:
-        """Open at the last position, under one of the subscribers that are left. None when that is
-        hopeless.
-        """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._limits.reconnect_s
-        while _is_transient(error) and self._fruitless < _MAX_FRUITLESS and clock() < deadline:
-            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads reconnects, guards nothing
-            pause = jitter * min(2.0, 0.05 * 2 ** min(self._fruitless, 6))
-            self._fruitless += 1
-            await asyncio.sleep(pause)
+    async def _open_again(self, error: ApiError, reconnect_s: float) -> Upstream | None:
+        """Open at the last position under one of the subscribers that are left; None when that is hopeless."""
+        while True:
+            if self._outage_since is None:
+                self._outage_since, self._attempts = self._clock(), 0
+            refused = error.status in _REFUSED
+            if refused:
+                self._feed.expel(self._caller)
+            late = self._clock() - self._outage_since > reconnect_s or self._attempts >= _MAX_ATTEMPTS
+            if not self._feed.subscribers or late or not (refused or _is_transient(error)):
+                log.warning("stream.ended", reason=error.reason, message=error.message, after=self._feed.last)
+                return None
+            jitter = random.uniform(0.5, 1.0)
+            await asyncio.sleep(jitter * min(2.0, 0.05 * 2 ** min(self._attempts, 6)))
+            self._attempts += 1
+            STREAM_RECONNECTS.inc()
             subscriber = next(iter(self._feed.subscribers), None)
             if subscriber is None:
                 return None
-            STREAM_RECONNECTS.inc()
+            self._caller = subscriber.caller
             try:
-                call = await self._open(subscriber.caller, self._feed.last)
+                return await self._open(self._caller, self._feed.last)
             except ApiError as refusal:
-                if refusal.status in _REFUSED:
-                    self._feed.expel(subscriber.caller)
-                else:
-                    error = refusal
-            else:
-                log.info("stream.reopened", attempts=self._fruitless, after=self._feed.last)
-                return call
-        log.warning("stream.given_up", reason=error.reason, message=error.message, after=self._feed.last)
-        return None
+                error = refusal
 
 
 def _is_transient(error: ApiError) -> bool:
@@ -127,33 +161,21 @@ class Hub:
         """The running feed of a resource."""
         return None if key is None else self._shared.get(key)
 
-    def start(
-        self,
-        key: bytes | None,
-        call: StreamCall,
-        position: int | None,
-        codec: StreamCodec,
-        open_upstream: Open,
-    ) -> Feed:
-        """A new feed that takes over a call opened at `position`; without a key nobody else will find it."""
-        feed = Feed(position, ring_frames=self.limits.ring_frames, positions=codec.resumable)
-        if key is not None:
-            self._shared[key] = feed
-        follower = Follower(feed, codec, open_upstream, self.limits)
-        task = asyncio.create_task(follower.run(call), name="gateway-feed")
+    def start(self, feed: Feed, follower: Follower, upstream: Upstream) -> None:
+        """Run a feed on an upstream opened at its position; without a key nobody else will find it."""
+        if feed.key is not None:
+            self._shared[feed.key] = feed
+        task = asyncio.create_task(follower.run(upstream, self.limits.reconnect_s), name="gateway-feed")
         self._feeds[feed] = task
         STREAM_FEEDS.inc()
 
         def over(done: asyncio.Task[None]) -> None:
-            self._feeds.pop(feed, None)
-            if key is not None and self._shared.get(key) is feed:
-                del self._shared[key]
+            self._forget(feed)
             STREAM_FEEDS.dec()
             if not done.cancelled() and (error := done.exception()) is not None:
                 log.error("stream.crashed", exc_info=error)
 
         task.add_done_callback(over)
-        return feed
 
     def join(self, subscription: Subscription) -> None:
         """Put a subscription under the clock: heartbeats, send time-out, age, drain."""
@@ -167,16 +189,18 @@ class Hub:
         """Forget a subscription; a feed that nobody reads any more is closed."""
         self._subscriptions.discard(subscription)
         feed = subscription.feed
-        if feed is not None:
-            feed.detach(subscription)
-            task = self._feeds.get(feed)
-            if not feed.subscribers and task is not None:
-                task.cancel()
-                self._forget(feed)
+        if feed is None:
+            return
+        feed.detach(subscription)
+        task = self._feeds.get(feed)
+        if not feed.subscribers and task is not None:
+            self._forget(feed)
+            task.cancel()
 
     def _forget(self, feed: Feed) -> None:
-        for key in [key for key, shared in self._shared.items() if shared is feed]:
-            del self._shared[key]
+        self._feeds.pop(feed, None)
+        if feed.key is not None and self._shared.get(feed.key) is feed:
+            del self._shared[feed.key]
 
     def drain(self) -> None:
         """End every stream properly; clients reconnect elsewhere with their position."""
@@ -206,7 +230,6 @@ class Hub:
         idle_s = now - subscription.active_at
         if subscription.sending:
             if idle_s > self.limits.send_timeout_s:
-                STREAM_CUTS.inc()
                 subscription.cut_off()
         elif now - subscription.started_at > self.limits.max_age_s:
             subscription.end()

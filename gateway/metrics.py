@@ -12,7 +12,5 @@ REQUESTS_IN_FLIGHT = Gauge("api_requests_in_flight", "Requests being answered, s
 STREAM_SUBSCRIBERS = Gauge("gateway_stream_subscribers", "Clients that follow a stream.")
 STREAM_FEEDS = Gauge("gateway_stream_feeds", "Upstream streams, shared by their subscribers.")
 STREAM_CUTS = Counter("gateway_stream_cuts_total", "Clients cut off because they read too slowly.")
-STREAM_RECONNECTS = Counter(
-    "gateway_stream_reconnects_total", "Attempts to open a broken upstream stream again."
-)
+STREAM_RECONNECTS = Counter("gateway_stream_reconnects_total", "Attempts to open a broken upstream stream again.")
 FILE_BYTES = Counter("gateway_file_bytes_total", "Bytes of objects streamed to clients.")

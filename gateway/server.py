@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 
@@ -19,7 +20,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self.gateway = gateway
+        self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say where: with port 0 nobody knows before."""
@@ -28,11 +30,12 @@ class Server(uvicorn.Server):
             for listener in server.sockets:
                 host, port, *_ = listener.getsockname()
                 log.info("gateway.listening", address=f"{host}:{port}")
+        self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams first: uvicorn would wait for them until its time is up."""
         if self.started:
-            self._gateway.rest.drain()
+            self.gateway.rest.drain()
         log.info("gateway.draining")
         await super().shutdown(sockets)
 
@@ -60,9 +63,7 @@ def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
 def configure_logging(level: str) -> None:
     """JSON lines on standard error. What uvicorn and asyncio log goes the same way."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(
-        level=number, format='{"event":"%(message)s","level":"%(levelname)s","logger":"%(name)s"}'
-    )
+    logging.basicConfig(level=number, format='{"event":"%(message)s","level":"%(levelname)s","logger":"%(name)s"}')
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -146,9 +146,7 @@ def response_encoder(rpc: Rpc, binding: HttpBinding, encoders: EncoderSet) -> Ca
     if not binding.response_body:
         return encoders.message(rpc.output)
     if binding.response_body not in rpc.output.fields_by_name:
-        raise CatalogError(
-            f"{rpc.path}: response_body {binding.response_body!r} is no field of {rpc.output.full_name}"
-        )
+        raise CatalogError(f"{rpc.path}: response_body {binding.response_body!r} is no field of {rpc.output.full_name}")
     return encoders.field(rpc.output, binding.response_body)
 
 

@@ -44,9 +44,7 @@ class MessageDecoder:
         plain: type | None = None
         if not is_repeated(field):
             plain = {FieldDescriptor.TYPE_STRING: str, FieldDescriptor.TYPE_BOOL: bool}.get(field.type)
-        takes_null = (
-            field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
-        )
+        takes_null = field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
         self._fields[json_name(field)] = (field.name, plain, convert, takes_null and not is_repeated(field))
 
     def convert(self, value: object, path: str, violations: list[Violation]) -> Message | None:

@@ -74,9 +74,7 @@ class EncoderSet:
         if descriptor.full_name == "google.protobuf.Any":
             raise ValueError("google.protobuf.Any has no form in the REST dialect")
         if descriptor.full_name in WRAPPERS:
-            self._compile(
-                f"def {function}(m):\n    return {self._expression(descriptor.fields_by_name['value'])}\n"
-            )
+            self._compile(f"def {function}(m):\n    return {self._expression(descriptor.fields_by_name['value'])}\n")
             return function
         self._namespace[function] = None  # Taken before the fields are visited: a message may contain itself.
         self._compile("\n".join(self._message_source(function, descriptor)) + "\n")

@@ -111,16 +111,18 @@ def _bytes(value: object, path: str, violations: list[Violation]) -> bytes | Non
 
 def _integer(low: int, high: int) -> Convert:
     def convert(value: object, path: str, violations: list[Violation]) -> int | None:
+        number: int | None
         if type(value) is int:
             number = value
-        elif (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _INTEGER.fullmatch(value)):
-            number = int(value)
+        elif isinstance(value, float):
+            number = int(value) if value.is_integer() else None
+        elif isinstance(value, str):
+            number = int(value) if _INTEGER.fullmatch(value) else None
         else:
-            wanted = "integer"
-            if isinstance(value, (float, str)):
-                violations.append(Violation(path, f"expected {wanted}, got {value!r:.40}"))
-                return None
-            _refuse(value, wanted, path, violations)
+            _refuse(value, "integer", path, violations)
+            return None
+        if number is None:
+            violations.append(Violation(path, f"expected integer, got {value!r:.40}"))
             return None
         if low <= number <= high:
             return number

@@ -15,9 +15,7 @@ MAX_STRUCT_DEPTH = 40
 """Nesting of Struct/Value that is accepted. upb refuses messages nested deeper than 100, and a level of
 Struct costs it two or three."""
 
-_TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
@@ -66,9 +64,7 @@ def decode_duration(text: str) -> duration_pb2.Duration | None:
     seconds = int(match.group(2))
     if seconds > _MAX_DURATION_S:
         return None
-    return duration_pb2.Duration(
-        seconds=sign * seconds, nanos=sign * int((match.group(3) or "").ljust(9, "0"))
-    )
+    return duration_pb2.Duration(seconds=sign * seconds, nanos=sign * int((match.group(3) or "").ljust(9, "0")))
 
 
 def _fraction(nanos: int) -> str:

@@ -48,9 +48,7 @@ def _names(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[Path, str
             yield (_FILE_SERVICE, index, _SERVICE_METHOD, at), f"{full_name}.{method.name}"
 
 
-def _message_names(
-    path: Path, scope: str, message: descriptor_pb2.DescriptorProto
-) -> Iterator[tuple[Path, str]]:
+def _message_names(path: Path, scope: str, message: descriptor_pb2.DescriptorProto) -> Iterator[tuple[Path, str]]:
     full_name = f"{scope}.{message.name}"
     yield path, full_name
     for index, field in enumerate(message.field):

@@ -84,9 +84,7 @@ def build_document(rpcs: Iterable[Rpc], comments: Mapping[str, str], version: st
             paths.setdefault(template.openapi_path(), {})[binding.verb.lower()] = operation
     paths["/health"] = {"get": _own_page("health", "Whether the gateway runs.")}
     paths["/health/ready"] = {
-        "get": _own_page(
-            "ready", "Whether every service that the gateway needs is serving, and how fast.", 503
-        )
+        "get": _own_page("ready", "Whether every service that the gateway needs is serving, and how fast.", 503)
     }
     return {
         "openapi": "3.1.0",
@@ -100,9 +98,7 @@ def build_document(rpcs: Iterable[Rpc], comments: Mapping[str, str], version: st
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
-            "responses": {
-                f"Error{status}": _error_response(status, text) for status, text in _ERRORS.items()
-            },
+            "responses": {f"Error{status}": _error_response(status, text) for status, text in _ERRORS.items()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -195,9 +191,7 @@ class _Operation:
 
     def _answer_schema(self) -> Schema:
         if self._binding.response_body:
-            return self._schemas.field(
-                self._rpc.output.fields_by_name[self._binding.response_body], request=False
-            )
+            return self._schemas.field(self._rpc.output.fields_by_name[self._binding.response_body], request=False)
         return self._schemas.message(self._rpc.output, request=False)
 
     def _successes(self) -> dict[str, Any]:
@@ -215,9 +209,7 @@ class _Operation:
             return {"204": {"description": "Done."}}
         schema = self._answer_schema()
         if self._rpc.descriptor.server_streaming:
-            events = {
-                "description": "An event: `id`, `event` and JSON `data` of the schema shown for NDJSON."
-            }
+            events = {"description": "An event: `id`, `event` and JSON `data` of the schema shown for NDJSON."}
             content = {"text/event-stream": {"schema": {"type": "string", **events}}}
             content["application/x-ndjson"] = {"schema": schema}
             return {"200": {"description": "The stream, one event after the other.", "content": content}}
@@ -234,8 +226,7 @@ class _Operation:
         for word in _CODE_WORD.findall(self._comment + " " + self._service_comment):
             statuses.add(410 if word == "OUT_OF_RANGE" else _CODES[word])
         listed = {
-            str(status): {"$ref": f"#/components/responses/Error{status}"}
-            for status in sorted(statuses & {*_ERRORS})
+            str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted(statuses & {*_ERRORS})
         }
         return {**listed, "default": _error_response(500, "Anything else.")}
 

@@ -1,0 +1,226 @@
+"""Live progress through the real server (J7): SSE and NDJSON, resume, sharing, restarts, slow readers, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from t2m.job.v1 import job_pb2
+from tests.fakes.grpc_backends import JOB_ID
+from tests.integration.gateway_harness import ALICE, EventStream, GatewayUnderTest, error_of, running_gateway, watch
+
+EVENTS = f"/api/v1/jobs/{JOB_ID}/events"
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[GatewayUnderTest]:
+    async with running_gateway() as running:
+        yield running
+
+
+async def test_J7_without_a_position_a_snapshot_then_every_event_then_the_end(gateway: GatewayUnderTest) -> None:
+    """J7: snapshot at S, S+1 and on; the answer ends after the terminal event."""
+    await gateway.script.emit(1)
+    async with watch(gateway) as stream:
+        assert stream.answer.headers["content-type"] == "text/event-stream"
+        seq, kind, data = await stream.event()
+        assert (seq, kind, data["snapshot"]["revision"]) == (1, "snapshot", 1)
+        await gateway.script.emit(2)
+        seq, kind, data = await stream.event()
+        assert (seq, kind, data["progress"]["progress"], data["job_id"]) == (2, "progress", 2, JOB_ID)
+        await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+        seq, kind, data = await stream.event()
+        assert (seq, kind, data["status"]["status"]) == (3, "status", "completed")
+        assert await stream.seqs() == []
+
+
+async def test_J7_a_position_is_resumed_without_loss_or_repeat(gateway: GatewayUnderTest) -> None:
+    """J7: from Last-Event-ID or after_seq; the header wins, as an EventSource keeps its first URL."""
+    for progress in range(5):
+        await gateway.script.emit(progress)
+    await gateway.script.emit(status=job_pb2.JOB_STATUS_FAILED)
+    async with watch(gateway, after=2) as stream:
+        assert await stream.seqs() == [3, 4, 5, 6]
+    async with gateway.client.stream("GET", EVENTS + "?after_seq=0", headers=ALICE) as answer:
+        assert await EventStream(answer).seqs() == [1, 2, 3, 4, 5, 6]
+    headers = {**ALICE, "Last-Event-ID": "5"}
+    async with gateway.client.stream("GET", EVENTS + "?after_seq=0", headers=headers) as answer:
+        assert await EventStream(answer).seqs() == [6]
+
+
+async def test_J7_resuming_after_the_terminal_event_is_204(gateway: GatewayUnderTest) -> None:
+    """J7: 204 is what stops an EventSource from reconnecting for ever."""
+    await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+    answer = await gateway.client.get(EVENTS, headers={**ALICE, "Last-Event-ID": "1"})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("position", "status"), [("soon", 422), ("1e3", 422), ("99999999999999999999", 422), ("99", 410)]
+)
+async def test_J7_O6_a_bad_position_is_a_clear_4xx(
+    gateway: GatewayUnderTest, position: str, status: int
+) -> None:
+    """J7, O6: malformed positions name the header; one that is not kept is 410 with the state to go on from."""
+    await gateway.script.emit(1)
+    answer = await gateway.client.get(EVENTS, headers={**ALICE, "Last-Event-ID": position})
+    error = error_of(answer)
+    assert answer.status_code == status
+    if status == 422:
+        assert error["details"]["violations"][0]["field"] == "Last-Event-ID"
+    else:
+        assert (error["error_code"], error["details"]["job_progress"]["revision"]) == ("POSITION_EXPIRED", 1)
+
+
+async def test_J7_ndjson_for_who_asks(gateway: GatewayUnderTest) -> None:
+    """J7: the same events, a line each."""
+    await gateway.script.emit(1)
+    await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+    headers = {**ALICE, "Accept": "application/x-ndjson"}
+    answer = await gateway.client.get(EVENTS + "?after_seq=0", headers=headers)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert [line[:8] for line in answer.text.splitlines()] == ['{"seq":1', '{"seq":2']
+
+
+async def test_J7_subscribers_share_one_upstream(gateway: GatewayUnderTest) -> None:
+    """J7: after the own call of each has authorised it, one stays; everybody gets everything from its position."""
+    await gateway.script.emit(1)
+    await gateway.script.emit(2)
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(watch(gateway, after=after)) for after in (0, 2, 1, 2, None)]
+        await gateway.script.until(lambda: gateway.script.watching == 1)
+        await gateway.script.emit(3)
+        await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+        assert [await stream.seqs() for stream in streams] == [[1, 2, 3, 4], [3, 4], [2, 3, 4], [3, 4], [2, 3, 4]]
+
+
+async def test_J7_a_position_before_the_shared_stream_is_filled_from_an_own_one(
+    gateway: GatewayUnderTest,
+) -> None:
+    """J7: the shared stream began at 3; who comes with 0 misses nothing."""
+    for progress in range(3):
+        await gateway.script.emit(progress)
+    async with watch(gateway, after=3) as late, watch(gateway, after=0) as early:
+        assert [(await early.event())[0] for _ in range(3)] == [1, 2, 3]
+        await gateway.script.emit(status=job_pb2.JOB_STATUS_CANCELLED)
+        assert await early.seqs() == [4]
+        assert await late.seqs() == [4]
+
+
+async def test_A5_J7_a_shared_stream_is_no_way_around_permission(gateway: GatewayUnderTest) -> None:
+    """A5, J7: another user is refused while the owner's stream runs, with and without a position."""
+    await gateway.script.emit(1)
+    bob = {"Authorization": "Bearer bob-token"}
+    async with watch(gateway, after=0) as stream:
+        await stream.event()
+        for position in ({}, {"Last-Event-ID": "1"}, {"Last-Event-ID": "0"}):
+            answer = await gateway.client.get(EVENTS, headers={**bob, **position})
+            assert answer.status_code == 404
+            error_of(answer)
+
+
+async def test_J7_upstream_restart_is_not_noticed(gateway: GatewayUnderTest) -> None:
+    """J7: the service goes away in the middle and comes back; every seq exactly once, on one connection."""
+    async with watch(gateway, after=0) as stream, watch(gateway, after=0) as second:
+        await gateway.script.emit(1)
+        assert (await stream.event())[0] == 1
+        await gateway.backends.stop()
+        gateway.script.watching = 0
+        await gateway.script.emit(2)
+        await gateway.backends.start()
+        await gateway.script.emit(3)
+        assert [(await stream.event())[0] for _ in range(2)] == [2, 3]
+        await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+        assert await stream.seqs() == [4]
+        assert await second.seqs() == [1, 2, 3, 4]
+    assert 1 in gateway.script.watches[2:], "reopened after the last seq"
+
+
+async def test_J7_an_upstream_that_stays_away_ends_the_stream_cleanly() -> None:
+    """J7: the answer is complete, so the client resumes by Last-Event-ID."""
+    async with running_gateway(stream_reconnect_s=0.2) as gateway, watch(gateway, after=0) as stream:
+        await gateway.script.emit(1)
+        assert (await stream.event())[0] == 1
+        await gateway.backends.stop()
+        assert await stream.seqs() == []
+        answer = await gateway.client.get(EVENTS, headers={**ALICE, "Last-Event-ID": "1"})
+        assert answer.status_code == 503
+
+
+async def test_J7_access_that_was_lost_ends_the_stream_at_the_next_reconnect() -> None:
+    """A2, J7: the feed reopens under a subscriber's own credential and drops who is refused."""
+    async with running_gateway(credential_cache_s=0) as gateway, watch(gateway, after=0) as stream:
+        await gateway.script.emit(1)
+        assert (await stream.event())[0] == 1
+        del gateway.script.credentials["alice-token"]
+        await gateway.backends.stop()
+        await gateway.backends.start()
+        assert await stream.seqs() == []
+
+
+async def test_J7_a_quiet_stream_has_heartbeats() -> None:
+    """J7: comments, which an EventSource ignores and proxies do not."""
+    async with running_gateway(stream_heartbeat_s=0.2) as gateway, watch(gateway, after=0) as stream:
+        assert await stream.block() == {"retry": "1000"}
+        assert await stream.block() == {"": "heartbeat"}
+        assert await stream.block() == {"": "heartbeat"}
+        await gateway.script.emit(1)
+        assert (await stream.event())[0] == 1
+
+
+async def test_J7_a_slow_reader_is_cut_off_and_holds_up_nobody() -> None:
+    """J7: who does not read falls out of the ring; the others get every event, and it can resume."""
+    async with running_gateway(stream_ring_frames=16) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
+        request = f"GET {EVENTS}?after_seq=0 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer alice-token\r\n\r\n"
+        writer.write(request.encode())
+        await gateway.script.until(lambda: gateway.script.watching == 1)
+        async with watch(gateway, after=0) as fast:
+            padding = "x" * 500_000
+            for seq in range(1, 61):
+                await gateway.script.emit(status=job_pb2.JOB_STATUS_PROCESSING, padding=padding)
+                assert (await fast.event())[0] == seq
+            await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+            assert await fast.seqs() == [61]
+        async with asyncio.timeout(20):
+            received = await reader.read(1 << 30)
+            while chunk := await reader.read(1 << 20):
+                received += chunk
+        assert b"id: 1\n" in received
+        assert b"id: 60\n" not in received, "it was cut off in between"
+        assert not received.endswith(b"0\r\n\r\n"), "an unfinished answer tells the client to resume"
+        writer.close()
+
+
+async def test_J7_a_reader_that_is_alone_is_waited_for(gateway: GatewayUnderTest) -> None:
+    """J7: a long history reaches a slow client complete: the upstream feels its pace."""
+    for _ in range(40):
+        await gateway.script.emit(status=job_pb2.JOB_STATUS_PROCESSING, padding="x" * 200_000)
+    await gateway.script.emit(status=job_pb2.JOB_STATUS_COMPLETED)
+    async with watch(gateway, after=0) as stream:
+        assert await stream.seqs() == list(range(1, 42))
+
+
+async def test_J7_the_upstream_ends_with_its_last_subscriber(gateway: GatewayUnderTest) -> None:
+    """J7: nothing is read for nobody."""
+    async with watch(gateway, after=0), watch(gateway, after=0):
+        await gateway.script.until(lambda: gateway.script.watching == 1)
+    await gateway.script.until(lambda: gateway.script.watching == 0)
+
+
+async def test_O4_J7_draining_ends_streams_and_readiness() -> None:
+    """O4: on SIGTERM the answers end properly, new streams are refused, readiness says no."""
+    async with running_gateway() as gateway, watch(gateway, after=0) as stream:
+        await gateway.script.emit(1)
+        assert (await stream.event())[0] == 1
+        gateway.rest.drain()
+        assert await stream.seqs() == []
+        ready = await gateway.client.get("/health/ready")
+        assert (ready.status_code, error_of(ready)["message"]) == (503, "shutting down")
+        with contextlib.suppress(httpx.HTTPError):
+            answer = await gateway.client.get(EVENTS, headers=ALICE)
+            assert answer.status_code == 503
