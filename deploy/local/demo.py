@@ -17,7 +17,7 @@ from rich.console import Console
 
 from deploy.local import files, sse
 from deploy.local.commands import environments, start_detached, stop
-from deploy.local.display import JobDisplay
+from deploy.local.display import ENDED, JobDisplay
 from deploy.local.environment import remember_secret
 from deploy.local.errors import StackError, indent, tail
 from deploy.local.folder import CHECKOUT, DataFolder
@@ -30,7 +30,6 @@ EMAIL = "demo@t2m.example"
 KEY_NAME = "demo_api_key"
 EVENT_LIMIT = 900.0
 """Seconds without any event before the demo gives up."""
-TERMINAL = {"completed", "failed", "cancelled"}
 
 
 def run_demo(folder: DataFolder) -> None:
@@ -116,7 +115,7 @@ def _follow(client: httpx.Client, job_id: str, folder: DataFolder) -> None:
         for event in sse.follow(client, f"/api/v1/jobs/{job_id}/events", limit=EVENT_LIMIT):
             payload = event.data.get(event.kind) or event.data
             display.show({"scene": payload} if event.kind == "scene" and "index" in payload else payload)
-            if payload.get("status") in TERMINAL and event.kind in {"status", "snapshot"}:
+            if payload.get("status") in ENDED and event.kind in {"status", "snapshot"}:
                 _demand_completed(payload, folder)
                 return
 

@@ -8,6 +8,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+ENDED = frozenset({"completed", "failed", "cancelled"})
+"""The states of a job that never change."""
 LINE_EVERY = 10.0
 """Percent between two plain lines of the same stage."""
 
@@ -44,7 +46,8 @@ class JobDisplay:
     def show(self, payload: dict[str, Any]) -> None:
         """Take in one event's content: any of progress, current_stage, scenes (a list) or scene (one)."""
         self._percent = float(payload.get("progress") or self._percent)
-        self._stage = str(payload.get("current_stage") or self._stage)
+        ended = payload.get("status") in ENDED
+        self._stage = str(payload["status"] if ended else payload.get("current_stage") or self._stage)
         for scene in [*payload.get("scenes", []), *([payload["scene"]] if payload.get("scene") else [])]:
             self._scenes[int(scene.get("index", 0))] = str(scene.get("status", ""))
         text = self._text()

@@ -31,7 +31,7 @@ class ProcessSpec:
     """What asks it to end."""
     stop_timeout: float = 25.0
     """Seconds that it may take to end before its tree is killed."""
-    start_timeout: float = 60.0
+    start_timeout: float = 120.0
     """Seconds that it may take to become ready; on the first start, longer fails the whole stack."""
     tied: bool = False
     """Whether ``command`` already ends with its parent (see ``daemon.tied``).
