@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,12 +63,20 @@ def remember_secret(folder: DataFolder, name: str, value: str) -> None:
     files.write_json(folder.secrets, {**files.read_json(folder.secrets), name: value})
 
 
+def plain_url(url: str) -> str:
+    """A Postgres URL in the form that asyncpg itself reads: ``postgresql://``, without a driver in the scheme."""
+    return "postgresql://" + url.partition("://")[2]
+
+
 def with_database(admin_url: str, database: str) -> str:
-    """``admin_url`` for asyncpg under SQLAlchemy and with another database; its query string is kept."""
+    """``admin_url`` (as ``plain_url`` makes it) with another database, for SQLAlchemy over asyncpg.
+
+    The query string is kept; ``sslmode``, as every Postgres tool calls it, is ``ssl`` there.
+    """
     location, question, query = admin_url.partition("?")
-    scheme, _, rest = location.partition("://")
-    server = rest.partition("/")[0]
-    return f"{scheme.partition('+')[0]}+asyncpg://{server}/{database}{question}{query}"
+    server = location.partition("://")[2].partition("/")[0]
+    query = re.sub(r"(^|&)sslmode=", r"\1ssl=", query)
+    return f"postgresql+asyncpg://{server}/{database}{question}{query}"
 
 
 @dataclass(frozen=True)

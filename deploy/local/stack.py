@@ -13,7 +13,7 @@ import asyncpg
 
 from deploy.local import probes
 from deploy.local.daemon import Probe, tied
-from deploy.local.environment import SERVICES, Addresses, Environments, kept_secrets
+from deploy.local.environment import SERVICES, Addresses, Environments, kept_secrets, plain_url
 from deploy.local.errors import ProcessFailedError, StackError
 from deploy.local.folder import CHECKOUT, DataFolder
 from deploy.local.postgres import START_TIMEOUT, EmbeddedPostgres, create_database
@@ -62,6 +62,7 @@ def plan(folder: DataFolder) -> Plan:
         postgres = EmbeddedPostgres(folder.root / "postgres")
         servers.append(_server_spec(postgres))
         database_url = postgres.url
+    database_url = plain_url(database_url)
     if not redis_url:
         redis = EmbeddedRedis(folder.root / "redis")
         servers.append(_server_spec(redis))

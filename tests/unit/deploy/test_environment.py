@@ -138,6 +138,18 @@ def test_a_failed_process_shows_the_end_of_its_log(tmp_path: Path) -> None:
     assert isinstance(ProcessFailedError("job", "ended", log), StackError)
 
 
+@pytest.mark.parametrize(
+    ("given", "database", "url"),
+    [
+        ("postgres://u:p@h:1/postgres", "t2m_job", "postgresql+asyncpg://u:p@h:1/t2m_job"),
+        ("postgresql+asyncpg://u@h", "t2m_job", "postgresql+asyncpg://u@h/t2m_job"),
+        ("postgresql://h/x?sslmode=require&a=b", "t2m_auth", "postgresql+asyncpg://h/t2m_auth?ssl=require&a=b"),
+    ],
+)
+def test_an_administrators_url_becomes_the_url_of_a_services_database(given: str, database: str, url: str) -> None:
+    assert environment.with_database(environment.plain_url(given), database) == url
+
+
 async def test_a_database_name_cannot_carry_sql() -> None:
     with pytest.raises(ValueError, match="not a database name"):
         await create_database("postgresql://nowhere", 't2m"; --')
