@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -69,7 +70,7 @@ class Auth:
 def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = None) -> Auth:
     """Everything but the server. Raises KeyFileError when the signing keys cannot be used."""
     clock, ids = clock or SystemClock(), ids or UuidIds()
-    engine = create_engine(settings.database_url, application_name="t2m-auth")
+    engine = _engine(settings, "t2m-auth")
     units = postgres_units(engine)
     hasher = Argon2Hasher()
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
@@ -115,12 +116,17 @@ def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceS
 
 def build_operator(settings: AuthSettings) -> tuple[Operator, AsyncEngine]:
     """The operator's use cases, and the engine to be disposed of afterwards."""
-    engine = create_engine(settings.database_url, application_name="t2m-auth-operator", pool_size=1)
+    engine = _engine(settings, "t2m-auth-operator", pool_size=1)
     clock, ids = SystemClock(), UuidIds()
     units = postgres_units(engine)
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
     accounts = Accounts(units, Argon2Hasher(), clock, ids)
     return Operator(accounts, ApiKeys(units, secrets, clock), secrets), engine
+
+
+def _engine(settings: AuthSettings, name: str, **options: Any) -> AsyncEngine:
+    # Errors of the database reach the log: without the values, which are hashes and addresses.
+    return create_engine(settings.database_url, application_name=name, hide_parameters=True, **options)
 
 
 async def migrate(database_url: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters.jose.keys import KeyFileError
 from services.auth.bootstrap import build_operator, build_server, migrate
@@ -100,3 +101,5 @@ def _run(create: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(create())
     except AuthError as exc:
         raise click.ClickException(str(exc)) from exc
+    except (OSError, SQLAlchemyError) as exc:
+        raise click.ClickException(f"database: {exc}") from exc

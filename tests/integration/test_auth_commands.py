@@ -118,6 +118,15 @@ async def test_migrating_makes_no_account(commands: Commands) -> None:
     await engine.dispose()
 
 
+async def test_a_database_that_is_away_is_named_without_a_traceback(commands: Commands) -> None:
+    commands.environment["T2M_DATABASE_URL"] = "postgresql://t2m:hunter2@127.0.0.1:1/t2m_auth"
+    status, out, said = await commands.run("create-key", "--email", "ci@example.com")
+    assert (status, out) == (1, "")
+    assert said.startswith("Error: database: ")
+    assert said.count("\n") == 1
+    assert "hunter2" not in said
+
+
 async def test_missing_settings_are_named_without_a_traceback(commands: Commands) -> None:
     del commands.environment["T2M_API_KEY_PEPPER"]
     status, _, said = await commands.run()

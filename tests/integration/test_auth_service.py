@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from functools import cache
@@ -101,6 +102,19 @@ class Auth:
         return answer
 
 
+@asynccontextmanager
+async def serving(settings: AuthSettings) -> AsyncIterator[Auth]:
+    """A running auth with a clock that stands still."""
+    clock = FakeClock()
+    server = build_server(settings, clock)
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            yield Auth(settings, clock, channel)
+    finally:
+        await server.stop()
+
+
 def bearer(token: str) -> Any:
     """Metadata that carries the token."""
     return (("authorization", f"Bearer {token}"),)
@@ -119,27 +133,27 @@ async def refusal(call: Awaitable[Any]) -> tuple[str, str]:
     return failed.code.name, failed.reason
 
 
+def settings_of(url: str, folder: Path) -> AuthSettings:
+    """Settings of an auth on this database."""
+    return AuthSettings(
+        environment="test",
+        database_url=url,
+        keys_dir=folder / "keys",
+        api_key_pepper=SecretStr("a pepper of the test"),
+        service_secrets={"job": SecretStr(JOB_SECRET)},
+    )
+
+
 @pytest.fixture
 async def auth(tmp_path: Path) -> AsyncIterator[Auth]:
-    """A running auth on an empty database, with a clock that stands still."""
+    """A running auth on an empty database."""
     url = await asyncio.to_thread(database)
     engine = create_engine(url)
     async with engine.begin() as connection:
         await connection.execute(text("TRUNCATE users CASCADE"))
     await engine.dispose()
-    settings = AuthSettings(
-        environment="test",
-        database_url=url,
-        keys_dir=tmp_path / "keys",
-        api_key_pepper=SecretStr("a pepper of the test"),
-        service_secrets={"job": SecretStr(JOB_SECRET)},
-    )
-    clock = FakeClock()
-    server = build_server(settings, clock)
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        yield Auth(settings, clock, channel)
-    await server.stop()
+    async with serving(settings_of(url, tmp_path)) as running:
+        yield running
 
 
 INVALID = ("UNAUTHENTICATED", "CREDENTIAL_INVALID")
@@ -338,3 +352,16 @@ async def test_secrets_are_not_in_the_database(auth: Auth) -> None:
     for secret in (PASSWORD, tokens.refresh_token, made.secret, made.secret.rpartition("_")[2]):
         assert secret not in dump
         assert secret.encode().hex() not in dump
+
+
+async def test_without_its_database_auth_says_so_and_still_serves_its_keys(tmp_path: Path) -> None:
+    nowhere = "postgresql://t2m:secret@127.0.0.1:1/t2m_auth"
+    async with serving(settings_of(nowhere, tmp_path)) as auth:
+        refused = await failure(auth.login())
+        assert (refused.code.name, refused.reason) == ("UNAVAILABLE", "UNAVAILABLE")
+        assert refused.retry_after is not None
+        assert "secret" not in refused.message
+        request = token_service_pb2.IssueServiceTokenRequest(service_id="job", service_secret=JOB_SECRET)
+        issued = await auth.tokens.IssueServiceToken(request)
+        verifier = TokenVerifier(RemoteKeys(auth.channel), auth.clock)
+        assert (await verifier.authenticate(issued.token)).subject == "job"

@@ -66,9 +66,15 @@ class PostgresUsers:
         return _user((await self._connection.execute(statement)).first())
 
     async def lock_admins(self) -> frozenset[str]:
-        """The ids of all admins, locked in one order, so that two demotions take turns."""
+        """The ids of all admins, locked in one order, so that two demotions take turns.
+
+        NO KEY UPDATE: admins can log in meanwhile (their sessions' foreign keys need the row too).
+        """
         statement = (
-            select(USERS.c.user_id).where(USERS.c.role == Role.ADMIN.value).order_by(USERS.c.user_id).with_for_update()
+            select(USERS.c.user_id)
+            .where(USERS.c.role == Role.ADMIN.value)
+            .order_by(USERS.c.user_id)
+            .with_for_update(key_share=True)
         )
         return frozenset(str(user_id) for user_id in (await self._connection.execute(statement)).scalars())
 
