@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> int:
         settings = StorageSettings()  # type: ignore[call-arg]  # the environment fills it
     except ValidationError as exc:
         for error in exc.errors():
-            name = "_".join(map(str, error["loc"])).upper()
-            print(f"settings: T2M_{name}: {error['msg']}", file=sys.stderr)
+            name = f"T2M_{str(error['loc'][0]).upper()}: " if error["loc"] else ""
+            print(f"settings: {name}{error['msg']}", file=sys.stderr)
         return 2
     telemetry.configure_logging("storage", level=settings.log_level, log_format=settings.log_format)
     if command == "migrate":

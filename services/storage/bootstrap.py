@@ -53,7 +53,7 @@ class Storage:
 
 
 def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
-    """Everything but the server. Raises ValueError for a signing key that is too short."""
+    """Everything but the server; touches neither disk nor network yet."""
     clock = clock or SystemClock()
     engine = create_engine(settings.database_url, application_name="t2m-storage")
     objects = PostgresObjectRepository(engine)
@@ -72,9 +72,7 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     return Storage(engine, blobs, use_cases, Sweep(objects, blobs, clock, grace))
 
 
-def build_server(
-    settings: StorageSettings, clock: Clock | None = None, keys: KeySource | None = None
-) -> ServiceServer:
+def build_server(settings: StorageSettings, clock: Clock | None = None, keys: KeySource | None = None) -> ServiceServer:
     """The server, ready to `run`. `keys` verify tokens; by default they are fetched from auth."""
     storage = build(settings, clock)
     to_auth = auth_channel(settings)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.runtime.settings import ServiceSettings
+from services.storage.adapters.tickets import MIN_KEY_BYTES
 from services.storage.domain.keys import BucketNames
 
 _MIB = 1024 * 1024
@@ -41,6 +42,14 @@ class StorageSettings(ServiceSettings):
             raise ValueError("pending_grace_s must be longer than write_timeout_s, or live uploads are swept")
         return self
 
+    @field_validator("url_signing_key")
+    @classmethod
+    def _keys_are_strong(cls, value: SecretStr) -> SecretStr:
+        keys = split_keys(value)
+        if not keys or any(len(key) < MIN_KEY_BYTES for key in keys):
+            raise ValueError(f"every key must have at least {MIN_KEY_BYTES} bytes")
+        return value
+
     @model_validator(mode="after")
     def _bucket_names_are_legal(self) -> Self:
         self.buckets()
@@ -52,5 +61,9 @@ class StorageSettings(ServiceSettings):
 
     def signing_keys(self) -> list[bytes]:
         """The keys of the tickets, the signing one first."""
-        keys = self.url_signing_key.get_secret_value().split(",")
-        return [key.strip().encode() for key in keys if key.strip()]
+        return split_keys(self.url_signing_key)
+
+
+def split_keys(value: SecretStr) -> list[bytes]:
+    """Keys that are separated by commas."""
+    return [key.strip().encode() for key in value.get_secret_value().split(",") if key.strip()]

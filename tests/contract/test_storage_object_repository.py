@@ -31,9 +31,7 @@ RECEIPT = BlobReceipt(7, "ab" * 32)
 
 
 @pytest.fixture(params=["postgres", "memory"])
-async def objects(
-    request: pytest.FixtureRequest, postgres: Callable[[], str]
-) -> AsyncIterator[ObjectRepository]:
+async def objects(request: pytest.FixtureRequest, postgres: Callable[[], str]) -> AsyncIterator[ObjectRepository]:
     if request.param == "memory":
         yield MemoryObjectRepository()
         return

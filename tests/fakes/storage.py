@@ -36,9 +36,7 @@ class MemoryBlobStore:
         self.failing: Exception | None = None
         self.presigned: str | None = None
 
-    async def put(
-        self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str
-    ) -> BlobReceipt:
+    async def put(self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str) -> BlobReceipt:
         await self._touch()
         data = b"".join([chunk async for chunk in chunks])
         self.blobs[address] = data
@@ -124,9 +122,7 @@ class MemoryObjectRepository:
 
     async def abandon_stale(self, created_before: datetime, now: datetime, limit: int) -> int:
         stale = [
-            row
-            for row in self.rows.values()
-            if row.state is ObjectState.PENDING and row.created_at < created_before
+            row for row in self.rows.values() if row.state is ObjectState.PENDING and row.created_at < created_before
         ][:limit]
         for row in stale:
             self._delete(row)
@@ -151,8 +147,6 @@ class MemoryObjectRepository:
         self.rows[row.object_id] = replace(row, state=ObjectState.DELETED)
         return self.rows[row.object_id]
 
-    def _keyset(
-        self, matches: Callable[[StoredObject], bool], after: str | None, limit: int
-    ) -> Sequence[StoredObject]:
+    def _keyset(self, matches: Callable[[StoredObject], bool], after: str | None, limit: int) -> Sequence[StoredObject]:
         ids = sorted(key for key, row in self.rows.items() if matches(row) and key > (after or ""))
         return [self.rows[key] for key in ids[:limit]]

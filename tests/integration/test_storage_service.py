@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -90,9 +91,7 @@ async def test_a_range_beyond_the_end(storage: Running) -> None:
         {"size_bytes": 0},
     ],
 )
-async def test_other_bytes_than_announced_are_not_kept(
-    storage: Running, wrong: dict[str, str | int]
-) -> None:
+async def test_other_bytes_than_announced_are_not_kept(storage: Running, wrong: dict[str, Any]) -> None:
     """S4: checksum and length are verified end to end."""
     error = await failure(storage.write(pattern(300_000), **wrong))
     assert (error.code, error.reason) == (grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH")
@@ -172,7 +171,7 @@ async def test_concurrent_repeats_store_one_object(storage: Running) -> None:
         ([pb.WriteObjectRequest(header=header(owner_id="../../etc", size_bytes=1))], "header.owner_id"),
         ([pb.WriteObjectRequest(header=header(job_id="a/b", size_bytes=1))], "header.job_id"),
         ([pb.WriteObjectRequest(header=header(scene_index=-1, size_bytes=1))], "header.scene_index"),
-        ([pb.WriteObjectRequest(header=header(bucket=99, size_bytes=1))], "header.bucket"),  # type: ignore[arg-type]
+        ([pb.WriteObjectRequest(header=header(bucket=99, size_bytes=1))], "header.bucket"),
         ([pb.WriteObjectRequest(header=header(content_type="x", size_bytes=1))], "header.content_type"),
     ],
 )
@@ -200,9 +199,7 @@ async def test_a_ticket_is_credential_enough(storage: Running) -> None:
     assert (location.etag, location.size_bytes) == (stored.sha256, MIB)
     assert location.modified_at == stored.committed_at
     assert await storage.read((), read_ticket=location.read_ticket, offset=5, limit=10) == data[5:15]
-    resolved = await storage.stub.GetSignedObject(
-        pb.GetSignedObjectRequest(read_ticket=location.read_ticket)
-    )
+    resolved = await storage.stub.GetSignedObject(pb.GetSignedObjectRequest(read_ticket=location.read_ticket))
     assert resolved.location == location
     assert (resolved.location.filename, resolved.location.inline) == ("Film.mp4", True)
 
@@ -212,9 +209,7 @@ async def test_a_location_carries_its_own_file_name(storage: Running) -> None:
     name = "😀" * 251 + ".mp4"
     location = await storage.locate(stored.object_id, filename=name)
     assert len(location.read_ticket) <= 2048
-    resolved = await storage.stub.GetSignedObject(
-        pb.GetSignedObjectRequest(read_ticket=location.read_ticket)
-    )
+    resolved = await storage.stub.GetSignedObject(pb.GetSignedObjectRequest(read_ticket=location.read_ticket))
     assert resolved.location.filename == name
 
 
@@ -270,14 +265,12 @@ async def test_only_a_service_reads_by_id(storage: Running, role: Role | None) -
 async def test_another_owners_object_is_not_found(storage: Running) -> None:
     """A5: others' answer 404."""
     stored = await storage.write(b"bytes")
-    calls = [
+    calls: list[Awaitable[Any]] = [
         storage.locate(stored.object_id, "u2"),
         storage.locate(UNKNOWN, "u1"),
         storage.read(object_id=stored.object_id, owner_id="u2"),
         storage.read(object_id=UNKNOWN),
-        storage.stub.GetObject(
-            pb.GetObjectRequest(object_id=stored.object_id, owner_id="u2"), metadata=metadata()
-        ),
+        storage.stub.GetObject(pb.GetObjectRequest(object_id=stored.object_id, owner_id="u2"), metadata=metadata()),
     ]
     for call in calls:
         error = await failure(call)
@@ -291,9 +284,7 @@ async def test_delete_takes_row_and_bytes(storage: Running) -> None:
     stored = await storage.write(b"bytes")
     ticket = (await storage.locate(stored.object_id)).read_ticket
     for _ in range(2):
-        await storage.stub.DeleteObject(
-            pb.DeleteObjectRequest(object_id=stored.object_id), metadata=metadata()
-        )
+        await storage.stub.DeleteObject(pb.DeleteObjectRequest(object_id=stored.object_id), metadata=metadata())
     assert await storage.has_nothing()
     assert (await failure(storage.read((), read_ticket=ticket))).code is grpc.StatusCode.NOT_FOUND
 

@@ -94,9 +94,7 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
             next_page_token=encode_page_token(wanted, page.next_after),
         )
 
-    async def DeleteObject(
-        self, request: pb.DeleteObjectRequest, _context: Context
-    ) -> pb.DeleteObjectResponse:
+    async def DeleteObject(self, request: pb.DeleteObjectRequest, _context: Context) -> pb.DeleteObjectResponse:
         """Succeeds also when there is nothing."""
         await self._do.delete(request.object_id, request.owner_id or None)
         return pb.DeleteObjectResponse()

@@ -35,9 +35,7 @@ class BlobStore(Protocol):
     Every method raises StorageUnavailable when the store is away.
     """
 
-    async def put(
-        self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str
-    ) -> BlobReceipt:
+    async def put(self, address: BlobAddress, chunks: AsyncIterator[bytes], *, content_type: str) -> BlobReceipt:
         """Store all chunks durably under the address and tell what was stored.
 
         The bytes appear whole or not at all: when `chunks` raises, or the caller is cancelled, nothing is

@@ -31,9 +31,7 @@ async def require(objects: ObjectRepository, object_id: str, owner_id: str | Non
 class ReadObject:
     """Streams bytes to whoever holds a ticket, and to services by id."""
 
-    def __init__(
-        self, objects: ObjectRepository, blobs: BlobStore, tickets: TicketOffice, clock: Clock
-    ) -> None:
+    def __init__(self, objects: ObjectRepository, blobs: BlobStore, tickets: TicketOffice, clock: Clock) -> None:
         self._objects = objects
         self._blobs = blobs
         self._tickets = tickets

@@ -30,9 +30,7 @@ class Sweep:
     bytes, so a sweep that is killed loses track of nothing.
     """
 
-    def __init__(
-        self, objects: ObjectRepository, blobs: BlobStore, clock: Clock, pending_grace: timedelta
-    ) -> None:
+    def __init__(self, objects: ObjectRepository, blobs: BlobStore, clock: Clock, pending_grace: timedelta) -> None:
         self._objects = objects
         self._blobs = blobs
         self._clock = clock

@@ -108,9 +108,7 @@ class WriteObject:
             created_at=now,
         )
 
-    async def _store(
-        self, pending: StoredObject, command: WriteCommand, chunks: AsyncIterator[bytes]
-    ) -> BlobReceipt:
+    async def _store(self, pending: StoredObject, command: WriteCommand, chunks: AsyncIterator[bytes]) -> BlobReceipt:
         deadline = asyncio.timeout(self._limits.timeout_s)
         try:
             async with deadline, aclosing(self._metered(command, chunks)) as metered:

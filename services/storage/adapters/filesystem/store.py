@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from services.storage.adapters.filesystem import disk
 from services.storage.application.ports import Presentation
+from services.storage.domain.errors import StorageError
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import BlobAddress, BlobReceipt
 
@@ -41,7 +43,7 @@ class FilesystemBlobStore:
         address: BlobAddress,
         chunks: AsyncIterator[bytes],
         *,
-        content_type: str,  # noqa: ARG002  # the port's; a file has no place for it, the object's row has
+        content_type: str,  # the port's; a file has no place for it, the object's row has
     ) -> BlobReceipt:
         """See `BlobStore.put`. The content type stays in the object's row."""
         part = disk.PartFile(self._path(address), self._root)
@@ -51,7 +53,8 @@ class FilesystemBlobStore:
                 await self._run(part.append, block)
             return await self._run(part.publish)
         except BaseException:
-            await self._run(part.abandon)
+            with contextlib.suppress(StorageError):  # the first error counts; the sweep removes what is left
+                await self._run(part.abandon)
             raise
 
     async def read(self, address: BlobAddress, offset: int, length: int) -> AsyncGenerator[bytes]:
@@ -77,11 +80,11 @@ class FilesystemBlobStore:
 
     async def presign(
         self,
-        address: BlobAddress,  # noqa: ARG002  # the port's, as are the rest
+        address: BlobAddress,  # the port's, as are the rest
         *,
-        expires_at: datetime,  # noqa: ARG002
-        content_type: str,  # noqa: ARG002
-        presentation: Presentation,  # noqa: ARG002
+        expires_at: datetime,
+        content_type: str,
+        presentation: Presentation,
     ) -> str | None:
         """None: files are served through `ReadObject`."""
         return None

@@ -70,9 +70,7 @@ class PostgresObjectRepository:
     async def find_written(self, owner_id: str, request_id: str) -> StoredObject | None:
         """See `ObjectRepository.find_written`."""
         return await self._one(
-            sa.select(objects).where(
-                objects.c.owner_id == owner_id, objects.c.request_id == request_id, _COMMITTED
-            )
+            sa.select(objects).where(objects.c.owner_id == owner_id, objects.c.request_id == request_id, _COMMITTED)
         )
 
     async def find(self, object_id: str, owner_id: str | None) -> StoredObject | None:
@@ -128,9 +126,7 @@ class PostgresObjectRepository:
         async with self._engine.begin() as connection:
             await connection.execute(sa.delete(objects).where(_named(object_id, owner_id), _DELETED))
 
-    async def _keyset(
-        self, statement: sa.Select[Any], after: str | None, limit: int
-    ) -> Sequence[StoredObject]:
+    async def _keyset(self, statement: sa.Select[Any], after: str | None, limit: int) -> Sequence[StoredObject]:
         if after is not None:
             statement = statement.where(objects.c.object_id > after)
         async with self._engine.connect() as connection:

@@ -38,9 +38,7 @@ def upgrade() -> None:
             "state <> 'committed' OR (length(sha256) = 64 AND committed_at IS NOT NULL)",
             name="ck_objects_committed_is_verified",
         ),
-        sa.CheckConstraint(
-            "(state = 'deleted') = (deleted_at IS NOT NULL)", name="ck_objects_deleted_has_time"
-        ),
+        sa.CheckConstraint("(state = 'deleted') = (deleted_at IS NOT NULL)", name="ck_objects_deleted_has_time"),
     )
     committed = sa.text("state = 'committed'")
     op.create_index("objects_key_key", "objects", ["bucket", "key"], unique=True)
@@ -52,15 +50,9 @@ def upgrade() -> None:
         postgresql_where=committed,
     )
     op.create_index("objects_owner_idx", "objects", ["owner_id", "object_id"], postgresql_where=committed)
-    op.create_index(
-        "objects_owner_job_idx", "objects", ["owner_id", "job_id", "object_id"], postgresql_where=committed
-    )
-    op.create_index(
-        "objects_pending_idx", "objects", ["created_at"], postgresql_where=sa.text("state = 'pending'")
-    )
-    op.create_index(
-        "objects_deleted_idx", "objects", ["object_id"], postgresql_where=sa.text("state = 'deleted'")
-    )
+    op.create_index("objects_owner_job_idx", "objects", ["owner_id", "job_id", "object_id"], postgresql_where=committed)
+    op.create_index("objects_pending_idx", "objects", ["created_at"], postgresql_where=sa.text("state = 'pending'"))
+    op.create_index("objects_deleted_idx", "objects", ["object_id"], postgresql_where=sa.text("state = 'deleted'"))
 
 
 def downgrade() -> None:

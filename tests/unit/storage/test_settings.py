@@ -1,0 +1,67 @@
+"""Settings that cannot work are refused at the start."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.storage.__main__ import main
+from services.storage.bootstrap import build
+from services.storage.settings import StorageSettings
+
+GOOD: dict[str, Any] = {
+    "storage_root": Path("/nowhere"),
+    "public_url": "http://127.0.0.1:8080",
+    "url_signing_key": "k" * 32,
+    "environment": "test",
+}
+
+
+def test_keys_are_split_at_commas() -> None:
+    settings = StorageSettings(**{**GOOD, "url_signing_key": f"{'a' * 32}, {'b' * 32}"})
+    assert settings.signing_keys() == [b"a" * 32, b"b" * 32]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"public_url": "videos.example"},
+        {"public_url": "ftp://videos.example"},
+        {"pending_grace_s": 1800},
+        {"storage_region": "EU West"},
+        {"max_object_bytes": 0},
+        {"url_signing_key": "short"},
+    ],
+)
+def test_what_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        StorageSettings(**{**GOOD, **wrong})
+
+
+def test_the_command_names_the_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(f"T2M_{name.upper()}", str(value))
+    monkeypatch.setenv("T2M_PUBLIC_URL", "not a url")
+    monkeypatch.setenv("T2M_URL_SIGNING_KEY", "hush")
+    assert main([]) == 2
+    printed = capsys.readouterr().err
+    assert "T2M_PUBLIC_URL" in printed
+    assert "T2M_URL_SIGNING_KEY" in printed
+    assert "hush" not in printed
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["serve", "now"]])
+def test_unknown_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_building_touches_neither_disk_nor_network(tmp_path: Path) -> None:
+    wanted = {"storage_root": tmp_path / "objects", "database_url": "postgresql://nobody@127.0.0.1:1/none"}
+    service = build(StorageSettings(**{**GOOD, **wanted}))
+    assert not list(tmp_path.iterdir())
+    asyncio.run(service.close())
