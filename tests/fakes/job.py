@@ -349,6 +349,7 @@ class FakeRenders:
         self.refusal = ""
         self.starts: list[str] = []
         self.watches: list[tuple[str, int]] = []
+        self._lives = 0
         self._changed = asyncio.Condition()
 
     async def emit(self, render_id: str, *facts: RenderFact) -> None:
@@ -357,10 +358,10 @@ class FakeRenders:
             self.renders.setdefault(render_id, FakeRender()).facts += facts
             self._changed.notify_all()
 
-    async def vanish(self) -> None:
-        """Become unreachable, also for the open streams."""
+    async def restart(self) -> None:
+        """Cut every open stream."""
         async with self._changed:
-            self.away = True
+            self._lives += 1
             self._changed.notify_all()
 
     def _check(self) -> None:
@@ -391,19 +392,20 @@ class FakeRenders:
         if after_seq > len(render.facts):
             raise RenderCursorAhead(render_id)
         self.watches.append((render_id, after_seq))
-        position = after_seq
+        position, life = after_seq, self._lives
         while True:
-            await self._more_than(render, position)
-            self._check()
+            await self._more_than(render, position, life)
+            if life != self._lives:
+                raise RenderAway("UNAVAILABLE: restarted")
             fact = render.facts[position]
             position += 1
             yield fact
             if isinstance(fact, StateFact) and fact.state not in (RenderState.PENDING, RenderState.RUNNING):
                 return
 
-    async def _more_than(self, render: FakeRender, position: int) -> None:
+    async def _more_than(self, render: FakeRender, position: int, life: int) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self.away or len(render.facts) > position)
+            await self._changed.wait_for(lambda: life != self._lives or len(render.facts) > position)
 
 
 class FakeObjects:
