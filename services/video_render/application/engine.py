@@ -97,9 +97,7 @@ class SceneRenderer(Protocol):
         """Import what is heavy and warm the fonts; call it before workers fork. May be called more than once."""
         ...
 
-    def render(
-        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
-    ) -> SceneOutput:
+    def render(self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames) -> SceneOutput:
         """Draw scene `index` into `out_dir`; raises `SceneFailed`.
 
         Blocking, single process, may be killed at any moment: the segment and the poster appear under their final

@@ -35,7 +35,5 @@ def content_hash(
         "engine": engine_version,
         "voice": voice,
     }
-    canonical = json.dumps(
-        identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -151,9 +151,7 @@ class Recap:
     items: tuple[str, ...]
 
 
-Content = (
-    TitleCard | Bullets | Paragraph | Equation | Derivation | FunctionPlot | Table | Code | DataChart | Recap
-)
+Content = TitleCard | Bullets | Paragraph | Equation | Derivation | FunctionPlot | Table | Code | DataChart | Recap
 
 KINDS: dict[str, type[Content]] = {
     "title": TitleCard,

@@ -88,11 +88,7 @@ class Reader:
             return None
         hints = _hints(cls)
         return cls(
-            **{
-                m.name: self.read(hints[m.name], body[m.name], f"{path}.{m.name}")
-                for m in members
-                if m.name in body
-            }
+            **{m.name: self.read(hints[m.name], body[m.name], f"{path}.{m.name}") for m in members if m.name in body}
         )
 
     def _read_scalar(self, kind: type, value: object, path: str) -> Any:

@@ -56,9 +56,7 @@ def check(board: model.Storyboard) -> Iterator[Violation]:
 
 def _scene(scene: model.Scene, path: str) -> Iterator[Violation]:
     if not _SCENE_ID.match(scene.id):
-        yield Violation(
-            f"{path}.id", "must be 1-64 letters, digits, '_' or '-', starting with a letter or digit"
-        )
+        yield Violation(f"{path}.id", "must be 1-64 letters, digits, '_' or '-', starting with a letter or digit")
     yield from _text(scene.heading, f"{path}.heading", MAX_HEADING, required=False)
     yield from _text(scene.narration, f"{path}.narration", MAX_NARRATION, required=False)
     if not 0.0 <= scene.duration_s <= MAX_SCENE_SECONDS:
@@ -147,9 +145,7 @@ def _table(content: model.Table, path: str) -> Iterator[Violation]:
     for row_index, row in enumerate(content.rows):
         where = f"{path}.rows[{row_index}].cells"
         if len(row.cells) != len(content.header):
-            yield Violation(
-                where, f"must have {len(content.header)} cells like the header, has {len(row.cells)}"
-            )
+            yield Violation(where, f"must have {len(content.header)} cells like the header, has {len(row.cells)}")
         for index, cell in enumerate(row.cells):
             yield from _text(cell, f"{where}[{index}]", MAX_CELL, required=False)
 

@@ -16,7 +16,7 @@ from manim import Camera, Scene, VMobject
 from manim.renderer.protocol import RendererCapabilities
 from manim.utils.family import extract_mobject_family_members
 
-from services.video_render.adapters.manim.painter import Canvas, Painter, Pixels
+from services.video_render.adapters.manim.painter import Canvas, Painter, Pixels, Rows
 
 PROGRESS_SECONDS = 0.25
 
@@ -26,8 +26,8 @@ class FrameSink(Protocol):
 
     frames: int
 
-    def write(self, pixels: Pixels, repeat: int = 1) -> None:
-        """Show a picture for `repeat` frames."""
+    def write(self, pixels: Pixels, rows: tuple[int, int] | None = None) -> None:
+        """Show a picture for one frame; outside `rows` it is the picture before."""
         ...
 
     def repeat(self, count: int) -> None:
@@ -95,11 +95,14 @@ class FrameRenderer:
         self._backdrop.clear()
         self._painter.draw(self._backdrop, _vectors(scene.static_mobjects))
         moving = list(_vectors(scene.moving_mobjects))
+        touched = (0, len(self._canvas.pixels))
         for moment in np.arange(0, scene.duration, 1 / self.camera.frame_rate):
             scene.update_to_time(float(moment))
-            self._canvas.restore(self._backdrop)
-            self._draw(self._canvas, moving)
-            self._sink.write(self._canvas.pixels)
+            self._canvas.restore(self._backdrop, touched)
+            drawn = self._draw(self._canvas, moving)
+            changed = _union(touched, drawn)
+            self._sink.write(self._canvas.pixels, changed)
+            touched = drawn
             self._report()
         for animation in scene.animations or ():
             animation.finish()
@@ -107,17 +110,23 @@ class FrameRenderer:
         scene.update_mobjects(0)
         self._painter.forget()
 
-    def _draw(self, canvas: Canvas, mobjects: Iterable[Any]) -> None:
+    def _draw(self, canvas: Canvas, mobjects: Iterable[Any]) -> Rows:
         family = extract_mobject_family_members(
             mobjects, use_z_index=self.camera.use_z_index, only_those_with_points=True
         )
-        self._painter.draw(canvas, _vectors(family))
+        return self._painter.draw(canvas, _vectors(family))
 
     def _report(self) -> None:
         now = time.monotonic()
         if now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
             self._on_frames(self._sink.frames)
+
+
+def _union(first: Rows, second: Rows) -> Rows:
+    """The smallest band that holds both; an empty band counts for nothing."""
+    bands = [band for band in (first, second) if band[0] < band[1]]
+    return (min(band[0] for band in bands), max(band[1] for band in bands)) if bands else (0, 0)
 
 
 def _vectors(mobjects: Iterable[Any]) -> Iterable[VMobject]:

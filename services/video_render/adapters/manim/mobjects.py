@@ -61,9 +61,7 @@ class Typeset(VGroup):
 
     def part(self, label: str) -> VGroup:
         """The mobjects under one Typst label, in drawing order; empty when there are none."""
-        return VGroup(
-            *(mob for mob, name in zip(self.submobjects, self.labels, strict=True) if name == label)
-        )
+        return VGroup(*(mob for mob, name in zip(self.submobjects, self.labels, strict=True) if name == label))
 
     def runs(self, counts: Sequence[int]) -> list[VGroup]:
         """Consecutive runs of mobjects of the given lengths."""

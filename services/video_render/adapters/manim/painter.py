@@ -1,11 +1,14 @@
 """Draws vector mobjects with cairo: Manim's picture, without Manim's per-frame costs.
 
-The path of a mobject is built once and kept while its points stay the same; what cannot be seen is skipped.
+The path of a mobject is built once and kept while it only moves; what cannot be seen is skipped; and the rows that
+were touched are known, so that the rest of a frame need not be restored or converted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import cairo
@@ -14,8 +17,10 @@ from manim import ManimColor, VMobject
 from manim.constants import CapStyleType, LineJointType
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Points = np.ndarray[Any, Any]
 
 _LINE_WIDTH_MULTIPLE = 0.01
+_SAME = 1e-7
 _JOINS = {
     LineJointType.AUTO: cairo.LineJoin.MITER,
     LineJointType.ROUND: cairo.LineJoin.ROUND,
@@ -30,16 +35,18 @@ _CAPS = {
 }
 
 
+Rows = tuple[int, int]
+"""A band of pixel rows, from the first to the one after the last."""
+
+
 class Canvas:
     """A frame in memory: BGRA pixels and a cairo context in scene units over the same bytes."""
 
     def __init__(self, width: int, height: int, frame_width: float, background: str) -> None:
         self.pixels: Pixels = np.zeros((height, width, 4), dtype=np.uint8)
-        surface = cairo.ImageSurface.create_for_data(
-            self.pixels.data, cairo.FORMAT_ARGB32, width, height, width * 4
-        )
+        surface = cairo.ImageSurface.create_for_data(self.pixels.data, cairo.FORMAT_ARGB32, width, height, width * 4)
         self.context = cairo.Context(surface)
-        unit = width / frame_width
+        self._unit = unit = width / frame_width
         self.context.set_matrix(cairo.Matrix(unit, 0, 0, -unit, width / 2, height / 2))
         red, green, blue = ManimColor(background).to_int_rgb()
         self._blank = np.array([blue, green, red, 255], dtype=np.uint8)
@@ -49,31 +56,54 @@ class Canvas:
         """Fill with the background colour."""
         self.pixels[:] = self._blank
 
-    def restore(self, other: Canvas) -> None:
-        """Take over another canvas's picture."""
-        np.copyto(self.pixels, other.pixels)
+    def restore(self, other: Canvas, rows: Rows) -> None:
+        """Take over some rows of another canvas's picture."""
+        self.pixels[rows[0] : rows[1]] = other.pixels[rows[0] : rows[1]]
+
+    def rows(self, bottom: float, top: float) -> Rows:
+        """The pixel rows between two heights in scene units, with a margin; none when they are not in order."""
+        if not bottom <= top:
+            return 0, 0
+        height = len(self.pixels)
+        first = math.floor(height / 2 - top * self._unit) - 2
+        last = math.ceil(height / 2 - bottom * self._unit) + 2
+        return min(max(first, 0), height), min(max(last, 0), height)
+
+
+@dataclass(slots=True)
+class _Traced:
+    """A path that was built for these points; holds the mobject so that its id stays taken."""
+
+    mobject: VMobject
+    points: Points
+    path: cairo.Path
+    bottom: float
+    top: float
 
 
 class Painter:
     """Draws mobjects onto canvases and remembers their paths."""
 
     def __init__(self) -> None:
-        self._paths: dict[int, tuple[VMobject, np.ndarray[Any, Any], cairo.Path]] = {}
+        self._traced: dict[int, _Traced] = {}
 
-    def draw(self, canvas: Canvas, mobjects: Iterable[VMobject]) -> None:
-        """Draw mobjects (already flattened to families, in z order)."""
+    def draw(self, canvas: Canvas, mobjects: Iterable[VMobject]) -> Rows:
+        """Draw mobjects (already flattened to families, in z order); returns the rows they may have touched."""
         context = canvas.context
+        bottom, top = math.inf, -math.inf
         for mobject in mobjects:
             if len(mobject.points) and _is_visible(mobject):
-                self._draw_one(context, mobject)
+                low, high = self._draw_one(context, mobject)
+                bottom, top = min(bottom, low), max(top, high)
+        return canvas.rows(bottom, top)
 
     def forget(self) -> None:
         """Drop the kept paths (between animations, so that vanished mobjects are freed)."""
-        self._paths.clear()
+        self._traced.clear()
 
-    def _draw_one(self, context: cairo.Context[Any], mobject: VMobject) -> None:
-        context.new_path()
-        context.append_path(self._path(context, mobject))
+    def _draw_one(self, context: cairo.Context[Any], mobject: VMobject) -> tuple[float, float]:
+        """Draw one mobject; returns its vertical extent in scene units, strokes included."""
+        bottom, top = self._append_path(context, mobject)
         background_width = mobject.background_stroke_width
         if background_width:
             _stroke(context, mobject, background_width, mobject.background_stroke_rgbas)
@@ -82,17 +112,27 @@ class Painter:
             context.fill_preserve()
         if mobject.stroke_width:
             _stroke(context, mobject, mobject.stroke_width, mobject.stroke_rgbas)
+        # Mitred corners reach further than half a stroke: cairo's limit is ten times.
+        reach = max(float(background_width), float(mobject.stroke_width)) * _LINE_WIDTH_MULTIPLE * 5
+        return bottom - reach, top + reach
 
-    def _path(self, context: cairo.Context[Any], mobject: VMobject) -> cairo.Path:
-        kept = self._paths.get(id(mobject))
-        points = mobject.points
-        if kept is not None and kept[1].shape == points.shape and np.array_equal(kept[1], points):
-            return kept[2]
-        _trace(context, mobject)
-        path = context.copy_path()
+    def _append_path(self, context: cairo.Context[Any], mobject: VMobject) -> tuple[float, float]:
+        """Make the mobject's outline the current path; built anew only when its shape has changed."""
         context.new_path()
-        self._paths[id(mobject)] = (mobject, points.copy(), path)
-        return path
+        points = mobject.points
+        kept = self._traced.get(id(mobject))
+        if kept is not None and kept.points.shape == points.shape:
+            offset = points[0] - kept.points[0]
+            if np.abs(points - kept.points - offset).max() < _SAME:
+                context.save()
+                context.translate(float(offset[0]), float(offset[1]))
+                context.append_path(kept.path)
+                context.restore()
+                return kept.bottom + float(offset[1]), kept.top + float(offset[1])
+        _trace(context, mobject)
+        bottom, top = float(points[:, 1].min()), float(points[:, 1].max())
+        self._traced[id(mobject)] = _Traced(mobject, points.copy(), context.copy_path(), bottom, top)
+        return bottom, top
 
 
 def _is_visible(mobject: VMobject) -> bool:
@@ -123,9 +163,7 @@ def _trace(context: cairo.Context[Any], mobject: VMobject) -> None:
             context.close_path()
 
 
-def _stroke(
-    context: cairo.Context[Any], mobject: VMobject, width: float, rgbas: np.ndarray[Any, Any]
-) -> None:
+def _stroke(context: cairo.Context[Any], mobject: VMobject, width: float, rgbas: np.ndarray[Any, Any]) -> None:
     if not _opaque(rgbas):
         return
     _set_source(context, rgbas, mobject)

@@ -38,9 +38,7 @@ class ManimSceneRenderer:
 
         scene_drawing.warm_up()
 
-    def render(
-        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
-    ) -> SceneOutput:
+    def render(self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames) -> SceneOutput:
         """See `SceneRenderer.render`."""
         from services.video_render.adapters.manim import scene_drawing
         from services.video_render.adapters.manim.typesetter import TypesettingFailed

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import typst
@@ -213,7 +213,7 @@ class _Pen:
         if name == "Z":
             if self._at != self._start:
                 self._line(self._start)
-            return
+            return None
         if name == "H":
             return self._line((values[0] + dx, self._at[1]))
         if name == "V":
@@ -235,8 +235,6 @@ class _Pen:
         first = (ax + (bx - ax) / 3, ay + (by - ay) / 3)
         self._curve(first, (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end)
 
-    def _curve(
-        self, first: tuple[float, float], second: tuple[float, float], end: tuple[float, float]
-    ) -> None:
+    def _curve(self, first: tuple[float, float], second: tuple[float, float], end: tuple[float, float]) -> None:
         self.points += [self._at, first, second, end]
         self._at = end

@@ -6,21 +6,23 @@ import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import av
-import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from services.video_render.adapters.media.yuv import Pixels, Yuv
 
 TICKS_PER_FRAME = 512
 """The segment's clock runs at fps * 512, which every player handles and which divides every frame evenly."""
 
 GOP_SECONDS = 2
 _X264 = {
-    "preset": "veryfast",
+    "preset": "superfast",
     "crf": "20",
-    "tune": "animation",
-    "x264-params": "open-gop=0:scenecut=0:bframes=0:threads=1:lookahead-threads=1:sliced-threads=0:rc-lookahead=10",
+    "x264-params": (
+        "open-gop=0:scenecut=0:bframes=0:ref=1:weightp=0:mbtree=0:rc-lookahead=0:sync-lookahead=0"
+        ":threads=1:lookahead-threads=1:sliced-threads=0"
+    ),
 }
 
 
@@ -32,9 +34,7 @@ class SegmentEncoder:
     the unfinished file is removed.
     """
 
-    def __init__(
-        self, path: Path, width: int, height: int, fps: int, options: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, path: Path, width: int, height: int, fps: int, options: dict[str, str] | None = None) -> None:
         self._path = path
         self._unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._container = av.open(str(self._unfinished), "w", format="mp4", options=_container_options(fps))
@@ -45,30 +45,26 @@ class SegmentEncoder:
         context.time_base = Fraction(1, fps)
         context.color_range, context.colorspace = 1, 1  # limited range, BT.709
         context.color_primaries, context.color_trc = 1, 1
-        self._reformatter = VideoReformatter()
-        self._frame: av.VideoFrame | None = None
+        self._picture = Yuv(width, height)
+        self._fps = fps
         self.frames = 0
 
-    def write(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], repeat: int = 1) -> None:
-        """Show a BGRA picture for `repeat` frames; the array may be changed afterwards."""
-        picture = av.VideoFrame.from_numpy_buffer(pixels, format="bgra")
-        self._frame = self._reformatter.reformat(
-            picture,
-            format="yuv420p",
-            src_color_range=ColorRange.JPEG,
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-        )
-        self.repeat(repeat)
+    def write(self, pixels: Pixels, rows: tuple[int, int] | None = None) -> None:
+        """Show a BGRA picture for one frame; the array may be changed afterwards.
+
+        With `rows` (first, one after last) the caller promises that the picture differs from the one before only
+        there, and only these rows are converted.
+        """
+        self._picture.update(pixels, rows)
+        self.repeat(1)
 
     def repeat(self, count: int) -> None:
         """Show the last picture for `count` more frames; it is neither drawn nor converted again."""
-        frame = self._frame
-        if frame is None:
+        if self._picture.frame is None:
             raise ValueError("there is no picture to repeat")
+        frame, base = self._picture.frame, Fraction(1, self._fps)
         for _ in range(count):
-            frame.pts = self.frames
-            frame.time_base = Fraction(1, self._stream.codec_context.rate)
+            frame.pts, frame.time_base = self.frames, base
             self.frames += 1
             self._container.mux(self._stream.encode(frame))
 

@@ -22,9 +22,7 @@ CODE_COLUMNS = 88
 RECAP_ITEMS = 4
 RECAP_ITEM = 110
 
-_CLOSING = re.compile(
-    r"(?:recap|summary|in short|remember|conclusions?|takeaways?|key points)\b", re.IGNORECASE
-)
+_CLOSING = re.compile(r"(?:recap|summary|in short|remember|conclusions?|takeaways?|key points)\b", re.IGNORECASE)
 _MATH_WORD = re.compile(r"[A-Za-z]{2,}")
 _INLINE_DISPLAY = re.compile(r"\$\$(.+?)\$\$")
 
@@ -87,11 +85,7 @@ class Composer:
             for line in lines
             for part in prose.portions(line.strip(), ITEM_SIZE)
         ]
-        if (
-            _CLOSING.match(self._heading)
-            and len(items) <= LIST_SIZE
-            and not any(item.level for item in items)
-        ):
+        if _CLOSING.match(self._heading) and len(items) <= LIST_SIZE and not any(item.level for item in items):
             return [model.Recap(tuple(item.text for item in items))]
         return [model.Bullets(tuple(group)) for group in _groups(items)]
 

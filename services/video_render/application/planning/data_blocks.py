@@ -16,9 +16,7 @@ _RANGE = re.compile(
     re.IGNORECASE,
 )
 _NOTE = re.compile(r"\s+(?:#|//|%)\s*(.+)\Z")
-_RELATION = re.compile(
-    r"(?<![<>=!:])(=|<=|>=|<|>|\\(?:leq?|geq?|neq?|approx|equiv|Rightarrow|implies|iff|to)\b)(?!=)"
-)
+_RELATION = re.compile(r"(?<![<>=!:])(=|<=|>=|<|>|\\(?:leq?|geq?|neq?|approx|equiv|Rightarrow|implies|iff|to)\b)(?!=)")
 _CHART_VALUE = re.compile(r"\s*([-+\u2212]?[\d_,]*\.?\d+(?:e[-+]?\d+)?)\s*(\S*)\s*\Z", re.IGNORECASE)
 
 
@@ -86,7 +84,7 @@ def _function(text: str, line: int) -> model.PlotFunction:
 
 def chart(block: Block) -> model.DataChart:
     """`bar` or `line`, then `label: value` lines, optional `unit:` and `series:` lines."""
-    first, *data = block.lines if block.lines else ("",)
+    first, *data = block.lines or ("",)
     style = first.strip().lower()
     if style not in tuple(model.ChartStyle):
         styles = ", ".join(model.ChartStyle)
@@ -129,12 +127,8 @@ def _data_chart(
     count = len(rows[0][1])
     for name, values in rows:
         if len(values) != count:
-            raise BlockError(
-                line, f"chart: '{name}' has {len(values)} values where '{rows[0][0]}' has {count}"
-            )
-    names = names[:count] + [
-        f"Series {number}" if count > 1 else "" for number in range(len(names) + 1, count + 1)
-    ]
+            raise BlockError(line, f"chart: '{name}' has {len(values)} values where '{rows[0][0]}' has {count}")
+    names = names[:count] + [f"Series {number}" if count > 1 else "" for number in range(len(names) + 1, count + 1)]
     series = [model.ChartSeries(tuple(values[at] for _, values in rows), names[at]) for at in range(count)]
     return model.DataChart(style, tuple(name or "-" for name, _ in rows), tuple(series), unit)
 
@@ -146,9 +140,7 @@ def table(block: Block) -> list[model.Table]:
         return []
     columns = max(len(row) for row in rows)
     if columns > rules.MAX_COLUMNS:
-        raise BlockError(
-            block.line, f"table: has {columns} columns, at most {rules.MAX_COLUMNS} can be shown"
-        )
+        raise BlockError(block.line, f"table: has {columns} columns, at most {rules.MAX_COLUMNS} can be shown")
     header, *body = [tuple(row + [""] * (columns - len(row))) for row in rows]
     per_scene = -(-len(body) // -(-len(body) // 7))
     groups = [body[start : start + per_scene] for start in range(0, len(body), per_scene)]

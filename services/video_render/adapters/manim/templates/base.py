@@ -60,9 +60,7 @@ class StoryScene(Scene, Generic[C]):
         """Measure first, then play."""
         self.prepare()
         if len(self._heading):
-            self.play(
-                FadeIn(self._heading, shift=DOWN * 0.12), run_time=ENTER_SECONDS, rate_func=ease_out_cubic
-            )
+            self.play(FadeIn(self._heading, shift=DOWN * 0.12), run_time=ENTER_SECONDS, rate_func=ease_out_cubic)
         self.perform()
         self._hold_until_due()
         self.play(FadeOut(Group(*self.mobjects)), run_time=LEAVE_SECONDS)
@@ -96,9 +94,7 @@ class StoryScene(Scene, Generic[C]):
         """The theme's first accent colour."""
         return self.theme.accents[0]
 
-    def text(
-        self, source: str, em: float, *, color: str | None = None, width: float | None = None
-    ) -> Typeset:
+    def text(self, source: str, em: float, *, color: str | None = None, width: float | None = None) -> Typeset:
         """A line, or with `width` a wrapped paragraph, of storyboard text."""
         return self.typeset(markup.inline(source, self.accent), em, color=color, width=width)
 
@@ -139,9 +135,7 @@ class StoryScene(Scene, Generic[C]):
 
     def appear(self, *parts: VMobject, seconds: float = ENTER_SECONDS, lag: float = 0.0) -> None:
         """Fade parts in with a small rise, one after the other when `lag` is not 0."""
-        entrances: list[Animation] = [
-            FadeIn(part, shift=DOWN * -0.15) for part in parts if len(part.get_family())
-        ]
+        entrances: list[Animation] = [FadeIn(part, shift=DOWN * -0.15) for part in parts if len(part.get_family())]
         if entrances:
             self.play(LaggedStart(*entrances, lag_ratio=lag), run_time=seconds, rate_func=ease_out_cubic)
 

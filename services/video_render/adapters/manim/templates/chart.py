@@ -63,9 +63,7 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
             header.move_to((left + header.width / 2, area.top - header.height / 2, 0))
             self.block("the legend", header, Type.LABEL)
         base = axes.axis_line(self, (left, self.y(0.0)), (area.right, self.y(0.0)))
-        self.axes = VGroup(
-            axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names
-        )
+        self.axes = VGroup(axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names)
         draw = self._bars if content.style is storyboard.ChartStyle.BAR else self._lines
         draw(content, slot)
         self.block("the chart", VGroup(self.axes, *self.marks, *self.values), self.smallest)
@@ -75,10 +73,7 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
         self.play(FadeIn(self.axes), FadeIn(self.header), run_time=0.8, rate_func=ease_out_cubic)
         content = self.content
         if content.style is storyboard.ChartStyle.BAR:
-            growth = [
-                GrowFromEdge(bar, (0, -1 if up else 1, 0))
-                for bar, up in zip(self.marks, self.up, strict=True)
-            ]
+            growth = [GrowFromEdge(bar, (0, -1 if up else 1, 0)) for bar, up in zip(self.marks, self.up, strict=True)]
             self.play(LaggedStart(*growth, lag_ratio=0.12), run_time=1.8, rate_func=ease_out_cubic)
         else:
             self.play(*(Create(line) for line in self.marks), run_time=1.8, rate_func=ease_in_out_sine)
@@ -95,9 +90,7 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
                 continue
             swatch = RoundedRectangle(width=0.3, height=0.3, corner_radius=0.06, stroke_width=0)
             swatch.set_fill(self.theme.accents[index % 4], opacity=1.0)
-            parts.add(
-                VGroup(swatch, self.text(series.name, Type.LABEL).next_to(swatch, (1, 0, 0), buff=0.14))
-            )
+            parts.add(VGroup(swatch, self.text(series.name, Type.LABEL).next_to(swatch, (1, 0, 0), buff=0.14)))
         if len(parts):
             parts.arrange((1, 0, 0), buff=0.6)
             if parts.width > self.area.width * 0.95:
@@ -144,10 +137,7 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
         self.up = []
         for index, series in enumerate(content.series):
             color = self.theme.accents[index % 4]
-            points = [
-                (self.box.left + slot * (at + 0.5), self.y(value), 0.0)
-                for at, value in enumerate(series.values)
-            ]
+            points = [(self.box.left + slot * (at + 0.5), self.y(value), 0.0) for at, value in enumerate(series.values)]
             drawing = VGroup(*(Line(a, b, color=color, stroke_width=6) for a, b in pairwise(points)))
             drawing.add(*(Dot(point, radius=0.09, color=color) for point in points))
             self.marks.append(drawing)

@@ -101,9 +101,7 @@ class CodeScene(StoryScene[storyboard.Code]):
         panel = RoundedRectangle(
             width=area.width, height=listing.logical_height + 2 * padding, corner_radius=0.16, stroke_width=0
         ).set_fill(self.theme.panel, opacity=1.0)
-        panel.move_to(
-            (area.center[0], listing_middle(listing, area.top - padding - max(spare * 0.3, 0.0)), 0)
-        )
+        panel.move_to((area.center[0], listing_middle(listing, area.top - padding - max(spare * 0.3, 0.0)), 0))
         self.panel = panel
         self.numbers = listing.part("number")
         self.lines = [listing.part(f"l{number}") for number in range(1, len(content.lines) + 1)]

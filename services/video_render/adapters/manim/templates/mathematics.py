@@ -99,9 +99,7 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
     def _glyph_counts(self, content: storyboard.Derivation, em: float) -> list[int]:
         """How many glyphs each line has: Typst draws a block line by line, in order."""
         color = self.theme.text
-        return [
-            len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps
-        ]
+        return [len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps]
 
     def _note(self, source: str, line: VGroup, left: float, right: float) -> Typeset | None:
         if not source:

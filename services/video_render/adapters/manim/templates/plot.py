@@ -32,13 +32,10 @@ class FunctionPlotScene(StoryScene[storyboard.FunctionPlot]):
         y_range = content.y or _fit_range([ys for _, ys in self.samples])
         area = self._reserve_caption(content.caption)
         self.legend = self._legend(content)
-        box = layout.Box(
-            area.left + 0.75, area.right - self.legend.width - 0.55, area.bottom + 0.5, area.top - 0.1
-        )
+        box = layout.Box(area.left + 0.75, area.right - self.legend.width - 0.55, area.bottom + 0.5, area.top - 0.1)
         self._draw_axes(box, content.x, y_range)
         self.curves = [
-            _curve(xs, ys, self.x, self.y, self.theme.accents[index % 4])
-            for index, (xs, ys) in enumerate(self.samples)
+            _curve(xs, ys, self.x, self.y, self.theme.accents[index % 4]) for index, (xs, ys) in enumerate(self.samples)
         ]
         self.legend.move_to((area.right - self.legend.width / 2, box.top - self.legend.height / 2 - 0.1, 0))
         self.block("the plot", VGroup(self.grid, self.frame, self.labels, *self.curves), Type.LABEL * 0.9)
@@ -46,9 +43,7 @@ class FunctionPlotScene(StoryScene[storyboard.FunctionPlot]):
 
     def perform(self) -> None:
         """Axes, then curve by curve with its entry in the legend."""
-        self.play(
-            FadeIn(self.grid), Create(self.frame), FadeIn(self.labels), run_time=1.0, rate_func=ease_out_cubic
-        )
+        self.play(FadeIn(self.grid), Create(self.frame), FadeIn(self.labels), run_time=1.0, rate_func=ease_out_cubic)
         seconds = min(max((self.spec.duration_s - 4.0) / len(self.curves), 1.0), 2.2)
         for curve, entry in zip(self.curves, self.legend, strict=True):
             drawing = [Create(part) for part in curve] if len(curve) == 1 else [Create(curve, lag_ratio=1.0)]

@@ -125,9 +125,7 @@ class BulletsScene(_ListScene[storyboard.Bullets]):
 
     def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
         """A filled dot, a ring on the second level."""
-        dot = Circle(
-            radius=em * (0.15 if level else 0.17), color=self.accent, stroke_width=0 if not level else 3
-        )
+        dot = Circle(radius=em * (0.15 if level else 0.17), color=self.accent, stroke_width=0 if not level else 3)
         dot.set_fill(self.accent, opacity=0.0 if level else 1.0)
         return VGroup(dot.move_to((left - em * 0.72, y, 0)))
 

@@ -25,9 +25,7 @@ def find(topic: str) -> str | None:
 def _all() -> tuple[tuple[tuple[tuple[str, ...], ...], str], ...]:
     """(alternatives, script) of every file, by name."""
     folder = resources.files(__package__)
-    files = sorted(
-        (item for item in folder.iterdir() if item.name.endswith(".md")), key=lambda item: item.name
-    )
+    files = sorted((item for item in folder.iterdir() if item.name.endswith(".md")), key=lambda item: item.name)
     found = []
     for item in files:
         first, _, script = item.read_text(encoding="utf-8").partition("\n")

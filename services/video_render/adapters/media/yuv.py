@@ -1,0 +1,63 @@
+"""The encoder's picture: planar YUV 4:2:0, BT.709, limited range, converted only where it changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+_ALIGN = 16
+_BLEED = 4
+"""Chroma of a row is interpolated from its neighbours: this many rows more are converted than kept."""
+
+
+class Yuv:
+    """One picture in memory that an `av.VideoFrame` (`frame`) looks at."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        self._reformatters: dict[int, VideoReformatter] = {}
+        self._planes: list[Pixels] = []
+        self.frame: av.VideoFrame | None = None
+
+    def update(self, pixels: Pixels, rows: tuple[int, int] | None) -> None:
+        """Take over a BGRA picture, or the rows of it that have changed."""
+        if self.frame is None or rows is None or rows[1] - rows[0] > self._height * 3 // 4:
+            self.frame = self._convert(pixels)
+            self._planes = _views(self.frame)
+            return
+        first, last = rows
+        if first >= last:
+            return
+        first = first // _ALIGN * _ALIGN
+        last = min(-(-last // _ALIGN) * _ALIGN, self._height)
+        start, stop = max(first - _BLEED, 0), min(last + _BLEED, self._height)
+        band = _views(self._convert(pixels[start:stop]))
+        for plane, part, step in zip(self._planes, band, (1, 2, 2), strict=True):
+            offset = (first - start) // step
+            count = (last - first) // step
+            plane[first // step : first // step + count] = part[offset : offset + count]
+
+    def _convert(self, pixels: Pixels) -> av.VideoFrame:
+        """BGRA rows as a frame of their own; a converter is kept per height, since setting one up costs time."""
+        reformatter = self._reformatters.setdefault(len(pixels), VideoReformatter())
+        return reformatter.reformat(
+            av.VideoFrame.from_numpy_buffer(pixels, format="bgra"),
+            format="yuv420p",
+            src_color_range=ColorRange.JPEG,
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
+
+
+def _views(frame: av.VideoFrame) -> list[Pixels]:
+    """The planes of a frame as writable arrays over the same memory."""
+    views: list[Pixels] = []
+    for plane in frame.planes:
+        rows: Pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        views.append(rows[: plane.height, : plane.width])
+    return views
