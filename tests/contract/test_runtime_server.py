@@ -56,9 +56,7 @@ async def test_a_taken_port_stops_the_start() -> None:
 @pytest.mark.parametrize("name", ["", SERVICE])
 async def test_health_needs_no_credential(name: str) -> None:
     async with running() as server:
-        answer = await health_pb2_grpc.HealthStub(server.channel).Check(
-            health_pb2.HealthCheckRequest(service=name)
-        )
+        answer = await health_pb2_grpc.HealthStub(server.channel).Check(health_pb2.HealthCheckRequest(service=name))
         assert answer.status == SERVING
 
 
@@ -69,9 +67,7 @@ async def test_reflection_only_while_developing(environment: Any, reflects: bool
         stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
         call = stub.ServerReflectionInfo(iter([request]))
         if reflects:
-            names = [
-                service.name async for answer in call for service in answer.list_services_response.service
-            ]
+            names = [service.name async for answer in call for service in answer.list_services_response.service]
             assert SERVICE in names
         else:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -97,9 +93,7 @@ async def test_the_end_with_an_open_stream_and_a_health_watcher() -> None:
         BackgroundTask("reader", lambda: background("reader"), outlives_calls=True),
     )
     async with running(background=tasks, on_close=close) as server:
-        watch = health_pb2_grpc.HealthStub(server.channel).Watch(
-            health_pb2.HealthCheckRequest(service=SERVICE)
-        )
+        watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
         assert (await watch.read()).status == SERVING
         stream = server.stub.EchoStream(pb.EchoRequest(text="hold"), metadata=server.metadata())
         assert [(await stream.read()).text for _ in range(2)] == ["first", "1"]

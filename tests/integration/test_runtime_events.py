@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from services.runtime.db import create_engine
 from services.runtime.errors import ServiceError
 from services.runtime.eventlog import Event, EventStore, event_table
 from services.runtime.eventreader import EventReader
+from services.runtime.identity import CallContext, bind_call
 from services.runtime.relay import Relay
 from services.runtime.wake import PgListener
 
@@ -89,11 +91,11 @@ async def log_on(postgres_url: str, redis_url: str, **options: float) -> AsyncIt
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
     """A Redis that a test may flush and kill."""
     server = EmbeddedRedis(tmp_path / "redis")
     server.start()
-    yield server  # type: ignore[misc]
+    yield server
     server.kill()
 
 
@@ -194,8 +196,8 @@ async def test_redis_killed_and_back(log: Log, own_redis: EmbeddedRedis) -> None
     await log.write("a", 6, 8)
     assert await reader == numbers(1, 8)
     await log.relayed()
-    entries = await log.redis.xrange("probe:a")
-    assert [int(entry_id.partition(b"-")[0]) for entry_id, _ in entries][-3:] == [6, 7, 8]
+    entries: Any = await log.redis.xrange("probe:a")
+    assert [entry_id for entry_id, _ in entries][-3:] == [b"6-0", b"7-0", b"8-0"]
 
 
 async def test_a_slow_reader_is_cut_off_and_resumes(postgres: Callable[[], str], redis_server: str) -> None:
@@ -246,6 +248,23 @@ async def test_the_end_of_the_reader_ends_its_streams(postgres: Callable[[], str
         await _until(lambda: "ending" in log.reader._watches)
     with pytest.raises(StopAsyncIteration):
         await waiting
+
+
+async def test_a_draining_server_ends_the_streams_of_its_reader(postgres: Callable[[], str], redis_server: str) -> None:
+    call = CallContext("background", "")
+    bound = bind_call(call)
+    try:
+        async with log_on(postgres(), redis_server) as log, asyncio.timeout(5):
+            stream = log.reader.follow("draining", 0)
+            await log.write("draining", 1, 1)
+            assert (await anext(stream)).seq == 1
+            waiting = asyncio.ensure_future(anext(stream))
+            await _until(lambda: "draining" in log.reader._watches)
+            call.drain.set()
+            with pytest.raises(StopAsyncIteration):
+                await waiting
+    finally:
+        bound.var.reset(bound)
 
 
 async def test_a_notification_wakes_the_relay_of_another_process(

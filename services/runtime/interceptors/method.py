@@ -22,6 +22,7 @@ from t2m.common.v1.error_reason_pb2 import ErrorReason
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 _access = structlog.get_logger("access")
+_CUT_NOTICE_S = 0.002
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -129,6 +130,10 @@ class ServedCall:
             self.received += 1
             self._method.validate(request)
             yield request
+        # To grpc.aio a stream that the client cut ends like a whole one, and the cancellation follows within 0.2 ms
+        # (measured). Waiting for it here keeps nearly every half stream from being taken for a whole one; a handler to
+        # which that matters also checks a length or a checksum.
+        await asyncio.sleep(_CUT_NOTICE_S)
 
     async def fail(self, exc: BaseException) -> NoReturn:
         """End the call with the status that the exception maps to. Always raises."""

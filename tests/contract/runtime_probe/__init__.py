@@ -69,7 +69,7 @@ RAISED: dict[str, Callable[[], BaseException]] = {
 }
 
 
-class Probe(pb_grpc.ProbeServiceServicer):  # type: ignore[misc]
+class Probe(pb_grpc.ProbeServiceServicer):  # type: ignore[misc, name-defined]
     """Echoes; a text named in `RAISED` raises; `hold` waits until the server drains."""
 
     def __init__(self) -> None:

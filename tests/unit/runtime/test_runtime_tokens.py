@@ -70,7 +70,7 @@ def test_a_signed_token_names_its_principal(key: Key) -> None:
     token, expires_at = TokenSigner(key, CLOCK).sign("ada", Role.READONLY, LIFETIME, ["jobs:read", "a:b"])
     principal = verifier(key).verify(token)
     assert (principal.subject, principal.role) == ("ada", Role.READONLY)
-    assert principal.scopes == {"jobs:read", "a:b"}
+    assert principal.scopes == frozenset({"jobs:read", "a:b"})
     assert principal.expires_at == expires_at == CLOCK.moment + LIFETIME
     assert principal.token == token
     assert token not in repr(principal)

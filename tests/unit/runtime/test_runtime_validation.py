@@ -75,7 +75,7 @@ def _place(proto: FDP, package: str) -> None:
 
 
 def violations(message: Any) -> list[tuple[str, str]]:
-    return [tuple(violation) for violation in Validator().validate(message)]
+    return [(path, wording) for path, wording in Validator().validate(message)]
 
 
 NAN = float("nan")

@@ -1,0 +1,300 @@
+"""Channels between services: service tokens, keys from auth, request ids, deadlines, retries, mutual TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from google.protobuf.timestamp_pb2 import Timestamp
+from joserfc.jwk import Key, OKPKey
+from pydantic import SecretStr
+
+from services.runtime.client import auth_channel, channel
+from services.runtime.credentials import ServiceCredentials
+from services.runtime.errors import ServiceError, rpc_error_details
+from services.runtime.identity import CallContext, Principal, Role, bind_call
+from services.runtime.jwks import RemoteKeys
+from services.runtime.settings import ServiceSettings
+from services.runtime.tokens import CredentialError, TokenSigner, TokenVerifier
+from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc
+from tests.contract.runtime_probe import Running, pb, pb_grpc, running
+
+
+class Auth(token_service_pb2_grpc.TokenServiceServicer):
+    """Auth's token service, as far as other services see it."""
+
+    def __init__(self) -> None:
+        self.keys: list[Key] = [_key("first")]
+        self.lifetime = timedelta(minutes=5)
+        self.asked_for_keys = 0
+        self.issued = 0
+        self.away = False
+
+    async def _present(self, context: Any) -> None:
+        if self.away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+    async def ExchangeCredential(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError  # only the gateway calls it
+
+    async def GetJwks(self, request: Any, context: Any) -> token_service_pb2.GetJwksResponse:
+        self.asked_for_keys += 1
+        await self._present(context)
+        keys = [key.as_dict(private=False) for key in self.keys]
+        return token_service_pb2.GetJwksResponse(jwks_json=json.dumps({"keys": keys}))
+
+    async def IssueServiceToken(
+        self, request: token_service_pb2.IssueServiceTokenRequest, context: Any
+    ) -> token_service_pb2.IssueServiceTokenResponse:
+        await self._present(context)
+        assert request.service_secret == "s3cret"
+        self.issued += 1
+        token, expires_at = self.signer().sign(request.service_id, Role.SERVICE, self.lifetime)
+        stamp = Timestamp()
+        stamp.FromDatetime(expires_at)
+        return token_service_pb2.IssueServiceTokenResponse(token=token, expires_at=stamp)
+
+    def signer(self) -> TokenSigner:
+        return TokenSigner(self.keys[-1])
+
+
+def _key(kid: str) -> Key:
+    return OKPKey.generate_key("Ed25519", parameters={"kid": kid})
+
+
+class Monotonic:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@asynccontextmanager
+async def serving_auth() -> AsyncIterator[tuple[Auth, ServiceSettings]]:
+    auth, server = Auth(), grpc.aio.server()
+    token_service_pb2_grpc.add_TokenServiceServicer_to_server(auth, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield auth, ServiceSettings(environment="test", auth_address=f"127.0.0.1:{port}")
+    await server.stop(None)
+
+
+@pytest.fixture
+async def deployment() -> AsyncIterator[tuple[Auth, ServiceSettings, Running, RemoteKeys, Monotonic]]:
+    """Auth, and the probe that takes its keys from there."""
+    clock = Monotonic()
+    async with serving_auth() as (auth, settings):
+        to_auth = auth_channel(settings)
+        keys = RemoteKeys(to_auth, monotonic=clock)
+        async with running(verifier=TokenVerifier(keys)) as server:
+            yield auth, settings, server, keys, clock
+        await to_auth.close()
+
+
+def address(server: Running) -> str:
+    return f"127.0.0.1:{server.server.port}"
+
+
+async def _each(*texts: str) -> AsyncIterator[Any]:
+    for text in texts:
+        yield pb.EchoRequest(text=text)
+
+
+async def test_a_service_calls_another_in_its_own_name(deployment: Any) -> None:
+    auth, settings, server, *_ = deployment
+    async with auth_channel(settings) as to_auth:
+        credentials = ServiceCredentials(to_auth, "job", SecretStr("s3cret"))
+        async with channel(address(server), settings, credentials) as to_probe:
+            stub = pb_grpc.ProbeServiceStub(to_probe)
+            calls = [stub.Internal(pb.EchoRequest(text="hi")) for _ in range(20)]
+            assert {answer.subject for answer in await asyncio.gather(*calls)} == {"job"}
+            assert (await stub.Collect(_each("a", "b"))).text == "a+b"
+            assert [m.text async for m in stub.EchoStream(pb.EchoRequest(text="x"))] == ["first", "x"]
+            assert [m.text async for m in stub.Chat(_each("a", "b"))] == ["a", "b"]
+    assert auth.issued == 1
+
+
+async def test_a_service_token_is_replaced_in_time_and_kept_while_auth_is_away(deployment: Any) -> None:
+    auth, settings, *_ = deployment
+
+    class Clock:
+        moment = datetime.now(UTC)
+
+        def now(self) -> datetime:
+            return self.moment
+
+    clock = Clock()
+    async with auth_channel(settings) as to_auth:
+        credentials = ServiceCredentials(to_auth, "job", SecretStr("s3cret"), clock)
+        first = await credentials.token()
+        clock.moment += timedelta(minutes=3)
+        assert await credentials.token() == first
+        auth.away = True
+        clock.moment += timedelta(minutes=1, seconds=30)
+        assert await credentials.token() == first
+        clock.moment += timedelta(minutes=1)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await credentials.token()
+        auth.away = False
+        assert await credentials.token() != first
+
+
+async def test_the_caller_is_passed_on_when_asked(deployment: Any) -> None:
+    auth, settings, server, *_ = deployment
+    token, expires_at = auth.signer().sign("ada", Role.USER, timedelta(minutes=1))
+    call = CallContext("/x/Y", "request-12345", Principal("ada", Role.USER, None, token, expires_at))
+    bound = bind_call(call)
+    try:
+        async with channel(address(server), settings, None, pass_caller=True) as to_probe:
+            answer = await pb_grpc.ProbeServiceStub(to_probe).Echo(pb.EchoRequest(text="hi"))
+    finally:
+        bound.var.reset(bound)
+    assert (answer.subject, answer.request_id) == ("ada", "request-12345")
+
+
+async def test_metadata_of_the_call_itself_wins(deployment: Any) -> None:
+    auth, settings, server, *_ = deployment
+    token, _ = auth.signer().sign("eve", Role.USER, timedelta(minutes=1))
+    metadata = (("authorization", f"Bearer {token}"), ("x-request-id", "request-67890"))
+    async with channel(address(server), settings, None) as to_probe:
+        answer = await pb_grpc.ProbeServiceStub(to_probe).Echo(pb.EchoRequest(text="hi"), metadata=metadata)
+    assert (answer.subject, answer.request_id) == ("eve", "request-67890")
+
+
+async def test_a_new_key_is_learnt_and_a_withdrawn_one_forgotten(deployment: Any) -> None:
+    auth, _, _, keys, clock = deployment
+    check = TokenVerifier(keys)
+    old, _ = auth.signer().sign("ada", Role.USER, timedelta(minutes=5))
+    assert (await check.authenticate(old)).subject == "ada"
+    auth.keys = [_key("second")]
+    new, _ = auth.signer().sign("ada", Role.USER, timedelta(minutes=5))
+    clock.seconds += 10
+    assert (await check.authenticate(new)).subject == "ada"
+    with pytest.raises(CredentialError):
+        await check.authenticate(old)
+
+
+async def test_forged_key_ids_do_not_hammer_auth(deployment: Any) -> None:
+    auth, _, _, keys, _ = deployment
+    check = TokenVerifier(keys)
+    for number in range(20):
+        token, _ = TokenSigner(_key(f"forged{number}")).sign("eve", Role.ADMIN, timedelta(minutes=5))
+        with pytest.raises(CredentialError):
+            await check.authenticate(token)
+    assert auth.asked_for_keys == 1
+
+
+async def test_known_keys_serve_while_auth_is_away(deployment: Any) -> None:
+    auth, _, _, keys, clock = deployment
+    check = TokenVerifier(keys)
+    token, _ = auth.signer().sign("ada", Role.USER, timedelta(minutes=5))
+    await check.authenticate(token)
+    auth.away = True
+    clock.seconds += 3600
+    assert (await check.authenticate(token)).subject == "ada"
+    other, _ = auth.signer().sign("bob", Role.USER, timedelta(minutes=5))
+    assert (await check.authenticate(other)).subject == "bob"
+
+
+async def test_without_any_key_the_answer_is_unavailable(deployment: Any) -> None:
+    auth, _, server, *_ = deployment
+    auth.away = True
+    token, _ = auth.signer().sign("ada", Role.USER, timedelta(minutes=5))
+    metadata = (("authorization", f"Bearer {token}"),)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.stub.Echo(pb.EchoRequest(text="hi"), metadata=metadata)
+    failure = rpc_error_details(caught.value)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+    assert failure.retry_after is not None
+
+
+async def test_keys_that_were_never_learnt_raise(deployment: Any) -> None:
+    auth, settings, *_ = deployment
+    auth.away = True
+    async with auth_channel(settings) as to_auth:
+        with pytest.raises(ServiceError, match="not known yet"):
+            await RemoteKeys(to_auth).refresh()
+
+
+async def test_a_service_that_is_down_fails_fast_and_is_found_again(deployment: Any) -> None:
+    _, settings, server, *_ = deployment
+    where = address(server)
+    async with channel(where, settings, None, services=["t2m.probe.v1.ProbeService"]) as to_probe:
+        stub = pb_grpc.ProbeServiceStub(to_probe)
+        assert (await stub.Open(pb.EchoRequest(text="hi"))).text == "hi"
+        await server.server.stop()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Open(pb.EchoRequest(text="hi"))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        async with running(settings=ServiceSettings(environment="test", bind=where)):
+            answer = await stub.Open(pb.EchoRequest(text="hi"), wait_for_ready=True, timeout=10)
+            assert answer.text == "hi"
+
+
+def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """A key and a certificate for `localhost` and 127.0.0.1 that is its own authority: certificate, key,
+    authority.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "t2m test")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    return folder / "cert.pem", folder / "key.pem", folder / "cert.pem"
+
+
+async def test_mutual_tls_lets_in_only_who_holds_a_certificate(tmp_path: Path) -> None:
+    cert, key, authority = _certificates(tmp_path)
+    tls = ServiceSettings(environment="test", tls_cert=cert, tls_key=key, tls_ca=authority)
+    async with running(settings=tls) as server:
+        async with channel(address(server), tls, None) as with_certificate:
+            answer = await pb_grpc.ProbeServiceStub(with_certificate).Open(pb.EchoRequest(text="hi"))
+            assert answer.text == "hi"
+        only_authority = grpc.ssl_channel_credentials(authority.read_bytes())
+        strangers = [
+            grpc.aio.secure_channel(address(server), only_authority),
+            grpc.aio.insecure_channel(address(server)),
+        ]
+        for stranger in strangers:
+            async with stranger:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await pb_grpc.ProbeServiceStub(stranger).Open(pb.EchoRequest(text="hi"))
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_unary_call_has_a_deadline_by_default(deployment: Any) -> None:
+    _, settings, *_ = deployment
+    async with channel("127.0.0.1:1", settings, None, deadline_s=0.1) as nowhere:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pb_grpc.ProbeServiceStub(nowhere).Open(pb.EchoRequest(text="hi"), wait_for_ready=True)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
