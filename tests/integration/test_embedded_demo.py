@@ -34,9 +34,7 @@ class Gateway(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.submitted.update(
-            json.loads(body), key=self.headers["Idempotency-Key"], api=self.headers["X-API-Key"]
-        )
+        self.submitted.update(json.loads(body), key=self.headers["Idempotency-Key"], api=self.headers["X-API-Key"])
         self.answer(201, json.dumps({"job_id": JOB, "status": "queued"}).encode())
 
     def do_GET(self) -> None:
@@ -47,9 +45,7 @@ class Gateway(BaseHTTPRequestHandler):
             first = event(1, "snapshot", queued) + event(2, "status", rendering) + b"id: 3\nevent: sta"
             self.answer(200, first if not position else event(3, "status", self.last), "text/event-stream")
         elif self.path.endswith("/download"):
-            self.answer(
-                200, VIDEO, "video/mp4", {"Content-Disposition": 'attachment; filename="pythagoras.mp4"'}
-            )
+            self.answer(200, VIDEO, "video/mp4", {"Content-Disposition": 'attachment; filename="pythagoras.mp4"'})
         else:
             figures = {
                 "duration_seconds": 42.5,

@@ -70,9 +70,7 @@ async def test_creating_a_database_twice_is_one_database(server: EmbeddedPostgre
 async def test_postgres_asks_for_its_password(server: EmbeddedPostgres) -> None:
     server.start()
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(
-            host="127.0.0.1", port=server.port, user="t2m", password="t2m", database="postgres"
-        )
+        await asyncpg.connect(host="127.0.0.1", port=server.port, user="t2m", password="t2m", database="postgres")
     for name in ("secret.json", "ports.json"):
         assert stat.S_IMODE((server.data_dir / name).stat().st_mode) == 0o600
 
@@ -114,9 +112,7 @@ def test_a_start_that_fails_shows_the_log(server: EmbeddedPostgres) -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
-def test_servers_end_with_their_starter_and_start_again(
-    tmp_path: Path, signal_number: signal.Signals
-) -> None:
+def test_servers_end_with_their_starter_and_start_again(tmp_path: Path, signal_number: signal.Signals) -> None:
     """A crash of the supervisor leaves a data folder that the next start recovers."""
     script = (
         "import sys, pathlib\n"

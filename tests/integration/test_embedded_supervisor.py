@@ -82,9 +82,7 @@ async def supervise(tmp_path: Path) -> AsyncIterator[Callable[..., Supervisor]]:
         await supervisor.down()
 
 
-async def test_stages_start_in_order_and_end_in_reverse(
-    tmp_path: Path, supervise: Callable[..., Supervisor]
-) -> None:
+async def test_stages_start_in_order_and_end_in_reverse(tmp_path: Path, supervise: Callable[..., Supervisor]) -> None:
     steps: list[list[str]] = []
 
     async def step() -> None:
@@ -121,16 +119,12 @@ async def test_a_process_that_dies_comes_back_and_is_counted(
     assert "backoff" in seen
 
 
-async def test_a_restart_on_request_is_not_a_death(
-    tmp_path: Path, supervise: Callable[..., Supervisor]
-) -> None:
+async def test_a_restart_on_request_is_not_a_death(tmp_path: Path, supervise: Callable[..., Supervisor]) -> None:
     supervisor = supervise(Stage([spec(tmp_path, "one")]))
     await supervisor.up()
     before = supervisor.states[0].pid
     await supervisor.restart("one")
-    await until(
-        lambda: supervisor.states[0].pid not in {None, before} and supervisor.states[0].status == "ready"
-    )
+    await until(lambda: supervisor.states[0].pid not in {None, before} and supervisor.states[0].status == "ready")
     assert supervisor.states[0].restarts == 0
     with pytest.raises(StackError, match="there are: one"):
         await supervisor.restart("two")
@@ -204,10 +198,7 @@ class Stack:
     def members(self) -> list[psutil.Process]:
         """The stand-ins and their children, not the supervisor and its guardian."""
         pids = [process["pid"] for process in self.state()["processes"]]
-        pids += [
-            int((self.folder.root / f"{name}.child").read_text(encoding="utf-8"))
-            for name in ("first", "second")
-        ]
+        pids += [int((self.folder.root / f"{name}.child").read_text(encoding="utf-8")) for name in ("first", "second")]
         return [psutil.Process(pid) for pid in pids]
 
 

@@ -156,14 +156,10 @@ def test_everything_is_denied_but_the_calls_of_the_architecture() -> None:
     label = "app.kubernetes.io/name"
     for callee, callers in allowed.items():
         rules = find("NetworkPolicy", f"{callee}-callers")["spec"]["ingress"]
-        assert {
-            peer["podSelector"]["matchLabels"][label] for rule in rules for peer in rule["from"]
-        } == callers
+        assert {peer["podSelector"]["matchLabels"][label] for rule in rules for peer in rule["from"]} == callers
         for caller in callers:
             egress = find("NetworkPolicy", f"{caller}-calls")["spec"]["egress"]
-            assert callee in {
-                peer["podSelector"]["matchLabels"][label] for rule in egress for peer in rule["to"]
-            }
+            assert callee in {peer["podSelector"]["matchLabels"][label] for rule in egress for peer in rule["to"]}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
