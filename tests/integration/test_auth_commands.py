@@ -16,6 +16,7 @@ import grpc
 import pytest
 from sqlalchemy import text
 
+from services.auth.bootstrap import migrate
 from services.runtime.db import create_engine
 from t2m.auth.v1 import (
     session_service_pb2,
@@ -56,9 +57,9 @@ class Commands:
 
 @pytest.fixture
 async def commands(postgres: Callable[[], str], tmp_path: Path) -> Commands:
-    """On an empty, migrated database."""
+    """On an empty database."""
     url = await asyncio.to_thread(postgres)
-    made = Commands(
+    return Commands(
         {
             "T2M_ENVIRONMENT": "test",
             "T2M_DATABASE_URL": url,
@@ -68,11 +69,20 @@ async def commands(postgres: Callable[[], str], tmp_path: Path) -> Commands:
             "T2M_BIND": "127.0.0.1:0",
         }
     )
-    assert await made.run("migrate") == (0, "", "")
-    return made
+
+
+async def users_in(url: str) -> int:
+    """How many accounts there are."""
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        count = await connection.scalar(text("SELECT count(*) FROM users"))
+    await engine.dispose()
+    return int(count or 0)
 
 
 async def test_first_admin_and_first_key_open_the_served_auth(commands: Commands) -> None:
+    assert await commands.run("migrate") == (0, "", "")
+    assert await users_in(commands.environment["T2M_DATABASE_URL"]) == 0
     status, password, said = await commands.run("create-admin", "--email", "Root@example.com")
     assert (status, said) == (0, "admin root@example.com created\n")
     status, key, said = await commands.run("create-key", "--email", "ci@example.com", "--role", "readonly")
@@ -102,6 +112,7 @@ async def test_first_admin_and_first_key_open_the_served_auth(commands: Commands
 
 
 async def test_a_given_password_is_read_and_not_printed(commands: Commands) -> None:
+    await migrate(commands.environment["T2M_DATABASE_URL"])
     arguments = ("create-admin", "--email", "root@example.com", "--password-stdin")
     status, out, said = await commands.run(*arguments, stdin="short\n")
     assert (status, out, said) == (1, "", "Error: password must have at least 12 characters\n")
@@ -109,13 +120,6 @@ async def test_a_given_password_is_read_and_not_printed(commands: Commands) -> N
     assert (status, out) == (0, "")
     status, out, said = await commands.run(*arguments, stdin="correct horse battery\n")
     assert (status, out, said) == (1, "", "Error: an account with this e-mail address exists\n")
-
-
-async def test_migrating_makes_no_account(commands: Commands) -> None:
-    engine = create_engine(commands.environment["T2M_DATABASE_URL"])
-    async with engine.connect() as connection:
-        assert await connection.scalar(text("SELECT count(*) FROM users")) == 0
-    await engine.dispose()
 
 
 async def test_a_database_that_is_away_is_named_without_a_traceback(commands: Commands) -> None:
