@@ -56,6 +56,10 @@ class SigningAuth(token_service_pb2_grpc.TokenServiceServicer):
         answer.expires_at.FromDatetime(ends)
         return answer
 
+    async def ExchangeCredential(self, request: Any, context: Any) -> token_service_pb2.ExchangeCredentialResponse:
+        """Not for services."""
+        raise NotImplementedError
+
     async def GetJwks(self, request: Any, context: Any) -> token_service_pb2.GetJwksResponse:
         """The public key."""
         keys = KeySet([KEY]).as_dict(private=False)
@@ -110,7 +114,7 @@ class Stack:
         ready, log = self.folder / f"ready-{number}", self.folder / f"worker-{number}.log"
         environment = {**os.environ, **self.environment, "T2M_READY_FILE": str(ready), **settings}
         with log.open("wb") as out:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
                 [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=out, stderr=out
             )
         worker = Worker(process, log)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from celery import Celery, Task
-from kombu.entity import Exchange, Queue
+from kombu.entity import Queue
 
 from services.video_render.domain.request import Priority
 
@@ -66,5 +66,5 @@ def register_run_step(app: Celery, run: Callable[[str, str], None]) -> None:
 
 
 def _queue(name: str) -> Queue:
-    """A queue on the default exchange, which delivers by name: no binding is kept in Redis that a flush could lose."""
-    return Queue(name, exchange=Exchange(""), routing_key=name)  # type: ignore[no-untyped-call]
+    """A queue that is published to by its name alone, so that no binding is needed that a flush of Redis would lose."""
+    return Queue(name, routing_key=name)  # type: ignore[no-untyped-call]

@@ -1,0 +1,302 @@
+"""The state machine of a render under workers that die, sleep, repeat themselves and lie (V10, DESIGN §3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from services.video_render.domain.errors import LeaseLost
+from services.video_render.domain.events import Event, RenderState, SceneChanged, StateChanged
+from services.video_render.domain.outcomes import RenderedScene, RenderedVideo, StepFailure, StoredFile
+from services.video_render.domain.render import Plan, PlannedScene, Render
+from services.video_render.domain.request import RenderRequest
+from services.video_render.domain.steps import LeasePolicy, Step, StepKind, StepState
+
+POLICY = LeasePolicy(lease=timedelta(seconds=15), max_attempts=3)
+FILE = StoredFile("o1", "0" * 64, 10, "video/mp4")
+SCENE = RenderedScene(FILE, FILE, frames=30, duration_s=1.0)
+VIDEO = RenderedVideo(FILE, FILE, FILE, "T", 1.0, 1, 1, 30.0, "h264", 30, ())
+START = datetime(2026, 1, 1, tzinfo=UTC)
+Held = tuple[str, int]
+
+
+class RenderMachine(RuleBasedStateMachine):
+    """Workers hold (step, fence) pairs for as long as they like and use them whenever they like."""
+
+    held = Bundle("held")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
+        self.history: list[Event] = []
+        self.offered: list[str] = []
+        self.accepted: set[tuple[str, int]] = set()
+        self.final: Render | None = None
+        self.highest = 0.0
+        self.settle()
+
+    def settle(self) -> None:
+        """What the store does at a commit."""
+        self.history += self.render.events
+        self.offered += self.render.dispatches
+        self.render.seq += len(self.render.events)
+        self.render.events.clear()
+        self.render.dispatches.clear()
+
+    def is_current(self, held: Held) -> bool:
+        """Whether the pair is the step's present holder."""
+        step = self.render.steps[held[0]]
+        return step.state is StepState.RUNNING and step.fence == held[1]
+
+    def accept(self, held: Held, kind: StepKind) -> bool:
+        """Whether a result of this kind under this pair must be accepted; remembers that it was."""
+        if self.render.steps[held[0]].kind is not kind or not self.is_current(held):
+            return False
+        assert held not in self.accepted
+        self.accepted.add(held)
+        return True
+
+    @initialize(target=held)
+    def first(self) -> Held:
+        """Planning is claimed."""
+        return self._claim("r1.plan")
+
+    def _claim(self, step_id: str) -> Held:
+        step = self.render.claim(step_id, "task", self.now, POLICY)
+        self.settle()
+        assert step is not None
+        return step_id, step.fence
+
+    @rule(target=held, data=st.data())
+    def claim(self, data: st.DataObject) -> object:
+        """A delivery of any step, known or not, as often as the queue likes."""
+        step_id = data.draw(st.sampled_from([*self.render.steps, "r1.scene.77"]))
+        before = self.render.steps.get(step_id)
+        free = before is not None and before.claimable(self.now)
+        step = self.render.claim(step_id, "task", self.now, POLICY)
+        self.settle()
+        assert free or step is None, "a step with a live lease was given away"
+        return (step_id, step.fence) if step else multiple()
+
+    @rule(seconds=st.sampled_from([1, 10, 20]))
+    def pass_time(self, seconds: int) -> None:
+        """Time passes for all; leases that nobody renews run out."""
+        self.now += timedelta(seconds=seconds)
+
+    @rule(held=held)
+    def renew(self, held: Held) -> None:
+        """A heartbeat: as the store does it."""
+        if self.is_current(held):
+            self.render.steps[held[0]].lease_until = self.now + POLICY.lease
+
+    @rule()
+    def sweep(self) -> None:
+        """The sweeper looks at every step."""
+        for step in list(self.render.steps.values()):
+            self.render.expire(step.step_id, self.now, POLICY)
+            self.render.republish(step.step_id, self.now)
+        self.settle()
+
+    @rule(held=consumes(held), scenes=st.lists(st.booleans(), min_size=1, max_size=4))
+    def plan(self, held: Held, scenes: list[bool]) -> None:
+        """A plan arrives; some scenes are cached."""
+        planned = tuple(
+            PlannedScene(f"S{number}", "paragraph", f"h{number}", 60, SCENE if cached else None)
+            for number, cached in enumerate(scenes)
+        )
+        if self.render.steps[held[0]].kind is not StepKind.PLAN:
+            return
+        if self.accept(held, StepKind.PLAN):
+            self.render.planned(*held, Plan("T", {}, planned), self.now)
+        else:
+            with pytest.raises(LeaseLost):
+                self.render.planned(*held, Plan("T", {}, planned), self.now)
+        self.settle()
+
+    @rule(held=held, done=st.integers(0, 200), total=st.integers(0, 200))
+    def progress(self, held: Held, done: int, total: int) -> None:
+        """Frames are reported, in any order, with any nonsense."""
+        if self.render.steps[held[0]].kind is not StepKind.SCENE:
+            return
+        if self.is_current(held):
+            self.render.progressed(*held, done, total)
+        else:
+            with pytest.raises(LeaseLost):
+                self.render.progressed(*held, done, total)
+        self.settle()
+
+    @rule(held=held)
+    def finish_scene(self, held: Held) -> None:
+        """A scene's result arrives, perhaps again."""
+        if self.render.steps[held[0]].kind is not StepKind.SCENE:
+            return
+        if self.accept(held, StepKind.SCENE):
+            self.render.scene_rendered(*held, SCENE, self.now)
+        else:
+            with pytest.raises(LeaseLost):
+                self.render.scene_rendered(*held, SCENE, self.now)
+        self.settle()
+
+    @rule(held=held, lose=st.booleans(), data=st.data())
+    def finish_assembly(self, held: Held, lose: bool, data: st.DataObject) -> None:
+        """The video arrives, or the assembly finds segments missing."""
+        if self.render.steps[held[0]].kind is not StepKind.ASSEMBLE:
+            return
+        if not self.accept(held, StepKind.ASSEMBLE):
+            with pytest.raises(LeaseLost):
+                self.render.published(*held, VIDEO, self.now)
+        elif lose:
+            indexes = data.draw(st.sets(st.sampled_from([s.index for s in self.render.scenes]), min_size=1))
+            self.render.scenes_lost(*held, indexes, self.now)
+        else:
+            self.render.publishing(*held, self.now)
+            self.render.published(*held, VIDEO, self.now)
+        self.settle()
+
+    @rule(held=held, retryable=st.booleans())
+    def fail(self, held: Held, retryable: bool) -> None:
+        """An attempt fails."""
+        failure = StepFailure("RENDER_FAILED", "no", retryable)
+        if self.is_current(held):
+            self.render.step_failed(*held, failure, self.now, POLICY)
+        else:
+            with pytest.raises(LeaseLost):
+                self.render.step_failed(*held, failure, self.now, POLICY)
+        self.settle()
+
+    @rule(held=held)
+    def hand_back(self, held: Held) -> None:
+        """A worker stops in good order."""
+        if self.is_current(held):
+            self.render.hand_back(*held, self.now)
+        else:
+            with pytest.raises(LeaseLost):
+                self.render.hand_back(*held, self.now)
+        self.settle()
+
+    @rule(sure=st.integers(0, 9))
+    def cancel(self, sure: int) -> None:
+        """The caller stops the render, now and then."""
+        if sure == 0:
+            self.render.cancel(self.now)
+            self.settle()
+
+    @invariant()
+    def fan_in_counts_the_scenes_without_a_result(self) -> None:
+        """The counter is what it says, and the assembly waits for it."""
+        unfinished = [scene for scene in self.render.scenes if scene.state is not StepState.SUCCEEDED]
+        assert self.render.scenes_left == len(unfinished)
+        assembly = self.render.step(StepKind.ASSEMBLE)
+        if assembly.state in (StepState.QUEUED, StepState.RUNNING, StepState.SUCCEEDED):
+            assert not unfinished
+            assert self.render.scenes
+
+    @invariant()
+    def an_open_render_can_go_on(self) -> None:
+        """No dead end: something runs, or is queued and was offered."""
+        if self.render.state.terminal:
+            assert all(step.ended for step in self.render.steps.values())
+            return
+        live = [s for s in self.render.steps.values() if s.state in (StepState.QUEUED, StepState.RUNNING)]
+        assert live
+        assert all(step.step_id in self.offered for step in live)
+
+    @invariant()
+    def attempts_are_capped(self) -> None:
+        """No step is begun more often than allowed, hand-backs aside."""
+        assert all(s.attempts - s.handed_back <= POLICY.max_attempts for s in self.render.steps.values())
+
+    @invariant()
+    def progress_never_falls(self) -> None:
+        """Neither of the render nor in what watchers were told."""
+        assert self.highest <= self.render.progress <= 100
+        self.highest = self.render.progress
+        told = [event.progress for event in self.history if hasattr(event, "progress")]
+        assert told == sorted(told)
+
+    @invariant()
+    def a_terminal_state_never_changes(self) -> None:
+        """The first terminal event is the last event."""
+        states = [event.state for event in self.history if isinstance(event, StateChanged)]
+        ended = [state for state in states if state.terminal]
+        assert len(ended) == (1 if self.render.state.terminal else 0)
+        if ended:
+            last = self.history[-1]
+            assert isinstance(last, StateChanged)
+            assert last.state is self.render.state
+        assert (self.render.state is RenderState.SUCCEEDED) == (self.render.video is not None)
+        assert (self.render.state is RenderState.FAILED) == (self.render.error is not None)
+
+
+RenderMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestRenderMachine = RenderMachine.TestCase
+
+
+def planned_render(*cached: bool) -> tuple[Render, list[Step]]:
+    """A render with scenes, all uncached ones claimed."""
+    render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
+    plan_step = render.claim("r1.plan", "t0", START, POLICY)
+    assert plan_step
+    scenes = tuple(PlannedScene("S", "paragraph", "h", 60, SCENE if known else None) for known in cached)
+    render.planned(plan_step.step_id, plan_step.fence, Plan("T", {}, scenes), START)
+    claimed = [render.claim(scene.step_id, f"t{scene.index}", START, POLICY) for scene in render.scenes]
+    render.events.clear()
+    render.dispatches.clear()
+    return render, [step for step in claimed if step]
+
+
+def test_V10_the_last_scene_queues_the_assembly_once() -> None:
+    """V10: fan-in without a race: only the completing transition that brings the counter to 0 dispatches."""
+    render, (first, second) = planned_render(False, False)
+    render.scene_rendered(second.step_id, second.fence, SCENE, START)
+    assert render.dispatches == []
+    render.scene_rendered(first.step_id, first.fence, SCENE, START)
+    assert render.dispatches == ["r1.assemble"]
+
+
+def test_V10_scenes_that_are_all_known_go_straight_to_the_assembly() -> None:
+    """V10: nothing is drawn again."""
+    render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
+    step = render.claim("r1.plan", "t0", START, POLICY)
+    assert step
+    render.dispatches.clear()
+    render.planned(step.step_id, step.fence, Plan("T", {}, (PlannedScene("S", "p", "h", 60, SCENE),)), START)
+    assert render.dispatches == ["r1.assemble"]
+
+
+def test_progress_keeps_the_maximum_when_a_scene_restarts() -> None:
+    """V3: a repeated scene starts at frame 0 again, its figures do not."""
+    render, (scene,) = planned_render(False)
+    render.progressed(scene.step_id, scene.fence, 50, 60)
+    high = render.progress
+    later = START + timedelta(seconds=60)
+    again = render.claim(scene.step_id, "t9", later, POLICY)
+    assert again
+    render.progressed(scene.step_id, again.fence, 5, 60)
+    assert (render.progress, again.frames_done) == (high, 50)
+
+
+def test_J3_cancel_names_the_deliveries_to_kill() -> None:
+    """J3: exactly the running ones."""
+    render, (first, second) = planned_render(False, False)
+    render.scene_rendered(first.step_id, first.fence, SCENE, START)
+    assert render.cancel(START) == [f"t{second.index}"]
+    assert render.cancel(START) == []
+
+
+def test_a_failed_scene_is_named_in_the_error() -> None:
+    """V3: code, stage, scene, retryable."""
+    render, (first, second) = planned_render(False, False)
+    stopped = render.step_failed(
+        second.step_id, second.fence, StepFailure("TYPESETTING_FAILED", "bad", retryable=False), START, POLICY
+    )
+    assert stopped == [f"t{first.index}"]
+    assert render.error
+    assert (render.error.code, render.error.scene_index, render.error.retryable) == ("TYPESETTING_FAILED", 1, False)
+    changes = [event.scene.state for event in render.events if isinstance(event, SceneChanged)]
+    assert changes == [StepState.FAILED]
