@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -97,8 +98,8 @@ class Running:
             await engine.dispose()
 
     def files(self) -> list[Path]:
-        """Every file under the root."""
-        return [path for path in self.settings.storage_root.rglob("*") if path.is_file()]
+        """Every file under the root; folders may vanish meanwhile, which `os.walk` takes calmly."""
+        return [Path(folder, name) for folder, _, names in os.walk(self.settings.storage_root) for name in names]
 
     async def has_nothing(self) -> bool:
         """Whether neither a row nor a file is left."""

@@ -1,4 +1,4 @@
-"""A real storage process: its commands, kill -9 in the middle of an upload, and what the sweep reclaims."""
+"""A real storage process: kill -9 in the middle of an upload, the sweep, SIGTERM, memory."""
 
 from __future__ import annotations
 
@@ -168,6 +168,27 @@ async def _sweep_after(settings: StorageSettings, age: timedelta) -> None:
         await service.sweep()
     finally:
         await service.close()
+
+
+async def test_slow_readers_cost_no_memory(settings: StorageSettings, auth_address: str) -> None:
+    """Flow control: a reader that stops taking holds a few chunks of the object, not the rest of it."""
+    data = pattern(24 * MIB)
+    await migrate(settings)
+    async with serving(settings, auth_address) as (process, storage):
+        stored = await storage.write(data)
+        before = _resident_mib(process.pid)
+        request = pb.ReadObjectRequest(object_id=stored.object_id)
+        readers = [storage.stub.ReadObject(request, metadata=metadata()) for _ in range(20)]
+        await asyncio.gather(*(reader.read() for reader in readers))
+        assert await storage.read(object_id=stored.object_id) == data
+        assert _resident_mib(process.pid) - before < 150  # 20 × 24 MiB if it were buffered
+        for reader in readers:
+            reader.cancel()
+
+
+def _resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 async def test_sigterm_lets_a_download_end(settings: StorageSettings, auth_address: str) -> None:
