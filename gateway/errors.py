@@ -6,6 +6,7 @@ says about addresses and sockets stays in the log.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -155,23 +156,26 @@ _OWN_WORDS = {
 
 def from_rpc(error: grpc.aio.AioRpcError) -> ApiError:
     """Translate a failed call by the two tables."""
-    status = _rich_status(error)
-    info, violations, retry_after_s, extras = _read_details(status.details)
+    found = _Details()
+    for detail in _rich_status(error).details:
+        with contextlib.suppress(DecodeError):
+            found.add(detail)
     http_status, error_code, reason = BY_CODE.get(error.code(), (500, "INTERNAL_ERROR", "INTERNAL"))
     message = error.details() or ""
-    if info is not None:
-        reason = info.reason
+    if found.info is not None:
+        reason = found.info.reason
         http_status, error_code = BY_REASON.get(reason, (http_status, error_code))
-        extras = {**dict(info.metadata), **extras}
     elif http_status >= 500 or not message:
         message = _OWN_WORDS.get(http_status, "internal error" if http_status >= 500 else error_code.lower())
     if http_status == 401:
         return unauthenticated(reason, message)
-    result = ApiError(http_status, error_code, message, reason, extras)
-    if violations:
-        result.details["violations"] = violations
+    metadata = dict(found.info.metadata) if found.info is not None else {}
+    result = ApiError(http_status, error_code, message, reason, {**metadata, **found.extras})
+    if found.violations:
+        result.details["violations"] = found.violations
     if http_status in (429, 503):
-        seconds = max(1, math.ceil(retry_after_s if retry_after_s is not None else DEFAULT_RETRY_AFTER_S))
+        delay_s = DEFAULT_RETRY_AFTER_S if found.retry_after_s is None else found.retry_after_s
+        seconds = max(1, math.ceil(delay_s))
         result.headers.append((b"retry-after", str(seconds).encode()))
         result.details["retry_after_seconds"] = seconds
     return result
@@ -180,34 +184,34 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ApiError:
 def _rich_status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            try:
+            with contextlib.suppress(DecodeError):
                 return status_pb2.Status.FromString(value)
-            except ValueError:
-                break
     return status_pb2.Status()
 
 
-def _read_details(
-    details: Iterable[any_pb2.Any],
-) -> tuple[error_details_pb2.ErrorInfo | None, list[dict[str, str]], float | None, dict[str, Any]]:
+@dataclass(slots=True)
+class _Details:
+    """What the details of a status say."""
+
     info: error_details_pb2.ErrorInfo | None = None
-    violations: list[dict[str, str]] = []
+    violations: list[dict[str, str]] = field(default_factory=list)
     retry_after_s: float | None = None
-    extras: dict[str, Any] = {}
-    for detail in details:
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, detail: any_pb2.Any) -> None:
+        """Take one detail in. Raises DecodeError."""
         match detail.TypeName():
             case "google.rpc.ErrorInfo":
-                candidate = error_details_pb2.ErrorInfo.FromString(detail.value)
-                info = candidate if candidate.domain == DOMAIN else info
+                info = error_details_pb2.ErrorInfo.FromString(detail.value)
+                self.info = info if info.domain == DOMAIN else self.info
             case "google.rpc.BadRequest":
                 bad = error_details_pb2.BadRequest.FromString(detail.value)
-                violations += [{"field": v.field, "message": v.description} for v in bad.field_violations]
+                self.violations += [{"field": v.field, "message": v.description} for v in bad.field_violations]
             case "google.rpc.RetryInfo":
                 delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
-                retry_after_s = delay.seconds + delay.nanos / 1e9
+                self.retry_after_s = delay.seconds + delay.nanos / 1e9
             case other:
-                extras |= _own_detail(other, detail.value)
-    return info, violations, retry_after_s, extras
+                self.extras |= _own_detail(other, detail.value)
 
 
 def _own_detail(type_name: str, value: bytes) -> dict[str, Any]:
@@ -218,7 +222,7 @@ def _own_detail(type_name: str, value: bytes) -> dict[str, Any]:
         return {}
     try:
         descriptor = descriptor_pool.Default().FindMessageTypeByName(type_name)
-        message = message_factory.GetMessageClass(descriptor).FromString(value)
-    except (KeyError, DecodeError):
+    except KeyError:
         return {}
+    message = message_factory.GetMessageClass(descriptor).FromString(value)
     return {snake_case(descriptor.name): EncoderSet().message(descriptor)(message)}

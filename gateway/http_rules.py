@@ -87,7 +87,8 @@ def _split_verb(source: str) -> tuple[str, str]:
 def _split_outside_braces(path: str) -> list[str]:
     if "//" in path or path.endswith("/"):
         return [""]  # An empty segment, which no rule of the grammar accepts.
-    return re.findall(r"(?:\{[^{}]*\}|[^/{}])+", path)
+    parts = re.findall(r"(?:\{[^{}]*\}|[^/{}])+", path)
+    return parts if "/".join(parts) == path else [path]  # The latter for an unbalanced brace, which is refused.
 
 
 def _segment(text: str, source: str) -> str:

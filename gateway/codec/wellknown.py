@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf import duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2
 
-MAX_STRUCT_DEPTH = 40
-"""Nesting of Struct/Value that is accepted. upb refuses messages nested deeper than 100, and a level of
-Struct costs it two or three."""
+MAX_STRUCT_DEPTH = 30
+"""Nesting of Struct/Value that is accepted. upb refuses to read messages nested deeper than 100, and a level of
+Struct takes three of those."""
 
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -36,6 +37,7 @@ async def refuse(
         packed.Pack(detail)
         status.details.append(packed)
     await context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
+    raise AssertionError("abort does not return")
 
 
 def retry_info(seconds: int) -> error_details_pb2.RetryInfo:
@@ -178,17 +180,20 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
                 yield job_service_pb2.WatchJobResponse(event=snapshot)
             while not self._ended(position):
                 async with script.changed:
-                    await script.changed.wait_for(lambda seen=position: len(script.events) > seen)
+                    await script.changed.wait_for(partial(self._newer_than, position))
                 for event in script.events[position:]:
                     yield job_service_pb2.WatchJobResponse(event=event)
                 position = len(script.events)
         finally:
             script.watching -= 1
             # Not awaited: a cancelled call must not wait for a lock.
-            asyncio.get_running_loop().create_task(script.announce())  # noqa: RUF006
+            asyncio.get_running_loop().create_task(script.announce())
+
+    def _newer_than(self, position: int) -> bool:
+        return len(self._script.events) > position
 
     def _ended(self, position: int) -> bool:
-        return 0 < position and self._script.events[position - 1].status.status in TERMINAL
+        return position > 0 and self._script.events[position - 1].status.status in TERMINAL
 
 
 class Videos(video_service_pb2_grpc.VideoServiceServicer):
@@ -253,10 +258,11 @@ class FakeBackends:
     async def start(self) -> None:
         """Listen."""
         server = grpc.aio.server()
-        token_service_pb2_grpc.add_TokenServiceServicer_to_server(Tokens(self.script), server)
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(Jobs(self.script), server)
-        video_service_pb2_grpc.add_VideoServiceServicer_to_server(Videos(self.script), server)
-        object_service_pb2_grpc.add_ObjectServiceServicer_to_server(Objects(self.script), server)
+        # The services play only the methods that a test calls; grpc answers UNIMPLEMENTED for the others.
+        token_service_pb2_grpc.add_TokenServiceServicer_to_server(Tokens(self.script), server)  # type: ignore[abstract]
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(Jobs(self.script), server)  # type: ignore[abstract]
+        video_service_pb2_grpc.add_VideoServiceServicer_to_server(Videos(self.script), server)  # type: ignore[abstract]
+        object_service_pb2_grpc.add_ObjectServiceServicer_to_server(Objects(self.script), server)  # type: ignore[abstract]
         status = health.aio.HealthServicer()
         await status.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(status, server)

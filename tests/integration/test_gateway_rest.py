@@ -72,7 +72,13 @@ async def test_A2_a_credential_is_exchanged_once(gateway: GatewayUnderTest) -> N
         (b"[1]", JSON, 422, "VALIDATION_ERROR", "body"),
         (b'{"topic": ', JSON, 400, "MALFORMED_REQUEST", None),
         (b'{"topic": "\xff"}', JSON, 400, "MALFORMED_REQUEST", None),
-        (b'{"configuration": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}", JSON, 422, "VALIDATION_ERROR", "configuration"),
+        (
+            b'{"configuration": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}",
+            JSON,
+            422,
+            "VALIDATION_ERROR",
+            "configuration",
+        ),
         (b"[" * 100_000, JSON, 400, "MALFORMED_REQUEST", None),
         (b"topic=x", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "UNSUPPORTED_MEDIA_TYPE", None),
         (b"{}", {"Content-Type": "application/json; charset=latin-1"}, 415, "UNSUPPORTED_MEDIA_TYPE", None),
@@ -121,9 +127,7 @@ async def test_O7_a_chunked_body_is_limited_too(gateway: GatewayUnderTest) -> No
         ({"Authorization": "Bearer expired-token"}, "CREDENTIAL_EXPIRED"),
     ],
 )
-async def test_A2_O6_a_bad_credential_is_401(
-    gateway: GatewayUnderTest, headers: dict[str, str], reason: str
-) -> None:
+async def test_A2_O6_a_bad_credential_is_401(gateway: GatewayUnderTest, headers: dict[str, str], reason: str) -> None:
     """O6: 401 with WWW-Authenticate, whatever the body."""
     answer = await gateway.client.post(GENERATE, content=b"garbage", headers=headers)
     assert answer.status_code == 401
@@ -206,7 +210,13 @@ async def test_O7_head_and_compression(gateway: GatewayUnderTest) -> None:
 @pytest.mark.parametrize(
     ("code", "reason", "details", "status", "error_code"),
     [
-        (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED", (bad_request("topic", "too long"),), 422, "VALIDATION_ERROR"),
+        (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "VALIDATION_FAILED",
+            (bad_request("topic", "too long"),),
+            422,
+            "VALIDATION_ERROR",
+        ),
         (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT", (), 409, "CONFLICT"),
         (grpc.StatusCode.FAILED_PRECONDITION, "STATE_CONFLICT", (), 409, "CONFLICT"),
         (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", (), 403, "PERMISSION_DENIED"),

@@ -62,9 +62,7 @@ async def test_J7_resuming_after_the_terminal_event_is_204(gateway: GatewayUnder
 @pytest.mark.parametrize(
     ("position", "status"), [("soon", 422), ("1e3", 422), ("99999999999999999999", 422), ("99", 410)]
 )
-async def test_J7_O6_a_bad_position_is_a_clear_4xx(
-    gateway: GatewayUnderTest, position: str, status: int
-) -> None:
+async def test_J7_O6_a_bad_position_is_a_clear_4xx(gateway: GatewayUnderTest, position: str, status: int) -> None:
     """J7, O6: malformed positions name the header; one that is not kept is 410 with the state to go on from."""
     await gateway.script.emit(1)
     answer = await gateway.client.get(EVENTS, headers={**ALICE, "Last-Event-ID": position})

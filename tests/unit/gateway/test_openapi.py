@@ -1,0 +1,101 @@
+"""The OpenAPI document (O8)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from gateway.catalog import load_catalog, stub_modules
+from gateway.openapi.comments import load_comments
+from gateway.openapi.document import build_document
+from gateway.openapi.pages import content_policy
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document of our own contract."""
+    return build_document(load_catalog(stub_modules()), load_comments())
+
+
+def test_O8_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    """O8: by the specification's own schema."""
+    OpenAPIV31SpecValidator(json.loads(json.dumps(document))).validate()
+
+
+def test_O8_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:
+    """O8."""
+    references = set(re.findall(r'"#/components/([^"]+)"', json.dumps(document)))
+    for reference in references:
+        kind, name = reference.split("/")
+        assert name in document["components"][kind]
+    assert {f"schemas/{name}" for name in document["components"]["schemas"]} <= references
+
+
+def test_O8_rules_and_comments_become_schema(document: dict[str, Any]) -> None:
+    """O8, V1: bounds, enums, examples and descriptions of an order."""
+    schema = document["components"]["schemas"]["CreateJobRequest"]
+    assert schema["required"] == ["topic", "context"]
+    assert schema["additionalProperties"] is False
+    assert "request_id" not in schema["properties"], "it comes from Idempotency-Key"
+    topic = schema["properties"]["topic"]
+    assert (topic["minLength"], topic["maxLength"]) == (1, 500)
+    assert (topic["description"], topic["examples"]) == ("What the video is about.", ["Pythagorean theorem"])
+    levels = schema["properties"]["quality_levels"]
+    assert (levels["maxItems"], levels["uniqueItems"], levels["items"]["enum"]) == (5, True, ["480p", "720p", "1080p"])
+    retries = schema["properties"]["max_retries"]
+    assert (retries["minimum"], retries["maximum"]) == (0, 10)
+    status = document["components"]["schemas"]["JobStatus"]
+    assert "queued" in status["enum"]
+    assert "`queued`: Waiting for its turn" in status["description"]
+
+
+def test_O8_operations_say_how_they_are_called_and_how_they_fail(document: dict[str, Any]) -> None:
+    """O8: security, parameters, success status, streams, files, errors from the comments."""
+    create = document["paths"]["/api/v1/videos/generate"]["post"]
+    assert create["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert set(create["responses"]) >= {"201", "400", "401", "403", "409", "413", "415", "422", "429", "503"}
+    assert [p["name"] for p in create["parameters"] if p["in"] == "header"] == ["Idempotency-Key"]
+    events = document["paths"]["/api/v1/jobs/{job_id}/events"]["get"]
+    assert set(events["responses"]["200"]["content"]) == {"text/event-stream", "application/x-ndjson"}
+    assert {"410", "404"} <= set(events["responses"])
+    assert {("job_id", "path"), ("after_seq", "query"), ("Last-Event-ID", "header")} == {
+        (p["name"], p["in"]) for p in events["parameters"]
+    }
+    download = document["paths"]["/api/v1/videos/jobs/{job_id}/download"]["get"]
+    assert {"200", "206", "304", "307", "416"} <= set(download["responses"])
+    assert document["paths"]["/api/v1/users/login"]["post"]["security"] == []
+
+
+def test_O8_every_operation_is_described_and_named_once(document: dict[str, Any]) -> None:
+    """O8: a rpc without a comment would show here."""
+    operations = [operation for verbs in document["paths"].values() for operation in verbs.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    assert all(operation["summary"] for operation in operations)
+
+
+def test_O8_kinds_of_fields(kitchen: Any) -> None:
+    """O8: maps, recursion, well-known types, additional bindings."""
+    document = build_document(load_catalog([kitchen]), {})
+    assert set(document["paths"]) >= {"/v1/{text}/dishes/{nested.name}:cook", "/v1/dishes/{u32}", "/v1/files/{text}"}
+    OpenAPIV31SpecValidator(json.loads(json.dumps(document))).validate()
+    dish = document["components"]["schemas"]["Dish"]["properties"]
+    assert dish["at"] == {"type": "string", "format": "date-time"}
+    assert dish["labels"]["additionalProperties"] == {"type": "string"}
+    assert dish["other-name"] == {"type": "string"}
+    assert dish["many"]["items"] == {"$ref": "#/components/schemas/Part"}
+    assert document["components"]["schemas"]["Part"]["properties"]["parts"]["items"] == {
+        "$ref": "#/components/schemas/Part"
+    }
+    assert "Dish_CreateDish_2" not in document["paths"]
+
+
+def test_O7_the_page_may_run_only_its_own_script() -> None:
+    """O7: a policy by hash."""
+    policy = content_policy(b"<style>a</style><script>b</script>").decode()
+    assert "script-src 'sha256-PiPoFgA5WUoziU9lZOGxNIu9egCI1CxKy3PurtWcAJ0='" in policy
+    assert "unsafe-inline" not in policy
