@@ -1,0 +1,111 @@
+"""Two transactions on the same rows, interleaved on purpose: the second meets the first before its commit (A2, A5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.auth.adapters.postgres.unit_of_work import postgres_units
+from services.auth.application.accounts import Accounts
+from services.auth.bootstrap import migrate
+from services.auth.domain.errors import LastAdmin
+from services.auth.domain.session import RefreshToken, Session
+from services.auth.domain.user import Role, User
+from services.runtime.db import create_engine
+from services.runtime.ids import new_id
+from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher
+
+DEADLINE_S = 30
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+@pytest.fixture
+async def engine(postgres: Callable[[], str]) -> AsyncIterator[AsyncEngine]:
+    """On an empty, migrated database."""
+    url = await asyncio.to_thread(postgres)
+    await migrate(url)
+    made = create_engine(url)
+    yield made
+    await made.dispose()
+
+
+async def stuck_or_done(engine: AsyncEngine, task: asyncio.Task[object]) -> None:
+    """Return once the task has ended or waits for a row lock: it has then read all that it reads before."""
+    async with asyncio.timeout(DEADLINE_S), engine.connect() as watcher:
+        await watcher.execution_options(isolation_level="AUTOCOMMIT")
+        while not task.done() and not await watcher.scalar(WAITING):
+            pass  # the query itself lets the task run
+
+
+async def stored(engine: AsyncEngine, email: str, role: Role) -> User:
+    """A committed account."""
+    user = User(new_id(), email, "", role, None, START)
+    async with postgres_units(engine)() as unit:
+        assert await unit.users.add(user)
+        await unit.commit()
+    return user
+
+
+async def opened(engine: AsyncEngine, user: User) -> Session:
+    """A committed session of the user, whose first token has the digest `digest`."""
+    session = Session(new_id(), user.user_id, START)
+    async with postgres_units(engine)() as unit:
+        token = RefreshToken(b"digest", session.session_id, START, START + timedelta(days=7))
+        await unit.sessions.add(session, token)
+        await unit.commit()
+    return session
+
+
+async def test_a_second_use_of_a_refresh_token_waits_for_the_first_and_loses(engine: AsyncEngine) -> None:
+    units = postgres_units(engine)
+    session = await opened(engine, await stored(engine, "ada@example.com", Role.USER))
+
+    async def use() -> Session | None:
+        async with units() as unit:
+            used = await unit.sessions.use_token(b"digest", START)
+            await unit.commit()
+        return used
+
+    async with units() as first:
+        assert await first.sessions.use_token(b"digest", START) == session
+        second = asyncio.create_task(use())
+        await stuck_or_done(engine, second)
+        await first.commit()
+    assert await asyncio.wait_for(second, DEADLINE_S) is None
+
+
+async def test_a_token_can_be_used_when_the_first_use_was_undone(engine: AsyncEngine) -> None:
+    units = postgres_units(engine)
+    session = await opened(engine, await stored(engine, "ada@example.com", Role.USER))
+    async with units() as lost:  # the process dies before its commit
+        assert await lost.sessions.use_token(b"digest", START) == session
+    async with units() as retry:
+        assert await retry.sessions.use_token(b"digest", START) == session
+
+
+async def test_two_admins_who_demote_each_other_at_once_leave_one(engine: AsyncEngine) -> None:
+    units = postgres_units(engine)
+    ada = await stored(engine, "ada@example.com", Role.ADMIN)
+    bob = await stored(engine, "bob@example.com", Role.ADMIN)
+    accounts = Accounts(units, FakeHasher(), FakeClock(), CountingIds())
+    async with units() as first:
+        assert await first.users.lock_admins() == {ada.user_id, bob.user_id}
+        await first.users.set_role(ada.user_id, Role.USER, START)
+        second = asyncio.create_task(accounts.change_role(bob.user_id, Role.USER))
+        await stuck_or_done(engine, second)
+        await first.commit()
+    with pytest.raises(LastAdmin):
+        await asyncio.wait_for(second, DEADLINE_S)
+
+
+async def test_admins_can_log_in_while_a_role_is_changed(engine: AsyncEngine) -> None:
+    units = postgres_units(engine)
+    ada = await stored(engine, "ada@example.com", Role.ADMIN)
+    async with units() as changing:
+        await changing.users.lock_admins()
+        await asyncio.wait_for(opened(engine, ada), DEADLINE_S)
