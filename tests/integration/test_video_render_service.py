@@ -64,24 +64,18 @@ async def test_bad_calls_have_clear_errors(stack: Stack) -> None:
 
 async def test_J7_watchers_see_every_event_once_from_wherever_they_start(stack: Stack) -> None:
     """J7: live, resumed in the middle, after the end, and at the end."""
-    live = asyncio.ensure_future(_collect(stack, "r1"))
-    await asyncio.sleep(0)
     await stack.start("r1", "burn 1", "burn 1")
-    await asyncio.wait([live])
+    live = [asyncio.ensure_future(_collect(stack, "r1")) for _ in range(3)]
     await stack.start_worker()
-    seen = await _collect(stack, "r1")
-    assert seen == list(range(1, len(seen) + 1))
+    seen = (await asyncio.gather(*live))[0]
+    assert all(watcher.result() == list(range(1, len(seen) + 1)) for watcher in live)
     for after in (0, 3, len(seen) - 1, len(seen)):
         assert [event.seq async for event in stack.watch("r1", after)] == seen[after:]
 
 
 async def _collect(stack: Stack, render_id: str) -> list[int]:
-    """The numbers a watcher sees; none when there is no such render yet."""
-    try:
-        return [event.seq async for event in stack.watch(render_id)]
-    except grpc.aio.AioRpcError as exc:
-        assert exc.code() is CODE.NOT_FOUND
-        return []
+    """The numbers a watcher sees until the stream ends."""
+    return [event.seq async for event in stack.watch(render_id)]
 
 
 async def test_J5_the_queues_are_served_in_order_of_priority(stack: Stack, tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ _PERMANENT = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.NOT_FOUND,
 }
+_LOST = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.DATA_LOSS}
+"""Answers of a read that no repetition will change; a write that meets DATA_LOSS was damaged on its way."""
 _PLACES = {
     FileKind.VIDEO: (object_pb2.BUCKET_VIDEOS, object_pb2.ARTIFACT_KIND_VIDEO),
     FileKind.SEGMENT: (object_pb2.BUCKET_VIDEOS, object_pb2.ARTIFACT_KIND_SEGMENT),
@@ -62,21 +63,22 @@ class GrpcFileStore:
             if await self._patiently(lambda: self._read(file.object_id, part)) != file.sha256:
                 raise FileLost(f"object {file.object_id} does not have the bytes that were stored")
             part.replace(target)
-        except grpc.aio.AioRpcError as exc:
-            if exc.code() is grpc.StatusCode.NOT_FOUND:
-                raise FileLost(f"object {file.object_id} is gone") from exc
-            raise
         finally:
             part.unlink(missing_ok=True)
 
     async def _read(self, object_id: str, part: Path) -> str:
-        """Stream an object into a file; its SHA-256."""
+        """Stream an object into a file; its SHA-256. Raises `FileLost`."""
         digest = hashlib.sha256()
         request = object_service_pb2.ReadObjectRequest(object_id=object_id)
-        with part.open("wb") as out:
-            async for message in self._stub.ReadObject(request, timeout=_CALL_TIMEOUT_S):
-                digest.update(message.chunk)
-                out.write(message.chunk)
+        try:
+            with part.open("wb") as out:
+                async for message in self._stub.ReadObject(request, timeout=_CALL_TIMEOUT_S):
+                    digest.update(message.chunk)
+                    out.write(message.chunk)
+        except grpc.aio.AioRpcError as exc:
+            if exc.code() in _LOST:
+                raise FileLost(f"object {object_id}: {exc.code().name}") from exc
+            raise
         return digest.hexdigest()
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
