@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from manim import Mobject
 
-from services.video_render.adapters.manim.mobjects import Typeset
 from services.video_render.adapters.manim.themes import Frame, Type
+from services.video_render.adapters.manim.typesetter import Page
 
 _TOLERANCE = 0.02
+_SEARCH_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +70,42 @@ def measure(mobject: Mobject) -> Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """Typeset content that fits a box, and the em size it was set at."""
+class Fit:
+    """How content fits a box: the page to draw, its em, and the factor it has to be scaled by (1 as a rule)."""
 
-    typeset: Typeset
+    page: Page
     em: float
+    factor: float
 
 
-def fit(make: Callable[[float], Typeset], width: float, height: float, largest: float) -> Fitted:
-    """Typeset smaller and smaller until it fits; below the smallest readable em it is scaled geometrically.
+def fit(page_at: Callable[[float], Page], width: float, height: float, largest: float) -> Fit:
+    """The largest em at which the page fits; below the floor it is scaled geometrically.
 
     Setting again, and not scaling, lets text wrap anew at every size.
     """
-    em = largest
-    while True:
-        typeset = make(em)
-        if typeset.logical_width <= width + _TOLERANCE and typeset.logical_height <= height + _TOLERANCE:
-            return Fitted(typeset, em)
-        if em <= Type.SMALLEST:
-            break
-        em = max(em * 0.93, Type.SMALLEST)
-    factor = min(width / typeset.logical_width, height / typeset.logical_height, 1.0)
-    return Fitted(typeset.shrink(factor), em * factor)
+    page = page_at(largest)
+    if _fits(page, width, height):
+        return Fit(page, largest, 1.0)
+    low, high = min(Type.FLOOR, largest), largest
+    best: Fit | None = None
+    for em in (low, *[0.0] * _SEARCH_STEPS):
+        size = em or (low + high) / 2
+        page = page_at(size)
+        if _fits(page, width, height):
+            best, low = Fit(page, size, 1.0), size
+        elif best is None:
+            factor = min(width / max(page.width, page.ink_width), height / page.height, 1.0)
+            return Fit(page, size * factor, factor)
+        else:
+            high = size
+    assert best is not None
+    return best
+
+
+def _fits(page: Page, width: float, height: float) -> bool:
+    if page.width > width + _TOLERANCE or page.height > height + _TOLERANCE:
+        return False
+    return page.ink_width <= width + _TOLERANCE
 
 
 def check(blocks: Sequence[Block]) -> list[str]:
@@ -106,8 +122,7 @@ def check(blocks: Sequence[Block]) -> list[str]:
             problems.append(f"{block.name} leaves the frame")
         if 0 < block.em < Type.SMALLEST * 0.999:
             problems.append(f"{block.name} is too long: its text is only {block.em / Frame.HEIGHT:.1%} high")
-    for index, first in enumerate(blocks):
-        for other in range(index + 1, len(blocks)):
-            if boxes[index].overlap(boxes[other]) > _TOLERANCE:
-                problems.append(f"{first.name} overlaps {blocks[other].name}")
+    for (first, box), (second, other) in combinations(zip(blocks, boxes, strict=True), 2):
+        if box.overlap(other) > _TOLERANCE:
+            problems.append(f"{first.name} overlaps {second.name}")
     return problems

@@ -15,6 +15,9 @@ _INLINE = re.compile(
 )
 
 
+_LONG_WORD = re.compile(r"\S{28,}")
+
+
 def literal(text: str) -> str:
     """A Typst string literal (code mode) of any text."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", " ").replace("\r", "")
@@ -50,7 +53,12 @@ def math_inline(source: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return f"#{literal(text)};" if text else ""
+    return f"#{literal(_LONG_WORD.sub(_breakable, text))};" if text else ""
+
+
+def _breakable(match: re.Match[str]) -> str:
+    """A word nobody could set on one line, with places where it may be broken."""
+    return "\u200b".join(re.findall(r".{1,8}", match.group()))
 
 
 def _marked(match: re.Match[str], accent: str) -> str:

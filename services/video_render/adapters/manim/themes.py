@@ -73,6 +73,8 @@ class Type:
     EQUATION = 1.25
     CAPTION = 0.4
     LABEL = 0.36
+    FLOOR = 0.11
+    """Nothing is set smaller than this; what still does not fit is scaled down as a picture."""
     SMALLEST = 0.26
     """Below this nothing is readable at 480p (16 px); the layout check reports it."""
 

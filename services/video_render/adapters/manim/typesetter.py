@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import typst
@@ -26,6 +26,7 @@ CODE_FONT = "DejaVu Sans Mono"
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
+_VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 _PATH_TOKEN = re.compile(r"[MmLlHhVvCcQqZz]|-?\d*\.?\d+(?:e-?\d+)?")
 
 Points = np.ndarray[Any, np.dtype[np.float64]]
@@ -47,14 +48,41 @@ class Outline:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
 class Page:
-    """A compiled piece of markup: its logical size in scene units and its outlines in drawing order."""
+    """A compiled piece of markup. Its size is known at once, its outlines are read when they are asked for."""
 
-    width: float
-    height: float
-    outlines: tuple[Outline, ...]
-    missing_glyphs: bool = False
+    def __init__(self, svg: str, missing_boxes: frozenset[str]) -> None:
+        self._svg = svg
+        self._missing_boxes = missing_boxes
+        match = _VIEW_BOX.search(svg)
+        assert match is not None, "Typst writes a viewBox"
+        self.width = float(match[1]) / POINTS_PER_UNIT
+        """Width of the page in scene units."""
+        self.height = float(match[2]) / POINTS_PER_UNIT
+        """Height of the page in scene units, from the first ascender to the last descender."""
+
+    @cached_property
+    def outlines(self) -> tuple[Outline, ...]:
+        """Glyphs and shapes in drawing order."""
+        root = ET.fromstring(self._svg)  # noqa: S314 - Typst wrote it a moment ago
+        symbols = {node.get("id", ""): node[0].get("d", "") for node in root.iter(f"{_SVG}symbol") if len(node)}
+        found: list[Outline] = []
+        _collect(root, np.eye(3), "", symbols, found)
+        return tuple(found)
+
+    @cached_property
+    def ink_width(self) -> float:
+        """How far the drawing reaches to the right, at least from the page's left edge: a word that cannot be
+        broken sticks out of its page."""
+        if not self.outlines:
+            return 0.0
+        left = min(float(outline.points[:, 0].min()) for outline in self.outlines)
+        return max(float(outline.points[:, 0].max()) for outline in self.outlines) - min(left, 0.0)
+
+    @property
+    def missing_glyphs(self) -> bool:
+        """Whether a character is shown as an empty box because no font has it."""
+        return bool(self._missing_boxes) and any(name in self._svg for name in self._missing_boxes)
 
 
 @lru_cache(maxsize=1)
@@ -76,15 +104,8 @@ def compile_page(markup: str, *, size: float, color: str, width: float | None = 
 
 @lru_cache(maxsize=512)
 def _compile(markup: str, size: float, color: str, width: float | None) -> Page:
-    svg = _to_svg(f"{_preamble(size, color, width)}{markup}")
-    root = ElementTree.fromstring(svg)
-    symbols = {node.get("id", ""): node[0].get("d", "") for node in root.iter(f"{_SVG}symbol") if len(node)}
-    outlines: list[Outline] = []
-    used: set[str] = set()
-    _collect(root, np.eye(3), "", symbols, outlines, used)
-    missing = not markup.isascii() and bool(used & _missing_glyphs(size))
-    box = [float(value) for value in root.get("viewBox", "0 0 0 0").split()]
-    return Page(box[2] / POINTS_PER_UNIT, box[3] / POINTS_PER_UNIT, tuple(outlines), missing)
+    boxes = frozenset[str]() if markup.isascii() else _missing_glyphs(size)
+    return Page(_to_svg(f"{_preamble(size, color, width)}{markup}"), boxes)
 
 
 def _to_svg(source: str) -> str:
@@ -118,29 +139,27 @@ def _missing_glyphs(size: float) -> frozenset[str]:
 
 
 def _collect(
-    node: ElementTree.Element,
+    node: ET.Element,
     matrix: Points,
     label: str,
     symbols: dict[str, str],
     out: list[Outline],
-    used: set[str],
 ) -> None:
     """Walk the drawing in order, flattening transforms."""
     for child in node:
         tag = child.tag.removeprefix(_SVG)
         if tag == "g":
             inner = matrix @ _transform(child.get("transform"))
-            _collect(child, inner, child.get("data-typst-label", label), symbols, out, used)
+            _collect(child, inner, child.get("data-typst-label", label), symbols, out)
         elif tag == "use":
             name = child.get(_HREF, "").removeprefix("#")
-            used.add(name)
             offset = np.array([[1, 0, float(child.get("x", 0))], [0, 1, float(child.get("y", 0))], [0, 0, 1]])
             _append(out, symbols.get(name, ""), matrix @ offset, child, label)
         elif tag == "path":
             _append(out, child.get("d", ""), matrix @ _transform(child.get("transform")), child, label)
 
 
-def _append(out: list[Outline], path: str, matrix: Points, node: ElementTree.Element, label: str) -> None:
+def _append(out: list[Outline], path: str, matrix: Points, node: ET.Element, label: str) -> None:
     curves = _curves(path)
     if not len(curves):
         return
@@ -210,16 +229,15 @@ class _Pen:
         """One command with its numbers; lower case is relative to the pen."""
         name = command.upper()
         dx, dy = self._at if command.islower() else (0.0, 0.0)
+        ends = [(values[i] + dx, values[i + 1] + dy) for i in range(0, len(values) - 1, 2)]
         if name == "Z":
             if self._at != self._start:
                 self._line(self._start)
-            return None
-        if name == "H":
-            return self._line((values[0] + dx, self._at[1]))
-        if name == "V":
-            return self._line((self._at[0], values[0] + dy))
-        ends = [(values[i] + dx, values[i + 1] + dy) for i in range(0, len(values), 2)]
-        if name == "M":
+        elif name == "H":
+            self._line((values[0] + dx, self._at[1]))
+        elif name == "V":
+            self._line((self._at[0], values[0] + dy))
+        elif name == "M":
             self._at = self._start = ends[0]
         elif name == "L":
             self._line(ends[0])

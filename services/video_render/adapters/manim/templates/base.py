@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from manim import (
@@ -32,9 +33,18 @@ from services.video_render.domain import storyboard
 ENTER_SECONDS = 0.6
 LEAVE_SECONDS = 0.4
 SHORTEST_HOLD = 1.0
+MISSING_GLYPHS = "some characters have no glyph in the available fonts"
 
 C = TypeVar("C")
 """The content class a template draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Typeset content and the em it ended up at."""
+
+    typeset: Typeset
+    em: float
 
 
 class StoryScene(Scene, Generic[C]):
@@ -110,19 +120,45 @@ class StoryScene(Scene, Generic[C]):
         """Trusted Typst markup as a mobject."""
         page = compile_page(source, size=em, color=color or self.theme.text, width=width)
         if page.missing_glyphs:
-            self.warn("some characters have no glyph in the available fonts")
+            self.warn(MISSING_GLYPHS)
         return Typeset(page, by_glyph=by_glyph)
 
-    def balanced(self, source: str, em: float, width: float, color: str | None = None) -> Typeset:
-        """Wrapped text whose lines are about equally long: the narrowest setting with no more lines."""
-        widest = self.typeset(source, em, color=color, width=width)
-        low, high = width * 0.3, width
+    def fit(
+        self,
+        source: str,
+        width: float,
+        height: float,
+        largest: float,
+        *,
+        wrap: bool = True,
+        balance: bool = False,
+        by_glyph: bool = False,
+        color: str | None = None,
+    ) -> Fitted:
+        """Markup set as large as it fits. Wrapped text fills `width`; `balance` makes its lines about equally long."""
+        ink = color or self.theme.text
+        found = layout.fit(
+            lambda em: compile_page(source, size=em, color=ink, width=width if wrap else None), width, height, largest
+        )
+        page = self._balance(source, found.page, found.em, ink) if balance and found.factor == 1.0 else found.page
+        if page.missing_glyphs:
+            self.warn(MISSING_GLYPHS)
+        typeset = Typeset(page, by_glyph=by_glyph)
+        if found.factor < 1.0:
+            typeset.shrink(found.factor)
+        return Fitted(typeset, found.em)
+
+    def _balance(self, source: str, page: Page, em: float, color: str) -> Page:
+        """The narrowest page with no more lines."""
+        low, high, best = page.width * 0.3, page.width, page
         for _ in range(6):
             middle = (low + high) / 2
-            page = compile_page(source, size=em, color=color or self.theme.text, width=middle)
-            fits = page.height <= widest.page.height + 1e-6 and _ink_width(page) <= middle + 1e-6
-            low, high = (low, middle) if fits else (middle, high)
-        return self.typeset(source, em, color=color, width=high)
+            candidate = compile_page(source, size=em, color=color, width=middle)
+            if candidate.height <= page.height + 1e-6 and candidate.ink_width <= middle + 1e-6:
+                high, best = middle, candidate
+            else:
+                low = middle
+        return best
 
     def block(self, name: str, mobject: Mobject, em: float = 0.0) -> None:
         """Register a part for the layout check."""
@@ -155,12 +191,11 @@ class StoryScene(Scene, Generic[C]):
     # -- private -----------------------------------------------------------------------------------
 
     def _add_heading(self) -> None:
-        fitted = layout.fit(
-            lambda em: self.typeset(f"#strong[{markup.inline(self.spec.heading, self.accent)}]", em),
-            Frame.RIGHT - Frame.LEFT,
-            0.95,
-            Type.HEADING,
-        )
+        source = f"#strong[{markup.inline(self.spec.heading, self.accent)}]"
+        width = Frame.RIGHT - Frame.LEFT
+        fitted = self.fit(source, width, 0.95, Type.HEADING, wrap=False)
+        if fitted.em < Type.CAPTION:
+            fitted = self.fit(f"#set par(leading: 0.1em)\n{source}", width, 0.95, Type.CAPTION)
         title = fitted.typeset.place(Frame.LEFT, Frame.HEADING_TOP)
         y = Frame.HEADING_TOP - title.logical_height - 0.1
         rule = Line((Frame.LEFT, y, 0), (Frame.LEFT + 1.3, y, 0), color=self.accent, stroke_width=5)
@@ -170,11 +205,3 @@ class StoryScene(Scene, Generic[C]):
     def _hold_until_due(self) -> None:
         left = self.spec.duration_s - self.time - LEAVE_SECONDS
         self.wait_frames(max(left, SHORTEST_HOLD))
-
-
-def _ink_width(page: Page) -> float:
-    """Horizontal extent of what is drawn: a word wider than the page sticks out of it."""
-    if not page.outlines:
-        return 0.0
-    left = min(float(outline.points[:, 0].min()) for outline in page.outlines)
-    return max(float(outline.points[:, 0].max()) for outline in page.outlines) - min(left, 0.0)

@@ -60,8 +60,8 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
             name.place(left + slot * index + (slot - name.logical_width) / 2, bottom - 0.1)
         self.header = header
         if len(header):
-            header.move_to((left + header.width / 2, area.top - header.height / 2, 0))
-            self.block("the legend", header, Type.LABEL)
+            header.move_to((area.left + header.width / 2, area.top - header.height / 2, 0))
+            self.block("the legend", header, self.header_em)
         base = axes.axis_line(self, (left, self.y(0.0)), (area.right, self.y(0.0)))
         self.axes = VGroup(axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names)
         draw = self._bars if content.style is storyboard.ChartStyle.BAR else self._lines
@@ -82,25 +82,33 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
 
     def _header(self, content: storyboard.DataChart) -> VGroup:
         """The unit and, with named series, a legend in one row."""
+        share = self.area.width / max(len(content.series) + bool(content.unit), 1) - 1.1
+        self.header_em = Type.LABEL
         parts = VGroup()
         if content.unit:
-            parts.add(self.text(content.unit, Type.LABEL, color=self.theme.muted))
+            parts.add(self._header_text(content.unit, share, self.theme.muted))
         for index, series in enumerate(content.series):
             if not series.name:
                 continue
             swatch = RoundedRectangle(width=0.3, height=0.3, corner_radius=0.06, stroke_width=0)
             swatch.set_fill(self.theme.accents[index % 4], opacity=1.0)
-            parts.add(VGroup(swatch, self.text(series.name, Type.LABEL).next_to(swatch, (1, 0, 0), buff=0.14)))
-        if len(parts):
-            parts.arrange((1, 0, 0), buff=0.6)
-            if parts.width > self.area.width * 0.95:
-                parts.scale(self.area.width * 0.95 / parts.width)
-        return parts
+            name = self._header_text(series.name, share, self.theme.text)
+            parts.add(VGroup(swatch, name.next_to(swatch, (1, 0, 0), buff=0.14)))
+        return parts.arrange((1, 0, 0), buff=0.6) if len(parts) else parts
+
+    def _header_text(self, source: str, width: float, color: str) -> Typeset:
+        """A unit or a name: on one line while that is readable, on two otherwise."""
+        body = markup.inline(source, self.accent)
+        fitted = self.fit(body, width, 0.5, Type.LABEL, wrap=False, color=color)
+        if fitted.em < Type.SMALLEST:
+            fitted = self.fit(body, width, 0.8, Type.LABEL, balance=True, color=color)
+        self.header_em = min(self.header_em, fitted.em)
+        return fitted.typeset
 
     def _category(self, name: str, slot: float) -> Typeset:
         source = f"#set align(center)\n{markup.inline(name, self.accent)}"
         width = slot * 0.96
-        fitted = layout.fit(lambda em: self.typeset(source, em, width=width), width, 1.1, Type.LABEL)
+        fitted = self.fit(source, width, 1.1, Type.LABEL)
         self.smallest = min(getattr(self, "smallest", Type.LABEL), fitted.em)
         return fitted.typeset
 

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 from manim import RIGHT, FadeIn, LaggedStart, RoundedRectangle, VGroup
 from manim.utils.rate_functions import ease_out_cubic
 
-from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim import markup
 from services.video_render.adapters.manim.mobjects import Typeset
 from services.video_render.adapters.manim.templates.base import StoryScene
 from services.video_render.adapters.manim.themes import Theme, Type
@@ -25,16 +25,9 @@ class TableScene(StoryScene[storyboard.Table]):
         """The table at the largest size that fits, centred."""
         content = self.content
         area = self.area
-        fitted = layout.fit(
-            lambda em: self.typeset(self._source(content, None), em), area.width, area.height, Type.BODY
-        )
+        fitted = self.fit(self._source(content, wrap=False), area.width, area.height, Type.BODY, wrap=False)
         if fitted.em < Type.CAPTION:
-            fitted = layout.fit(
-                lambda em: self.typeset(self._source(content, area.width), em, width=area.width),
-                area.width,
-                area.height,
-                Type.CAPTION,
-            )
+            fitted = self.fit(self._source(content, wrap=True), area.width, area.height, Type.CAPTION)
         table = fitted.typeset
         x, y = area.center
         spare = area.height - table.logical_height
@@ -53,10 +46,12 @@ class TableScene(StoryScene[storyboard.Table]):
             self.appear(row, seconds=0.5)
             self.wait_frames(rest)
 
-    def _source(self, content: storyboard.Table, width: float | None) -> str:
+    def _source(self, content: storyboard.Table, wrap: bool) -> str:
         columns = len(content.header)
-        fractions = "1fr" if width else "auto"
-        alignment = ", ".join("right" if _is_numeric(content, at) else "left" for at in range(columns))
+        fractions = "1fr" if wrap else "auto"
+        alignment = ", ".join(
+            "right + horizon" if _is_numeric(content, at) else "left + horizon" for at in range(columns)
+        )
         cells = [self._cell(text, 0, bold=True) for text in content.header]
         for number, row in enumerate(content.rows, start=1):
             cells += [self._cell(text, number) for text in row.cells]
@@ -89,11 +84,8 @@ class CodeScene(StoryScene[storyboard.Code]):
         content = self.content
         area = self.area
         padding = 0.35
-        fitted = layout.fit(
-            lambda em: self.typeset(self._source(content), em),
-            area.width - 2 * padding,
-            area.height - 2 * padding,
-            Type.BODY * 0.9,
+        fitted = self.fit(
+            self._source(content), area.width - 2 * padding, area.height - 2 * padding, Type.BODY * 0.9, wrap=False
         )
         listing = fitted.typeset
         spare = area.height - 2 * padding - listing.logical_height

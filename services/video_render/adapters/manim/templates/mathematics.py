@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from manim import Animation, FadeIn, LaggedStart, SurroundingRectangle, VGroup, Write
 from manim.utils.rate_functions import ease_out_cubic
 
-from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim import markup
 from services.video_render.adapters.manim.mobjects import Typeset
-from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.templates.base import Fitted, StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.adapters.manim.typesetter import compile_page
 from services.video_render.domain import storyboard
@@ -27,17 +29,10 @@ class EquationScene(StoryScene[storyboard.Equation]):
         if content.caption:
             width = area.width * 0.85
             source = f"#set align(center)\n{markup.inline(content.caption, self.accent)}"
-            set_caption = layout.fit(
-                lambda em: self.balanced(source, em, width, self.theme.muted), width, 1.6, Type.CAPTION
-            )
+            set_caption = self.fit(source, width, 1.6, Type.CAPTION, balance=True, color=self.theme.muted)
             caption, caption_em = set_caption.typeset, set_caption.em
         room = area.height - (caption.logical_height + 0.6 if caption else 0.0)
-        formula = layout.fit(
-            lambda em: self.typeset(markup.math(content.math), em, by_glyph=True),
-            area.width * 0.94,
-            room,
-            Type.EQUATION,
-        )
+        formula = self.fit(markup.math(content.math), area.width * 0.94, room, Type.EQUATION, wrap=False, by_glyph=True)
         x, y = area.center
         total = formula.typeset.logical_height + (caption.logical_height + 0.6 if caption else 0.0)
         formula.typeset.place_center(x, y + total / 2 - formula.typeset.logical_height / 2)
@@ -68,14 +63,16 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
         width = area.width * (0.64 if has_notes else 0.92)
         source = " \\ ".join(step.math for step in content.steps)
         page = f"#set math.equation(numbering: none)\n#show math.equation: set par(leading: 0.75em)\n$ {source} $"
-        fitted = layout.fit(lambda em: self.typeset(page, em, by_glyph=True), width, area.height - 0.3, 0.78)
+        fitted = self.fit(page, width, area.height - 0.3, 0.78, wrap=False, by_glyph=True)
         block = fitted.typeset
         left = area.left + 0.3 if has_notes else -block.logical_width / 2
         block.place(left, area.center[1] + block.logical_height / 2)
         self.lines = block.runs(self._glyph_counts(content, fitted.em))
+        middles = [float(line.get_center()[1]) for line in self.lines]
+        pitch = min((above - below for above, below in pairwise(middles)), default=area.height) - 0.1
         self.notes = [
-            self._note(step.note, line, area.left + 0.3 + width + 0.35, area.right)
-            for step, line in zip(content.steps, self.lines, strict=True)
+            self._note(step.note, y, pitch, area.left + width + 0.65, area.right)
+            for step, y in zip(content.steps, middles, strict=True)
         ]
         self.frame = SurroundingRectangle(
             self.lines[-1], color=self.accent, buff=0.16, corner_radius=0.1, stroke_width=3
@@ -83,7 +80,7 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
         self.block("the derivation", VGroup(block, self.frame), fitted.em)
         for index, note in enumerate(self.notes):
             if note is not None:
-                self.block(f"note {index + 1}", note, Type.LABEL)
+                self.block(f"note {index + 1}", note.typeset, note.em)
 
     def perform(self) -> None:
         """Line by line."""
@@ -91,7 +88,7 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
         for line, note in zip(self.lines, self.notes, strict=True):
             entrances: list[Animation] = [LaggedStart(*(FadeIn(glyph) for glyph in line), lag_ratio=0.12)]
             if note is not None:
-                entrances.append(FadeIn(note))
+                entrances.append(FadeIn(note.typeset))
             self.play(*entrances, run_time=1.0, rate_func=ease_out_cubic)
             self.wait_frames(rest)
         self.play(FadeIn(self.frame, scale=1.06), run_time=0.5, rate_func=ease_out_cubic)
@@ -101,8 +98,10 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
         color = self.theme.text
         return [len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps]
 
-    def _note(self, source: str, line: VGroup, left: float, right: float) -> Typeset | None:
+    def _note(self, source: str, y: float, height: float, left: float, right: float) -> Fitted | None:
         if not source:
             return None
-        note = self.text(source, Type.LABEL, color=self.theme.muted, width=right - left)
-        return note.place(left, float(line.get_center()[1]) + note.logical_height / 2)
+        body = markup.inline(source, self.accent)
+        note = self.fit(body, right - left, height, Type.LABEL, color=self.theme.muted)
+        note.typeset.place(left, y + note.typeset.logical_height / 2)
+        return note

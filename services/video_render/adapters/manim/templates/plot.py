@@ -10,7 +10,7 @@ from manim import Create, FadeIn, Line, VGroup, VMobject
 from manim.utils.rate_functions import ease_in_out_sine, ease_out_cubic
 
 from services.video_render.adapters.manim import axes, layout, markup
-from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.templates.base import Fitted, StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import expression, storyboard
 
@@ -57,9 +57,7 @@ class FunctionPlotScene(StoryScene[storyboard.FunctionPlot]):
         if not source:
             return area
         body = f"#set align(center)\n{markup.inline(source, self.accent)}"
-        fitted = layout.fit(
-            lambda em: self.balanced(body, em, area.width, self.theme.muted), area.width, 1.0, Type.CAPTION
-        )
+        fitted = self.fit(body, area.width, 1.0, Type.CAPTION, balance=True, color=self.theme.muted)
         self.caption = fitted.typeset.place(
             -fitted.typeset.logical_width / 2, area.bottom + fitted.typeset.logical_height
         )
@@ -82,13 +80,13 @@ class FunctionPlotScene(StoryScene[storyboard.FunctionPlot]):
             entries.add(VGroup(stroke, text))
         return entries.arrange((0, -1, 0), buff=0.3, aligned_edge=(-1, 0, 0))
 
-    def _legend_text(self, source: str, wrap: bool) -> layout.Fitted:
+    def _legend_text(self, source: str, wrap: bool) -> Fitted:
         """A legend entry: words wrap, formulas shrink."""
         width = 2.9
-        single = layout.fit(lambda em: self.typeset(source, em), width, 1.2, Type.CAPTION)
+        single = self.fit(source, width, 1.2, Type.CAPTION, wrap=False)
         if single.em == Type.CAPTION or not wrap:
             return single
-        return layout.fit(lambda em: self.typeset(source, em, width=width), width, 1.2, Type.CAPTION)
+        return self.fit(source, width, 1.2, Type.CAPTION, balance=True)
 
     def _draw_axes(self, box: layout.Box, x: storyboard.Interval, y: storyboard.Interval) -> None:
         self.x = axes.Scale(x.min, x.max, box.left, box.right)

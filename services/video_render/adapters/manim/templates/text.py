@@ -5,9 +5,9 @@ from __future__ import annotations
 from manim import UP, Circle, Create, FadeIn, Line, RoundedRectangle, VGroup
 from manim.utils.rate_functions import ease_out_cubic
 
-from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim import markup
 from services.video_render.adapters.manim.mobjects import Typeset
-from services.video_render.adapters.manim.templates.base import C, StoryScene
+from services.video_render.adapters.manim.templates.base import C, Fitted, StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
 
@@ -26,11 +26,13 @@ class TitleScene(StoryScene[storyboard.TitleCard]):
         self.subtitle: Typeset | None = None
         height = self.title.logical_height + 0.7
         if content.subtitle:
-            below = layout.fit(
-                lambda em: self.balanced(self._centred(content.subtitle), em, width, self.theme.muted),
+            below = self.fit(
+                self._centred(content.subtitle),
                 width,
                 2.6,
-                Type.SUBTITLE,
+                min(Type.SUBTITLE, title.em * 0.75),
+                balance=True,
+                color=self.theme.muted,
             )
             self.subtitle = below.typeset
             height += self.subtitle.logical_height
@@ -50,15 +52,13 @@ class TitleScene(StoryScene[storyboard.TitleCard]):
         if self.subtitle is not None:
             self.appear(self.subtitle)
 
-    def _fit_title(self, text: str, width: float) -> layout.Fitted:
+    def _fit_title(self, text: str, width: float) -> Fitted:
         """One line while that is large enough, otherwise lines of about equal length."""
         source = f"#strong[{markup.inline(text, self.accent)}]"
-        single = layout.fit(lambda em: self.typeset(source, em), width, 3.2, Type.TITLE)
+        single = self.fit(source, width, 3.2, Type.TITLE, wrap=False)
         if single.em >= Type.TITLE * 0.72:
             return single
-        return layout.fit(
-            lambda em: self.balanced(self._centred(text, bold=True), em, width), width, 3.4, Type.TITLE * 0.9
-        )
+        return self.fit(self._centred(text, bold=True), width, 3.4, Type.TITLE * 0.9, balance=True)
 
     def _centred(self, source: str, bold: bool = False) -> str:
         body = markup.inline(source, self.accent)
@@ -75,28 +75,41 @@ class _ListScene(StoryScene[C]):
         """Typeset all items at the largest size at which the list fits."""
         em = Type.BODY
         while True:
-            items = [
-                self.text(text, em * (0.9 if level else 1.0), width=self.area.width - self._left(level))
-                for text, level in zip(texts, levels, strict=True)
-            ]
+            items = self._items(texts, levels, em)
             gap = self.gap * em / Type.BODY
             height = sum(item.logical_height for item in items) + gap * (len(items) - 1)
-            if height <= self.area.height or em <= Type.SMALLEST:
+            if height <= self.area.height or em <= Type.FLOOR:
                 break
-            em = max(em * 0.95, Type.SMALLEST)
-        spare = max(self.area.height - height, 0.0)
-        gap += min(spare / max(len(items), 1), 0.35)
+            em = max(em * max(0.97 * self.area.height / height, 0.8), Type.FLOOR)
+        gap += min(max(self.area.height - height, 0.0) / len(items), 0.35)
         height = sum(item.logical_height for item in items) + gap * (len(items) - 1)
-        y = self.area.top - max(min((self.area.height - height) * 0.35, 0.9), 0.0)
-        self.rows: list[VGroup] = []
+        top = self.area.top - max(min((self.area.height - height) * 0.35, 0.9), 0.0)
+        self.rows = self._stack(items, levels, em, gap, top)
+        factor = min(self.area.height / height, 1.0)
+        if factor < 1.0:
+            VGroup(*self.rows).scale(factor, about_point=(self.area.left, self.area.top, 0))
+        for number, row in enumerate(self.rows, start=1):
+            self.block(f"item {number}", row, em * factor)
+
+    def _items(self, texts: list[str], levels: list[int], em: float) -> list[Typeset]:
+        return [
+            self.text(text, self._em(em, level), width=self.area.width - self._left(level))
+            for text, level in zip(texts, levels, strict=True)
+        ]
+
+    def _stack(self, items: list[Typeset], levels: list[int], em: float, gap: float, y: float) -> list[VGroup]:
+        """Items under one another from `y` down, each with its mark."""
+        rows: list[VGroup] = []
         for number, (item, level) in enumerate(zip(items, levels, strict=True), start=1):
             left = self.area.left + self._left(level)
             item.place(left, y)
-            line = em * (0.9 if level else 1.0)
-            row = VGroup(self.mark(number, level, left, y - line * 0.6, line), item)
-            self.rows.append(row)
-            self.block(f"item {number}", row, line)
+            line = self._em(em, level)
+            rows.append(VGroup(self.mark(number, level, left, y - line * 0.6, line), item))
             y -= item.logical_height + gap
+        return rows
+
+    def _em(self, em: float, level: int) -> float:
+        return max(em * 0.9, min(em, Type.SMALLEST)) if level else em
 
     def _left(self, level: int) -> float:
         return self.indent * (1 + level)
@@ -160,9 +173,7 @@ class ParagraphScene(StoryScene[storyboard.Paragraph]):
         content = self.content
         source = markup.paragraphs(content.text, self.accent)
         largest = Type.BODY * (1.15 if len(content.text) < 220 else 1.0)
-        fitted = layout.fit(
-            lambda em: self.typeset(source, em, width=self.measure), self.measure, self.area.height, largest
-        )
+        fitted = self.fit(source, self.measure, self.area.height, largest)
         typeset = fitted.typeset
         top = self.area.top - max(min((self.area.height - typeset.logical_height) * 0.35, 1.1), 0.0)
         typeset.place(self.area.left + 0.45, top)
