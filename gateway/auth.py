@@ -77,7 +77,9 @@ class Authenticator:
         """The caller of a request. Raises ApiError 401, or 503 when auth is away and the cache has no
         answer.
         """
-        return await self.exchange(credential_of(request))
+        caller = await self.exchange(credential_of(request))
+        request.state["user_id"] = caller.user_id
+        return caller
 
     async def exchange(self, credential: Credential) -> Caller:
         """The caller that a credential stands for, at most `cache_s` old."""

@@ -94,7 +94,7 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     log.info(
         "request",
         method=scope["method"],
-        path=scope["path"],
+        path=route if "ticket}" in route else scope["path"],  # Whoever holds a ticket may read the object.
         route=route,
         status=status,
         ms=round(seconds * 1000, 2),

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
+import sys
+from types import FrameType
 
+import orjson
 import structlog
 import uvicorn
+from structlog.types import Processor
 
 from gateway.app import Gateway
 from gateway.settings import Settings
@@ -22,6 +27,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.gateway = gateway
         self.listening = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order; a second interrupt stops at once. uvicorn's own would end the process by the signal."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say where: with port 0 nobody knows before."""
@@ -61,20 +72,26 @@ def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
 
 
 def configure_logging(level: str) -> None:
-    """JSON lines on standard error. What uvicorn and asyncio log goes the same way."""
+    """JSON lines on standard output; what uvicorn and asyncio log goes through the same processors."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=number, format='{"event":"%(message)s","level":"%(levelname)s","logger":"%(name)s"}')
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer = structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, str).decode())
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(sys.stdout)
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, renderer])
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ Convert = Callable[[object, str, list[Violation]], Any]
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_FLOAT32_MAX = 3.4028234663852886e38
+# Half a step above the largest float: up to here a double still rounds to it, and its shortest form lies there.
+_FLOAT32_MAX = 3.4028235677973362e38
 
 _F = FieldDescriptor
 _INTEGER_BOUNDS = {

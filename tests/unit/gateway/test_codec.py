@@ -136,6 +136,7 @@ WELL_KNOWN: list[tuple[str, Any]] = [
     ("from", "keyword"),
     ("raw", "//8="),
     ("single", 0.1),
+    ("single", 3.4028235e38),
 ]
 
 
