@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.runtime.settings import ServiceSettings
 
@@ -11,6 +11,10 @@ class JobSettings(ServiceSettings):
     """Every name has the prefix `T2M_`; times are in seconds."""
 
     database_url: str = Field(min_length=1, repr=False)
+
+    service_id: str = Field(min_length=1)
+    service_secret: SecretStr = Field(min_length=1)
+    """Also keys the page tokens: replicas share it."""
 
     max_in_flight: int = Field(default=32, ge=1)
     """Renders that may run at once, over all replicas."""

@@ -34,7 +34,7 @@ _REFUSALS = frozenset(
 class GrpcRenders:
     """The `Renders` over `t2m.video_render.v1.RenderService`."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout_s: float = 10.0) -> None:
+    def __init__(self, channel: grpc.aio.Channel, timeout_s: float = 5.0) -> None:
         self._stub: Any = render_service_pb2_grpc.RenderServiceStub(channel)
         self._timeout_s = timeout_s
 

@@ -10,7 +10,7 @@ from services.job.application.videos import VideoView
 from t2m.job.v1 import video_service_pb2 as pb
 from t2m.storage.v1 import object_pb2
 
-_KINDS: dict[str, Any] = {
+KINDS: dict[str, Any] = {
     "video": object_pb2.ARTIFACT_KIND_VIDEO,
     "segment": object_pb2.ARTIFACT_KIND_SEGMENT,
     "thumbnail": object_pb2.ARTIFACT_KIND_THUMBNAIL,
@@ -75,7 +75,7 @@ def video(view: VideoView) -> pb.Video:
         thumbnail_url=view.thumbnail.url if view.thumbnail else "",
         artifacts=[
             pb.VideoArtifact(
-                kind=_KINDS.get(artifact.kind, object_pb2.ARTIFACT_KIND_UNSPECIFIED),
+                kind=KINDS.get(artifact.kind, object_pb2.ARTIFACT_KIND_UNSPECIFIED),
                 object_id=artifact.object_id,
                 key=artifact.key,
                 size_bytes=artifact.size_bytes,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from datetime import timedelta
+
+import structlog
 
 from services.job.application.ports import (
     Clock,
@@ -23,9 +24,9 @@ from services.job.domain.events import CancelRender, StartRender
 from services.job.domain.render import Failure
 from services.job.domain.values import JobStage, JobStatus
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 _BATCH = 16
-_LEASE = timedelta(seconds=20)
+_LEASE = timedelta(seconds=8)
 """Longer than a call may take; a crashed process' commands are taken over after it."""
 
 
@@ -60,7 +61,10 @@ class Deliveries:
     async def deliver(self) -> int:
         """One round: take what is due, send it; how many commands were taken."""
         deliveries = await self._outbox.claim(self._clock.now(), _LEASE, _BATCH)
-        await asyncio.gather(*(self._one(delivery) for delivery in deliveries))
+        results = await asyncio.gather(*(self._one(delivery) for delivery in deliveries), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):  # The database, most likely: the leases bring the commands back.
+                raise result
         return len(deliveries)
 
     async def _one(self, delivery: Delivery) -> None:
@@ -72,8 +76,12 @@ class Deliveries:
                     await self._cancel(cancel)
         except RenderAway as away:
             wait = timedelta(seconds=delay_s(delivery.attempts - 1, 0.25, 10.0))
-            _log.warning("video_render is away: %s; %s waits", away, delivery.command.render_id)
+            _log.warning("video_render is away", render_id=delivery.command.render_id, reason=str(away))
             await self._outbox.postpone(delivery, self._clock.now() + wait)
+        except asyncio.CancelledError:
+            # The next process need not wait for the lease to end.
+            await self._outbox.postpone(delivery, self._clock.now())
+            raise
         else:
             await self._outbox.done(delivery)
 

@@ -7,11 +7,12 @@ follower that dies is resumed without loss, and two followers of one render do n
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+
+import structlog
 
 from services.job.application.coalesce import Coalescing, batches
 from services.job.application.ports import (
@@ -29,7 +30,7 @@ from services.job.application.ticking import Backoff, Wakeup
 from services.job.domain.render import RenderFact
 from services.job.domain.retry import RetryPolicy
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ class FollowRules:
     coalescing: Coalescing = field(default_factory=Coalescing)
     draw: Callable[[], float] = random.random
     """Uniform in [0, 1): the jitter of a retry."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Where the follower is in a render's events."""
+
+    job_id: str
+    render_id: str
+    cursor: int
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 class RenderLog:
@@ -62,7 +73,7 @@ class RenderLog:
 
     async def lost(self, job_id: str, render_id: str) -> None:
         """video_render does not know the render: ask for it again, under the same id."""
-        _log.warning("video_render lost %s: starting it again", render_id)
+        _log.warning("video_render lost a render, starting it again", job_id=job_id, render_id=render_id)
         async with self._store.change(job_id) as job:
             if job is not None:
                 job.lose_render(render_id)
@@ -70,7 +81,7 @@ class RenderLog:
 
     async def rewind(self, job_id: str, render_id: str) -> None:
         """video_render lost the end of the render: read it from the start."""
-        _log.warning("video_render lost events of %s: reading it again", render_id)
+        _log.warning("video_render lost events, reading them again", job_id=job_id, render_id=render_id)
         async with self._store.change(job_id) as job:
             if job is not None:
                 job.rewind_render(render_id)
@@ -137,28 +148,34 @@ class Follower:
             self._freed.set()
 
     async def _to_the_end(self, following: Following) -> None:
-        job_id, render_id, cursor = following.job_id, following.render_id, following.cursor
-        backoff = Backoff()
+        reading = _Reading(following.job_id, following.render_id, following.cursor)
         while True:
             try:
-                async with self._open(render_id, cursor) as stream:
-                    async for batch in stream:
-                        if not await self._log.apply(job_id, render_id, batch):
-                            return
-                        cursor = batch[-1].seq
-                        backoff.reset()
-            except RenderUnknown:
-                await self._log.lost(job_id, render_id)
-                return
-            except RenderCursorAhead:
-                await self._log.rewind(job_id, render_id)
-                cursor = 0
+                if await self._read(reading):
+                    return
             except RenderAway as away:
-                _log.info("video_render is away: %s; %s is resumed after %d", away, render_id, cursor)
+                _log.info("render stream cut", render_id=reading.render_id, cursor=reading.cursor, reason=str(away))
             except Exception:
                 # The database, most likely. The cursor is where the last stored batch left it.
-                _log.exception("following %s failed after %d, going on", render_id, cursor)
-            await asyncio.sleep(backoff.next_s())
+                _log.exception("render not followed, going on", render_id=reading.render_id, cursor=reading.cursor)
+            await asyncio.sleep(reading.backoff.next_s())
+
+    async def _read(self, reading: _Reading) -> bool:
+        """Read one stream as long as it lasts; whether nothing more is to be expected of the render."""
+        try:
+            async with self._open(reading.render_id, reading.cursor) as stream:
+                async for batch in stream:
+                    if not await self._log.apply(reading.job_id, reading.render_id, batch):
+                        return True
+                    reading.cursor = batch[-1].seq
+                    reading.backoff.reset()
+        except RenderUnknown:
+            await self._log.lost(reading.job_id, reading.render_id)
+            return True
+        except RenderCursorAhead:
+            await self._log.rewind(reading.job_id, reading.render_id)
+            reading.cursor = 0
+        return False
 
     @asynccontextmanager
     async def _open(self, render_id: str, cursor: int) -> AsyncIterator[AsyncIterator[list[RenderFact]]]:
