@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import grpc
 import pytest
+import redis
 from google.protobuf import struct_pb2
 
 from services.runtime.errors import rpc_error_details
@@ -69,8 +70,23 @@ async def test_J7_watchers_see_every_event_once_from_wherever_they_start(stack: 
     await stack.start_worker()
     seen = (await asyncio.gather(*live))[0]
     assert all(watcher.result() == list(range(1, len(seen) + 1)) for watcher in live)
+    relayed = redis.Redis.from_url(stack.redis.url)
+    assert [entry for entry, _ in relayed.xrange("render:r1") or []] == [f"{seq}-0".encode() for seq in seen]
+    relayed.close()
     for after in (0, 3, len(seen) - 1, len(seen)):
         assert [event.seq async for event in stack.watch("r1", after)] == seen[after:]
+
+
+async def test_O4_a_stopping_service_ends_its_watchers_with_a_cursor(stack: Stack) -> None:
+    """O4: what has happened was delivered, then UNAVAILABLE says: again, from there."""
+    await stack.start("r1", "a 1")
+    watching = stack.watch("r1")
+    assert (await anext(watching)).seq == 1
+    stopping = asyncio.ensure_future(stack.server.stop())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(watching)
+    assert caught.value.code() is CODE.UNAVAILABLE
+    await stopping
 
 
 async def _collect(stack: Stack, render_id: str) -> list[int]:

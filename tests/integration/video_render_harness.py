@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.redis import EmbeddedRedis
 from services.runtime.db import create_engine
 from services.runtime.identity import Role
+from services.runtime.server import ServiceServer
 from services.runtime.tokens import StaticKeys, TokenSigner
 from services.video_render.bootstrap import build_server, migrate
 from services.video_render.settings import VideoRenderSettings
@@ -98,6 +99,7 @@ class Stack:
     settings: VideoRenderSettings
     database: AsyncEngine
     redis: EmbeddedRedis
+    server: ServiceServer
     channel: grpc.aio.Channel
     storage: storage_harness.Running
     folder: Path
@@ -226,7 +228,7 @@ async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -
         stack.push_async_callback(database.dispose)
         environment = {f"T2M_{name.upper()}": str(value) for name, value in values.items()}
         environment.update(PYTHONUNBUFFERED="1", T2M_SERVICE_SECRET="test", T2M_WORKER_CONCURRENCY="2")
-        made = Stack(settings, database, redis, channel, storage, folder, environment)
+        made = Stack(settings, database, redis, server, channel, storage, folder, environment)
         stack.callback(_end_workers, made.workers)
         yield made
 

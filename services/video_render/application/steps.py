@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+import structlog
 
 from services.video_render.application.engine import MediaFailed, SceneFailed, StoryboardInvalid
 from services.video_render.application.lease import HandedBack, LeaseKeeper, TimeLimitExceeded
@@ -18,7 +19,7 @@ from services.video_render.domain.outcomes import StepFailure
 from services.video_render.domain.render import Render
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, render_id_of
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 _CLAIM_PATIENCE_S = 60.0
 """How long a step outside of a lease waits for a store that is away; after that the sweeper offers it again."""
 
@@ -68,17 +69,27 @@ class StepRunner:
         claimed_at = time.monotonic()
         claim = await self._claim(step_id, task_id)
         if claim is None:
-            _log.info("nothing to do for this delivery", extra={"step_id": step_id, "task_id": task_id})
+            _log.info("nothing to do for this delivery", step_id=step_id, task_id=task_id)
             return False
+        request = claim.render.request
+        with structlog.contextvars.bound_contextvars(job_id=request.job_id, user_id=request.owner_id, step_id=step_id):
+            await self._hold(claim, claimed_at)
+        return True
+
+    async def _hold(self, claim: Claim, claimed_at: float) -> None:
+        """Do the step, and record how it ended."""
+        _log.info("step begun", fence=claim.fence, attempt=claim.step.attempts)
         try:
-            await self.keeper.hold(step_id, claim.fence, claimed_at, self.works[claim.step.kind](claim))
+            await self.keeper.hold(claim.step_id, claim.fence, claimed_at, self.works[claim.step.kind](claim))
         except LeaseLost as exc:
-            _log.warning("result thrown away: %s", exc)
+            _log.warning("result thrown away", reason=str(exc))
         except HandedBack:
             await self._hand_back(claim)
+            _log.info("step handed back")
         except Exception as exc:
             await self._fail(claim, exc)
-        return True
+        else:
+            _log.info("step done", seconds=round(time.monotonic() - claimed_at, 2))
 
     async def _claim(self, step_id: str, task_id: str) -> Claim | None:
         try:
@@ -106,7 +117,7 @@ class StepRunner:
 
     async def _fail(self, claim: Claim, exc: Exception) -> None:
         failure = failure_of(exc)
-        _log.warning("step failed: %s", failure.code, exc_info=exc, extra={"step_id": claim.step_id})
+        _log.warning("step failed", code=failure.code, retryable=failure.retryable, exc_info=exc)
         try:
             async with asyncio.timeout(_CLAIM_PATIENCE_S):
                 stopped = await transition(
@@ -117,7 +128,7 @@ class StepRunner:
                     ),
                 )
         except LeaseLost as lost:
-            _log.warning("failure thrown away: %s", lost)
+            _log.warning("failure thrown away", reason=str(lost))
             return
         if stopped:
             await self.queue.revoke(stopped)

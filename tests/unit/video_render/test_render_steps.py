@@ -26,7 +26,7 @@ from services.video_render.application.ports import (
 )
 from services.video_render.application.renders import Renders
 from services.video_render.application.scene_step import SceneStep
-from services.video_render.application.steps import StepRunner, failure_of
+from services.video_render.application.steps import StepRunner, StepWork, failure_of
 from services.video_render.application.sweeper import Sweeper, SweepPolicy
 from services.video_render.domain.errors import ConfigurationInvalid, PositionAhead, RenderIdTaken
 from services.video_render.domain.events import RenderState
@@ -163,7 +163,7 @@ class Bench:
         self.renders = Renders(self.store, self.queue)
         workspace, segments = Folders(folder), NoSegments()
         keeper = LeaseKeeper(self.store, self.shutdown, POLICY.lease, 0.01, limit_s)
-        works = {
+        works: dict[StepKind, StepWork] = {
             StepKind.PLAN: PlanStep(self.store, {"script": ScriptedPlanner()}, "v1"),
             StepKind.SCENE: SceneStep(self.store, self.files, segments, process or InlineProcess(), workspace, 0.01),
             StepKind.ASSEMBLE: AssembleStep(self.store, self.files, segments, ScriptedMedia(), workspace),

@@ -7,13 +7,13 @@ life to the parent's and starts its own zygote, the process from which scenes ar
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import structlog
 from celery import Celery, signals
 
 from services.video_render.adapters.celery.app import register_run_step
@@ -25,7 +25,7 @@ from services.video_render.domain.request import Priority
 RunStep = Callable[[str, str, Zygote, "PipeShutdown"], Coroutine[Any, Any, None]]
 """Runs one step: (step id, task id, where scenes are drawn, when to hand back)."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class PipeShutdown:
@@ -75,6 +75,8 @@ class WorkerPool:
 
     def serve(self, ready_file: Path | None) -> int:
         """Work until told to stop; the exit status. `ready_file` is touched when tasks are taken."""
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
         self._renderer.preload()
         signals.worker_process_init.connect(self._in_child, weak=False)
         signals.worker_shutting_down.connect(lambda **_: self._shutdown.begin(), weak=False)

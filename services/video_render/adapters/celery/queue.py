@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
@@ -15,7 +15,9 @@ from services.video_render.application.ports import Delivery, QueueUnavailable
 from services.video_render.domain.request import Priority
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
+_REVOKE_TIMEOUT_S = 2.0
+"""A caller who cancels does not wait longer for a broker that is away."""
 
 
 class CeleryQueue:
@@ -32,9 +34,10 @@ class CeleryQueue:
     async def revoke(self, task_ids: Sequence[str]) -> None:
         """Kill what runs these deliveries, on whichever worker; only logs when the broker is away."""
         try:
-            await self._blocking(lambda: self._app.control.revoke(list(task_ids), terminate=True, signal="SIGKILL"))
-        except QueueUnavailable as exc:
-            _log.warning("revocation not sent, heartbeats will notice: %s", exc)
+            async with asyncio.timeout(_REVOKE_TIMEOUT_S):
+                await self._blocking(lambda: self._app.control.revoke(list(task_ids), terminate=True, signal="SIGKILL"))
+        except (QueueUnavailable, TimeoutError) as exc:
+            _log.warning("revocation not sent, heartbeats will notice", reason=str(exc))
 
     async def depth(self, queue: Priority) -> int | None:
         """Deliveries waiting in the queue; None when the broker is away."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import grpc
+import structlog
 
 from services.video_render.adapters.storage.hashing import sha256_of
 from services.video_render.application.ports import FileKind, FileLost, FileSpec, FileUnavailable
@@ -18,7 +18,7 @@ from services.video_render.domain.outcomes import StoredFile
 from t2m.storage.v1 import object_pb2, object_service_pb2, object_service_pb2_grpc
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 512 * 1024
 _CALL_TIMEOUT_S = 300.0
 _FIRST_PAUSE_S = 0.25
@@ -93,7 +93,7 @@ class GrpcFileStore:
                     raise
                 if time.monotonic() + pause > give_up:
                     raise FileUnavailable(f"storage: {exc.code().name} {exc.details()}") from exc
-                _log.warning("storage does not answer, trying again: %s %s", exc.code().name, exc.details())
+                _log.warning("storage does not answer, trying again", code=exc.code().name, details=exc.details())
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
