@@ -93,7 +93,9 @@ class PostgresJobs:
         self._engine = engine
         self._encode = encode
         self._stored = stored
-        self._log = EventStore(engine, JOB_EVENTS)
+        # A single statement is atomic by itself: without BEGIN and COMMIT it takes one round trip, not three.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._log = EventStore(self._single, JOB_EVENTS)
 
     async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
         """Store a new job with its first event, unless the key is in use."""
@@ -106,7 +108,7 @@ class PostgresJobs:
                 "fingerprint": key.fingerprint,
                 "expires_at": key.expires_at,
             }
-        async with self._engine.begin() as connection:
+        async with self._single.connect() as connection:
             stored = (await connection.execute(statement, values)).first() is not None
         if stored or key is None:
             job.events.clear()
@@ -120,13 +122,13 @@ class PostgresJobs:
             .join_from(JOB_REQUESTS, JOBS, JOB_REQUESTS.c.job_id == JOBS.c.job_id)
             .where(JOB_REQUESTS.c.owner_id == key.owner_id, JOB_REQUESTS.c.request_id == key.request_id)
         )
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             row = (await connection.execute(query)).mappings().one()
         return Repeated(job_of(row), bytes(row["fingerprint"]))
 
     async def get(self, job_id: str) -> Job | None:
         """The job as of one moment."""
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             row = (await connection.execute(select(JOBS).where(JOBS.c.job_id == job_id))).mappings().first()
         return job_of(row) if row else None
 
@@ -150,14 +152,14 @@ class PostgresJobs:
             last = tuple_(literal(after.moment), literal(after.job_id, JOBS.c.job_id.type))
             statement = statement.where(tuple_(moment, JOBS.c.job_id) < last)
         statement = statement.order_by(moment.desc(), JOBS.c.job_id.desc()).offset(skip or None).limit(limit)
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         return [job_of(row) for row in rows]
 
     async def count(self, query: JobQuery) -> int:
         """How many jobs match."""
         statement = select(func.count()).select_from(JOBS).where(_matches(query))
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             return (await connection.execute(statement)).scalar_one()
 
     async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
@@ -166,7 +168,7 @@ class PostgresJobs:
 
     async def purge_requests(self, now: datetime) -> None:
         """Forget request ids that have expired."""
-        async with self._engine.begin() as connection:
+        async with self._single.connect() as connection:
             await connection.execute(delete(JOB_REQUESTS).where(JOB_REQUESTS.c.expires_at <= now))
 
 

@@ -16,7 +16,8 @@ class PostgresOutbox:
     """The `Outbox` over Postgres."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        # Every method is one statement, atomic by itself.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
         """Take due commands, at most the oldest one of each job."""
@@ -37,7 +38,7 @@ class PostgresOutbox:
             .values(available_at=now + lease, attempts=JOB_OUTBOX.c.attempts + 1)
             .returning(*JOB_OUTBOX.c)
         )
-        async with self._engine.begin() as connection:
+        async with self._single.connect() as connection:
             rows = (await connection.execute(claim)).all()
         return [
             Delivery(
@@ -50,7 +51,7 @@ class PostgresOutbox:
 
     async def done(self, delivery: Delivery) -> None:
         """Forget the command."""
-        async with self._engine.begin() as connection:
+        async with self._single.connect() as connection:
             await connection.execute(delete(JOB_OUTBOX).where(JOB_OUTBOX.c.id == delivery.delivery_id))
 
     async def postpone(self, delivery: Delivery, until: datetime) -> None:
@@ -60,5 +61,5 @@ class PostgresOutbox:
             .where(JOB_OUTBOX.c.id == delivery.delivery_id, JOB_OUTBOX.c.attempts == delivery.attempts)
             .values(available_at=until)
         )
-        async with self._engine.begin() as connection:
+        async with self._single.connect() as connection:
             await connection.execute(statement)

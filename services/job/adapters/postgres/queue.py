@@ -55,6 +55,7 @@ class PostgresQueue:
 
     def __init__(self, engine: AsyncEngine, encode: Encode, stored: Signal) -> None:
         self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._encode = encode
         self._stored = stored
 
@@ -81,7 +82,7 @@ class PostgresQueue:
         place = tuple_(literal(job.due_at), literal(job.job_id, JOBS.c.job_id.type))
         before = tuple_(JOBS.c.due_at, JOBS.c.job_id) < place
         statement = select(func.count()).where(JOBS.c.status == JobStatus.QUEUED.value, before)
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             return (await connection.execute(statement)).scalar_one()
 
     async def recent_duration(self, quality: Quality) -> timedelta | None:
@@ -94,7 +95,7 @@ class PostgresQueue:
             .subquery()
         )
         statement = select(func.percentile_disc(0.5).within_group(recent.c.duration))
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             duration: timedelta | None = (await connection.execute(statement)).scalar_one()
         return duration
 
