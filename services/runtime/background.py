@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -45,9 +46,21 @@ class Supervisor:
     async def stop(self, *, outliving: bool) -> None:
         """Cancel the tasks of one phase and wait until they have cleaned up."""
         chosen = [running for task, running in self._running.items() if task.outlives_calls is outliving]
-        for running in chosen:
-            running.cancel()
-        await asyncio.gather(*chosen, return_exceptions=True)
+        await end_tasks(chosen)
+
+
+async def end_tasks(tasks: Collection[asyncio.Future[Any]], *, again_after_s: float = 2.0) -> None:
+    """Cancel tasks and wait until they have cleaned up; their results and errors are dropped.
+
+    Cancels again what is still running after a while: `asyncio.wait_for` of Python 3.11, which database and
+    Redis drivers use, forgets a cancellation that comes in the moment when its own future is done.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=again_after_s)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _supervise(task: BackgroundTask) -> None:

@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.runtime.background import end_tasks
 from services.runtime.eventlog import Event
 from services.runtime.identity import current_call
 from services.runtime.redisreader import StreamConnection
@@ -25,7 +26,7 @@ from services.runtime.wake import Wake
 __all__ = ["Event", "EventReader"]
 
 PAGE = 500
-_FILLS_AT_ONCE = 8
+_LOADS_AT_ONCE = 8
 _log = structlog.get_logger(__name__)
 
 
@@ -59,7 +60,8 @@ class EventReader:
         self._changed = Wake()
         self._connected = False
         self._ending = False
-        self._fills = asyncio.Semaphore(_FILLS_AT_ONCE)
+        self._loads = asyncio.Semaphore(_LOADS_AT_ONCE)
+        self._pages: dict[tuple[str, int], asyncio.Future[Sequence[Event]]] = {}
 
     async def follow(self, stream_id: str, after_seq: int) -> AsyncIterator[Event]:
         """Every event after the position, in order, as it happens; ends when the server drains.
@@ -100,7 +102,8 @@ class EventReader:
         """Events from Postgres: up to `until`, or all there are."""
         position = after_seq
         while until is None or position < until:
-            page = await self._load(stream_id, position, PAGE)
+            read = self._shared_page if until is None else self._page
+            page = await read(stream_id, position)
             for event in page:
                 if event.seq != position + 1:
                     raise position_expired(event.seq)
@@ -108,6 +111,24 @@ class EventReader:
                 yield event
             if len(page) < PAGE:
                 return
+
+    async def _page(self, stream_id: str, after_seq: int) -> Sequence[Event]:
+        """Bounded, so that thousands of readers that come back together do not use up the database's
+        connections.
+        """
+        async with self._loads:
+            return await self._load(stream_id, after_seq, PAGE)
+
+    async def _shared_page(self, stream_id: str, after_seq: int) -> Sequence[Event]:
+        """One query for all readers that want the same page now. It may have begun a moment ago: joining
+        makes up.
+        """
+        wanted = (stream_id, after_seq)
+        running = self._pages.get(wanted)
+        if running is None:
+            running = self._pages[wanted] = asyncio.ensure_future(self._page(stream_id, after_seq))
+            running.add_done_callback(lambda _: self._pages.pop(wanted, None))
+        return await asyncio.shield(running)
 
     def _join(self, stream_id: str, position: int) -> tuple[Subscription, Watch]:
         watch = self._watches.get(stream_id)
@@ -147,9 +168,7 @@ class EventReader:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
             self._end_all()
             with suppress(RedisError, OSError):
                 await self._connection.close()
@@ -220,14 +239,13 @@ class EventReader:
 
     async def _fill(self, watch: Watch) -> None:
         """Pass on what Postgres has after the watch's position; on failure the watch stays stale."""
-        async with self._fills:
-            full = True
-            while full:
-                page = await self._load(watch.stream_id, watch.head, PAGE)
-                full = len(page) == PAGE
-                for event in page:
-                    if not watch.offer(event):
-                        watch.fail(position_expired(event.seq))
-                        return
-            watch.stale = False
-            watch.checked_at = time.monotonic()
+        full = True
+        while full:
+            page = await self._page(watch.stream_id, watch.head)
+            full = len(page) == PAGE
+            for event in page:
+                if not watch.offer(event):
+                    watch.fail(position_expired(event.seq))
+                    return
+        watch.stale = False
+        watch.checked_at = time.monotonic()

@@ -3,6 +3,11 @@
 Each message descriptor is compiled once into a closure that holds only the fields that have rules, or lead to
 some: a message without any costs one dictionary look-up, and a path is built only for a value that breaks a
 rule.
+
+Measured beside protovalidate 2.1 (native, in place on google.protobuf messages), best of repeats on 2 shared
+cores: a submission 5.0 µs here, 3.3 there; one with a violation 5.3 and 7.0; a storyboard of 20 scenes 25 and
+12. All are small beside the 150 µs and more that a call costs, so the choice rests on the rest: its rules
+need the .proto and the google.protobuf module of buf.validate, which no wheel ships, inside our stub package.
 """
 
 from __future__ import annotations

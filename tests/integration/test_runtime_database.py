@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.postgres import EmbeddedPostgres
 from services.runtime import db
+from services.runtime.background import end_tasks
 from services.runtime.errors import is_dependency_away
 from services.runtime.outbox import Outbox, outbox_table, put
 from services.runtime.wake import PgListener
@@ -156,9 +157,7 @@ async def test_a_notification_wakes_the_drain(engine: AsyncEngine) -> None:
         await listening.wait()
         await fill(engine, "a")
         await done.wait()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end_tasks(tasks)
 
 
 ENV = "from services.runtime.db import run_env\n\nrun_env()\n"

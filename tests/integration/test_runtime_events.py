@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.redis import EmbeddedRedis
+from services.runtime.background import end_tasks
 from services.runtime.db import create_engine
 from services.runtime.errors import ServiceError
 from services.runtime.eventlog import Event, EventStore, event_table
@@ -83,9 +84,7 @@ async def log_on(postgres_url: str, redis_url: str, **options: float) -> AsyncIt
     try:
         yield Log(engine, redis, store, relay, reader, loads)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
         await redis.aclose()
         await engine.dispose()
 
@@ -144,6 +143,13 @@ async def test_many_readers_at_different_positions(log: Log) -> None:
         await log.write("a", seq, seq)
     results = await asyncio.gather(*readers)
     assert results == [numbers(after + 1, 100) for after in (0, 10, 49, 50)]
+
+
+async def test_many_readers_that_come_together_share_a_query(log: Log) -> None:
+    await log.write("a", 1, 20)
+    results = await asyncio.gather(*(log.take("a", 0, 20) for _ in range(300)))
+    assert results == [numbers(1, 20)] * 300
+    assert len(log.loads) < 30
 
 
 async def test_relaying_twice_does_no_harm(log: Log) -> None:
