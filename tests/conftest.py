@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import structlog
 
 from tests import stack
+
+# Structlog's default draws every traceback with its local variables: seconds of CPU, and secrets in the output.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture

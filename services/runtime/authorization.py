@@ -23,8 +23,8 @@ EXEMPT_SERVICES = frozenset(
 """Infrastructure services: no credential, no access log."""
 
 _ROLES: Mapping[int, frozenset[Role]] = {
-    options_pb2.ACCESS_READ: frozenset(Role),
-    options_pb2.ACCESS_WRITE: frozenset({Role.USER, Role.ADMIN, Role.SERVICE}),
+    options_pb2.ACCESS_READ: frozenset({Role.READONLY, Role.USER, Role.ADMIN}),
+    options_pb2.ACCESS_WRITE: frozenset({Role.USER, Role.ADMIN}),
     options_pb2.ACCESS_ADMIN: frozenset({Role.ADMIN}),
     options_pb2.ACCESS_SERVICE: frozenset({Role.SERVICE}),
 }

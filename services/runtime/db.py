@@ -7,8 +7,6 @@ from typing import Any
 from zlib import crc32
 
 import orjson
-from alembic import command, context
-from alembic.config import Config
 from sqlalchemy import Connection, MetaData, event, make_url, pool, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -86,6 +84,9 @@ async def run_migrations(package_dir: Path, url: str) -> None:
     An advisory lock makes processes that start together take turns; all but the first find nothing to do. The
     folder's env.py is one line: `services.runtime.db.run_env()`.
     """
+    from alembic import command  # a tenth of every service's start, which only this command should pay
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(package_dir / "migrations").replace("%", "%%"))
     engine = create_async_engine(driver_url(url), poolclass=pool.NullPool)
@@ -109,6 +110,8 @@ def run_env(target: MetaData | None = None) -> None:
     """What an Alembic env.py does here: migrate on the connection that `run_migrations` opened, in one
     transaction.
     """
+    from alembic import context
+
     connection = context.config.attributes["connection"]
     context.configure(connection=connection, target_metadata=target, compare_type=True)
     with context.begin_transaction():

@@ -38,8 +38,8 @@ CALLERS = ("nobody", "forged", "owner", "other", "readonly", "admin", "service")
 EXPECTED: dict[str, tuple[str, ...]] = {
     #           nobody forged owner other readonly admin service
     "PUBLIC":  (OK,    OK,    OK,   OK,   OK,      OK,   OK),
-    "READ":    (WHO,   WHO,   OK,   OK,   OK,      OK,   OK),
-    "WRITE":   (WHO,   WHO,   OK,   OK,   NO,      OK,   OK),
+    "READ":    (WHO,   WHO,   OK,   OK,   OK,      OK,   NO),
+    "WRITE":   (WHO,   WHO,   OK,   OK,   NO,      OK,   NO),
     "ADMIN":   (WHO,   WHO,   NO,   NO,   NO,      OK,   NO),
     "SERVICE": (WHO,   WHO,   NO,   NO,   NO,      NO,   OK),
 }  # fmt: skip
