@@ -142,8 +142,10 @@ async def test_j5_one_user_cannot_block_the_others(world: World) -> None:
         flood, other = server.caller(), server.caller()
         jobs = [await flood.create() for _ in range(6)]
         single = await other.create()
-        await world.renders.started(f"{single.job_id}-1")
-        started = {render_id.rpartition("-")[0] for render_id in world.renders.renders}
-        assert started == {jobs[0].job_id, jobs[1].job_id, single.job_id}
+        expected = {f"{job.job_id}-1" for job in (*jobs[:2], single)}
+        await world.renders.wait_for(lambda: expected <= set(world.renders.renders))
+        await world.renders.emit(f"{jobs[0].job_id}-1", succeeded("", ""))
+        await world.renders.started(f"{jobs[2].job_id}-1")
+        assert set(world.renders.renders) == {*expected, f"{jobs[2].job_id}-1"}
     finally:
         await server.stop()

@@ -1,0 +1,171 @@
+"""One suite for `Renders` and `Objects`: the fakes of the unit tests and the gRPC clients must behave alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+
+from services.job.adapters.render_client import GrpcRenders
+from services.job.adapters.storage_client import GrpcObjects
+from services.job.application.ports import (
+    Artifact,
+    LocationRequest,
+    ObjectMissing,
+    Objects,
+    RenderAway,
+    RenderCursorAhead,
+    RenderRefused,
+    Renders,
+    RenderUnknown,
+)
+from services.job.domain.job import Job
+from services.job.domain.order import Order
+from services.job.domain.render import PlannedFact, ProgressFact, RenderFact
+from t2m.storage.v1 import object_pb2
+from tests.fakes.job import START, FakeObjects, FakeRenders
+from tests.fakes.render_server import Neighbours, drawn, planned
+
+RENDER_ID = "job-1"
+PLANNED = PlannedFact(1, "A title", ())
+
+
+@dataclass
+class Side:
+    """One side's ports, and how a test steers what is behind them."""
+
+    renders: Renders
+    objects: Objects
+    happen: Callable[[], Awaitable[None]]
+    """The render is planned, then frames are drawn."""
+    refuse: Callable[[], None]
+    leave: Callable[[], Awaitable[None]]
+    """video_render goes away."""
+    store: Callable[[], None]
+    """Storage has the object `v` of `ada`, for the job `job`."""
+
+
+def fake_side() -> Side:
+    renders, objects = FakeRenders(), FakeObjects()
+
+    async def happen() -> None:
+        await renders.emit(RENDER_ID, PLANNED, ProgressFact(2, 30.0, 0, 10, 100))
+
+    def refuse() -> None:
+        renders.refusal = "no"
+
+    async def leave() -> None:
+        renders.away = True
+        await renders.restart()
+
+    def store() -> None:
+        objects.owners["v"] = "ada"
+        objects.kept["job"].append(Artifact("video", "v", "users/ada/jobs/job/v", 4))
+
+    return Side(renders, objects, happen, refuse, leave, store)
+
+
+def real_side(neighbours: Neighbours, channel: grpc.aio.Channel) -> Side:
+    script = neighbours.renders
+
+    async def happen() -> None:
+        await script.emit(RENDER_ID, planned(), drawn(30, 0, 10))
+
+    def refuse() -> None:
+        script.refuse = (grpc.StatusCode.INVALID_ARGUMENT, "no")
+
+    def store() -> None:
+        neighbours.objects.add("v", "ada", "job", object_pb2.ARTIFACT_KIND_VIDEO, "video/mp4")
+
+    return Side(GrpcRenders(channel), GrpcObjects(channel), happen, refuse, neighbours.stop, store)
+
+
+@pytest.fixture(params=["fake", "grpc"])
+async def side(request: pytest.FixtureRequest) -> AsyncGenerator[Side]:
+    if request.param == "fake":
+        yield fake_side()
+        return
+    neighbours = Neighbours()
+    await neighbours.start()
+    async with grpc.aio.insecure_channel(neighbours.address) as channel:
+        yield real_side(neighbours, channel)
+    await neighbours.stop()
+
+
+def processing_job() -> Job:
+    job = Job.accept("job", Order("ada", "T", "C"), START)
+    job.start_attempt(START)
+    return job
+
+
+async def read(renders: Renders, after: int, count: int) -> list[RenderFact]:
+    facts: list[RenderFact] = []
+    async with asyncio.timeout(10), aclosing(renders.watch(RENDER_ID, after)) as stream:
+        while len(facts) < count:
+            facts.append(await anext(stream))
+    return facts
+
+
+async def refusal(call: Awaitable[Any]) -> type[BaseException]:
+    with pytest.raises(Exception) as caught:
+        await call
+    return caught.type
+
+
+async def test_render_is_started_once_and_watched_from_any_position(side: Side) -> None:
+    for _ in range(2):
+        await side.renders.start(processing_job())
+    await side.happen()
+    facts = await read(side.renders, 0, 2)
+    assert facts == [PLANNED, ProgressFact(2, 30.0, 0, 10, 100)]
+    assert await read(side.renders, 1, 1) == facts[1:]
+    assert await refusal(read(side.renders, 3, 1)) is RenderCursorAhead
+
+
+async def test_unknown_render(side: Side) -> None:
+    assert await refusal(read(side.renders, 0, 1)) is RenderUnknown
+    assert await refusal(side.renders.cancel(RENDER_ID)) is RenderUnknown
+
+
+async def test_cancel_may_be_repeated(side: Side) -> None:
+    await side.renders.start(processing_job())
+    for _ in range(2):
+        await side.renders.cancel(RENDER_ID)
+
+
+async def test_refused_render(side: Side) -> None:
+    side.refuse()
+    assert await refusal(side.renders.start(processing_job())) is RenderRefused
+
+
+async def test_absence_is_noticed_by_calls_and_open_streams(side: Side) -> None:
+    await side.renders.start(processing_job())
+    await side.happen()
+    async with asyncio.timeout(20), aclosing(side.renders.watch(RENDER_ID, 0)) as stream:
+        await anext(stream)
+        await anext(stream)
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)  # The read is under way.
+        await side.leave()
+        assert await refusal(waiting) is RenderAway
+    assert await refusal(side.renders.start(processing_job())) is RenderAway
+    assert await refusal(side.renders.cancel(RENDER_ID)) is RenderAway
+    assert await refusal(read(side.renders, 0, 1)) is RenderAway
+
+
+async def test_objects_are_located_for_their_owner_only(side: Side) -> None:
+    side.store()
+    request = LocationRequest("v", "ada", filename="f.mp4", inline=True, cache_control="private")
+    location = await side.objects.locate(request)
+    assert (location.object_id, location.url, location.filename) == ("v", "https://files.example/v", "f.mp4")
+    assert (location.inline, location.cache_control, location.size_bytes) == (True, "private", 4)
+    assert location.expires_at is not None
+    for missing in (LocationRequest("v", "bob"), LocationRequest("w", "ada")):
+        assert await refusal(side.objects.locate(missing)) is ObjectMissing
+    assert await side.objects.artifacts("ada", "job") == [Artifact("video", "v", "users/ada/jobs/job/v", 4)]
+    assert await side.objects.artifacts("ada", "other") == []
