@@ -208,7 +208,7 @@ class _Loop:
         while True:
             try:
                 if found := await self._sweeper.sweep():
-                    _log.info("steps offered again", steps=found)
+                    _log.warning("steps were lost and are offered again", steps=found)
             except StoreUnavailable as exc:
                 _log.warning("not sweeping", error=str(exc))
             await asyncio.sleep(self._interval_s)

@@ -34,23 +34,22 @@ class Sweeper:
     policy: SweepPolicy
 
     async def sweep(self) -> int:
-        """Re-queue expired leases and lost deliveries; how many steps were looked at."""
+        """Take back expired steps and offer lost ones again; how many."""
         return await self._expired() + sum([await self._lost(queue) for queue in Priority])
 
     async def _expired(self) -> int:
-        steps = await self.store.expired(_BATCH)
-        for step_id in steps:
+        count = 0
+        for step_id in await self.store.expired(_BATCH):
             async with self.store.change(render_id_of(step_id)) as change:
-                change.render.expire(step_id, change.now, self.lease)
-        return len(steps)
+                count += change.render.expire(step_id, change.now, self.lease)
+        return count
 
     async def _lost(self, queue: Priority) -> int:
         candidates = await self.store.unclaimed(queue, self.policy.empty_queue, _BATCH)
-        if not candidates:
-            return 0
-        if await self.queue.depth(queue) != 0:
+        if candidates and await self.queue.depth(queue) != 0:
             candidates = await self.store.unclaimed(queue, self.policy.busy_queue, _BATCH)
+        count = 0
         for step_id in candidates:
             async with self.store.change(render_id_of(step_id)) as change:
-                change.render.republish(step_id, change.now)
-        return len(candidates)
+                count += change.render.republish(step_id, change.now)
+        return count

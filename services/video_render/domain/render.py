@@ -122,18 +122,22 @@ class Render:
         self._scene_changed(step)
         return step
 
-    def expire(self, step_id: str, now: datetime, policy: LeasePolicy) -> None:
-        """Take a step from a holder that has not renewed; nothing when it has, or has finished."""
+    def expire(self, step_id: str, now: datetime, policy: LeasePolicy) -> bool:
+        """Take a step from a holder that has not renewed; False when it has, or has finished."""
         step = self.steps[step_id]
-        if step.expired(now):
-            self._retry(step, WORKER_LOST, now, policy)
+        if not step.expired(now):
+            return False
+        self._retry(step, WORKER_LOST, now, policy)
+        return True
 
-    def republish(self, step_id: str, now: datetime) -> None:
-        """Offer a step to workers again because the queue may have lost it; nothing when it is not queued."""
+    def republish(self, step_id: str, now: datetime) -> bool:
+        """Offer a step to workers again because the queue may have lost it; False when it was claimed after all."""
         step = self.steps[step_id]
-        if step.state is StepState.QUEUED:
-            step.queued_at = now
-            self._dispatch(step)
+        if step.state is not StepState.QUEUED:
+            return False
+        step.queued_at = now
+        self._dispatch(step)
+        return True
 
     def hand_back(self, step_id: str, fence: int, now: datetime) -> None:
         """A stopping worker gives its step up in good order; raises `LeaseLost`."""
