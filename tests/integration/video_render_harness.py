@@ -200,7 +200,7 @@ async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -
         stack.callback(redis.kill)
         auth, auth_address = await _auth()
         stack.push_async_callback(auth.stop, 0)
-        storage_address = f"127.0.0.1:{_free_port()}"
+        storage_address = f"127.0.0.1:{free_port()}"
         storage = await stack.enter_async_context(
             storage_harness.running(postgres(), folder / "objects", bind=storage_address)
         )
@@ -233,7 +233,8 @@ async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -
         yield made
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback address that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,123 @@
+"""`FileStore` over the real storage service: whole, or lost, or away; and the scratch folder beside it."""
+
+# ruff: noqa: ASYNC240  # small local files, looked at between the awaits
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from services.runtime.client import ServiceCredentials, channel
+from services.runtime.identity import Role
+from services.runtime.tokens import TokenSigner
+from services.video_render.adapters.storage.files import GrpcFileStore
+from services.video_render.adapters.storage.hashing import sha256_of
+from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
+from services.video_render.application.ports import FileKind, FileLost, FileSpec, FileUnavailable
+from services.video_render.settings import VideoRenderSettings
+from tests.integration import storage_harness
+from tests.integration.video_render_harness import free_port
+
+SPEC = FileSpec("r1:scene.0:1:segment", "u1", "j1", FileKind.SEGMENT, 1, "video/mp4", "scene.mp4", 0)
+
+
+class SignedCredentials:
+    """A service token without an auth service."""
+
+    async def token(self) -> str:
+        """A fresh one."""
+        return TokenSigner(storage_harness.KEY).sign("worker", Role.SERVICE, timedelta(minutes=5))[0]
+
+
+@asynccontextmanager
+async def file_store(address: str, patience_s: float) -> AsyncIterator[GrpcFileStore]:
+    """A store that talks to the address."""
+    connection = channel(address, VideoRenderSettings(), cast(ServiceCredentials, SignedCredentials()))
+    try:
+        yield GrpcFileStore(connection, patience_s=patience_s)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Path:
+    """A file of several chunks."""
+    path = tmp_path / "segment.mp4"
+    path.write_bytes(storage_harness.pattern(2 * storage_harness.MIB + 17))
+    return path
+
+
+async def test_a_file_comes_back_as_it_was_saved(postgres: Callable[[], str], tmp_path: Path, segment: Path) -> None:
+    """S4: verified end to end; a repeated write stores nothing twice."""
+    address = f"127.0.0.1:{free_port()}"
+    serving = storage_harness.running(postgres(), tmp_path / "objects", bind=address)
+    async with serving as storage, file_store(address, 5) as files:
+        stored = await files.save(segment, SPEC)
+        assert (stored.sha256, stored.size_bytes) == (sha256_of(segment), segment.stat().st_size)
+        assert await files.save(segment, SPEC) == stored
+        assert len(storage.files()) == 1
+        target = tmp_path / "back.mp4"
+        await files.load(stored, target)
+        assert sha256_of(target) == stored.sha256
+        for wrong in (replace(stored, sha256="0" * 64), replace(stored, object_id="0" * 8 + stored.object_id[8:])):
+            with pytest.raises(FileLost):
+                await files.load(wrong, tmp_path / "lost.mp4")
+        assert not list(tmp_path.glob("lost.mp4*")), "nothing half-written is left"
+
+
+async def test_a_storage_that_is_away_is_waited_for(postgres: Callable[[], str], tmp_path: Path, segment: Path) -> None:
+    """S4: for as long as patience lasts."""
+    address = f"127.0.0.1:{free_port()}"
+    async with file_store(address, 0.5) as files:
+        with pytest.raises(FileUnavailable):
+            await files.save(segment, SPEC)
+    async with file_store(address, 60) as files:
+        saving = asyncio.ensure_future(files.save(segment, SPEC))
+        async with storage_harness.running(postgres(), tmp_path / "objects", bind=address):
+            assert (await saving).sha256 == sha256_of(segment)
+
+
+async def test_segments_on_this_machine_are_checked_and_bounded(tmp_path: Path, segment: Path) -> None:
+    """A damaged copy is not used; the oldest go when the folder is full."""
+    target = tmp_path / "target.mp4"
+    segments = LocalSegments(tmp_path, max_bytes=3 * storage_harness.MIB)
+    digest = sha256_of(segment)
+    assert not await segments.fetch(digest, target)
+    await segments.keep(segment, digest)
+    assert await segments.fetch(digest, target)
+    assert target.read_bytes() == segment.read_bytes()
+    (tmp_path / "segments" / digest).write_bytes(b"damaged")
+    assert not await segments.fetch(digest, target)
+    await segments.keep(segment, digest)
+    other = tmp_path / "other.mp4"
+    other.write_bytes(segment.read_bytes() + b"!")
+    await segments.keep(other, sha256_of(other))
+    assert await segments.fetch(sha256_of(other), target)
+    assert not await segments.fetch(digest, target), "two of them are too much"
+
+
+async def test_folders_of_attempts_are_empty_and_removed(tmp_path: Path) -> None:
+    """Also what a killed worker has left behind, in time."""
+    folders = ScratchFolders(tmp_path)
+    async with folders.folder("r1.scene.0", 1) as folder:
+        (folder / "half").touch()
+        async with folders.folder("r1.scene.0", 2) as successor:
+            assert successor != folder
+    assert not folder.exists()
+    left = tmp_path / "attempts" / "r1.scene.0.1"
+    left.mkdir()
+    (left / "half").touch()
+    async with folders.folder("r1.scene.0", 1) as folder:
+        assert list(folder.iterdir()) == []
+    left.mkdir()
+    folders.purge(older_than_s=60)
+    assert left.exists()
+    folders.purge(older_than_s=-1)
+    assert not left.exists()
