@@ -60,6 +60,8 @@ _SPELLING = {
     "√": "sqrt",
 }
 _DEFINITION = re.compile(r"\s*(?:[a-zA-Z]\w*\s*\(\s*x\s*\)|y)\s*=(?!=)")
+_PRODUCT = re.compile(r"(?:pi|tau|e|x)+")
+_FACTOR = re.compile(r"pi|tau|e|x")
 _BARS = re.compile(r"\|([^|]+)\|")
 _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z_]\w*)|(\*\*|.))", re.DOTALL)
 
@@ -131,9 +133,9 @@ def _to_python(text: str) -> str:
 
 
 def _split_name(name: str) -> list[str]:
-    """`xsin` stays one name (and is refused later); `xx` is x times x."""
-    if len(name) > 1 and set(name) == {"x"}:
-        return list("*".join(name))
+    """`xx` and `pix` are products; any other unknown name stays whole (and is refused later)."""
+    if name not in FUNCTIONS and _PRODUCT.fullmatch(name):
+        return " * ".join(_FACTOR.findall(name)).split()
     return [name]
 
 

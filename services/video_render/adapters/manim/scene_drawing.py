@@ -43,7 +43,7 @@ def draw(
 ) -> Drawing:
     """Draw one scene into `sink`; anything Manim would write goes under `scratch`."""
     theme = THEMES[theme_name]
-    with tempconfig(_settings(rung, scratch)):
+    with tempconfig(settings(rung, scratch)):
         config.background_color = theme.background
         renderer = FrameRenderer(sink, theme.background, on_frames)
         story = TEMPLATES[type(scene.content)](scene, theme, renderer=renderer)
@@ -54,7 +54,8 @@ def draw(
     return Drawing(renderer.poster, tuple(story.problems))
 
 
-def _settings(rung: Rung, scratch: Path) -> dict[str, object]:
+def settings(rung: Rung, scratch: Path) -> dict[str, object]:
+    """Manim's configuration for one render: no files but under `scratch`, no progress bar, no hashing."""
     return {
         "pixel_width": rung.width,
         "pixel_height": rung.height,

@@ -12,7 +12,8 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 _ALIGN = 16
 _BLEED = 4
-"""Chroma of a row is interpolated from its neighbours: this many rows more are converted than kept."""
+"""Chroma of a row is interpolated from its neighbours, so the change reaches this many rows further, and the rows at
+the ends of what is kept need this many neighbours."""
 
 
 class Yuv:
@@ -33,8 +34,8 @@ class Yuv:
         first, last = rows
         if first >= last:
             return
-        first = first // _ALIGN * _ALIGN
-        last = min(-(-last // _ALIGN) * _ALIGN, self._height)
+        first = max(first - _BLEED, 0) // _ALIGN * _ALIGN
+        last = min(-(-(last + _BLEED) // _ALIGN) * _ALIGN, self._height)
         start, stop = max(first - _BLEED, 0), min(last + _BLEED, self._height)
         band = _views(self._convert(pixels[start:stop]))
         for plane, part, step in zip(self._planes, band, (1, 2, 2), strict=True):
@@ -58,6 +59,6 @@ def _views(frame: av.VideoFrame) -> list[Pixels]:
     """The planes of a frame as writable arrays over the same memory."""
     views: list[Pixels] = []
     for plane in frame.planes:
-        rows: Pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows: Pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         views.append(rows[: plane.height, : plane.width])
     return views

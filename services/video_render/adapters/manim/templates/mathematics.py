@@ -60,7 +60,7 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
         content = self.content
         has_notes = any(step.note for step in content.steps)
         area = self.area
-        width = area.width * (0.64 if has_notes else 0.92)
+        width = area.width * (0.6 if has_notes else 0.92)
         source = " \\ ".join(step.math for step in content.steps)
         page = f"#set math.equation(numbering: none)\n#show math.equation: set par(leading: 0.75em)\n$ {source} $"
         fitted = self.fit(page, width, area.height - 0.3, 0.78, wrap=False, by_glyph=True)

@@ -1,0 +1,122 @@
+"""Joining, measuring and stills on real files (V4, V6, V7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.video_render.adapters.media import AvMediaTools
+from services.video_render.adapters.media.encoder import SegmentEncoder
+from services.video_render.adapters.media.yuv import Pixels, Yuv
+from services.video_render.application.engine import Chapter, MediaFailed
+
+WIDTH, HEIGHT = 192, 108
+
+
+def picture(seed: int) -> Pixels:
+    """A BGRA picture with something to see."""
+    pixels = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
+    pixels[:, :, :3] = np.random.default_rng(seed).integers(0, 40, 3, dtype=np.uint8)
+    pixels[20:60, 20 + seed : 90 + seed, :3] = (40 * seed % 255, 200, 120)
+    return pixels
+
+
+def segment(path: Path, seed: int, frames: int, fps: int = 10, width: int = WIDTH) -> Path:
+    with SegmentEncoder(path, width, HEIGHT, fps) as encoder:
+        encoder.write(np.ascontiguousarray(np.resize(picture(seed), (HEIGHT, width, 4))))
+        encoder.repeat(frames - 1)
+    return path
+
+
+def test_v4_segments_join_without_losing_a_frame(tmp_path: Path) -> None:
+    tools = AvMediaTools()
+    counts = [7, 30, 1, 45]
+    segments = [segment(tmp_path / f"{n}.mp4", n, count) for n, count in enumerate(counts)]
+    chapters = [Chapter("Één", 0.0, 3.7), Chapter("Two", 3.7, 8.3)]
+    out = tmp_path / "video.mp4"
+    tools.assemble(segments, out, chapters)
+    info = tools.probe(out)
+    assert info.frames == sum(counts)
+    assert info.duration_s == pytest.approx(sum(counts) / 10)
+    assert (info.fps, info.codec, info.width, info.height) == (10.0, "h264", WIDTH, HEIGHT)
+    assert info.size_bytes == out.stat().st_size
+    assert info.chapters == tuple(chapters)
+    data = out.read_bytes()
+    assert data.find(b"moov") < data.find(b"mdat"), "faststart"
+    with av.open(str(out)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 10 for number in range(sum(counts))])
+    assert not list(tmp_path.glob(".*")), "no unfinished files"
+
+
+def test_v4_the_same_segments_give_the_same_file(tmp_path: Path) -> None:
+    segments = [segment(tmp_path / f"{n}.mp4", n, 5) for n in range(2)]
+    for name in ("a.mp4", "b.mp4"):
+        AvMediaTools().assemble(segments, tmp_path / name, [Chapter("c", 0.0, 1.0)])
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_v4_what_cannot_be_joined_is_refused(tmp_path: Path) -> None:
+    tools = AvMediaTools()
+    good = segment(tmp_path / "good.mp4", 1, 5)
+    other = segment(tmp_path / "other.mp4", 1, 5, width=200)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(good.read_bytes()[:300])
+    out = tmp_path / "video.mp4"
+    for segments in ([], [good, other], [good, broken], [good, tmp_path / "absent.mp4"]):
+        with pytest.raises(MediaFailed):
+            tools.assemble(segments, out, [])
+        assert not out.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", b"\x00" * 4096])
+def test_v6_a_damaged_file_is_not_measured(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.mp4"
+    path.write_bytes(content)
+    with pytest.raises(MediaFailed):
+        AvMediaTools().probe(path)
+
+
+def test_v7_the_poster_is_not_the_blank_part(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    with SegmentEncoder(path, WIDTH, HEIGHT, 10) as encoder:
+        encoder.write(np.zeros((HEIGHT, WIDTH, 4), np.uint8))
+        encoder.repeat(70)
+        encoder.write(picture(3))
+        encoder.repeat(9)
+    for name in ("poster.jpg", "poster.png"):
+        AvMediaTools().poster(path, tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            assert image.size == (WIDTH, HEIGHT)
+            assert image.format == ("PNG" if name.endswith("png") else "JPEG")
+            assert np.asarray(image.convert("L")).std() > 20
+
+
+def test_p5_converting_the_changed_rows_equals_converting_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    pixels = rng.integers(0, 255, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+    banded, whole = Yuv(WIDTH, HEIGHT), Yuv(WIDTH, HEIGHT)
+    banded.update(pixels, None)
+    for first, last in ((30, 41), (0, 3), (100, 108), (50, 50), (17, 64)):
+        pixels[first:last] = rng.integers(0, 255, (last - first, WIDTH, 4), dtype=np.uint8)
+        banded.update(pixels, (first, last))
+        whole.update(pixels, None)
+        assert banded.frame is not None
+        assert whole.frame is not None
+        assert np.array_equal(banded.frame.to_ndarray(), whole.frame.to_ndarray())
+
+
+def test_v10_an_error_while_encoding_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        with SegmentEncoder(tmp_path / "x.mp4", WIDTH, HEIGHT, 10) as encoder:
+            encoder.write(picture(1))
+            raise RuntimeError("drawing failed")
+
+    with pytest.raises(RuntimeError, match="drawing failed"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
