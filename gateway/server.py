@@ -65,6 +65,7 @@ def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=65,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
@@ -79,19 +80,23 @@ def configure_logging(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer = structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, str).decode())
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=_json_bytes)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    renderer = structlog.processors.JSONRenderer(serializer=lambda event, **_: _json_bytes(event).decode())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, renderer])
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
+
+
+def _json_bytes(event: object, **_: object) -> bytes:
+    return orjson.dumps(event, str)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ RESPONSE_METADATA = frozenset(
         "retry-after",
     }
 )
-"""Response metadata that become response headers; everything else stays inside."""
+"""Initial metadata that become response headers; everything else stays inside."""
 
 WATCH_CLIENT_AFTER_S = 0.25
 """A call that takes longer is cancelled when its client leaves. Shorter ones are not worth a task each."""
@@ -81,10 +81,7 @@ class UnaryCall:
             answer = await call
             headers = [
                 (key.encode(), value.encode())
-                for key, value in (
-                    *(await call.initial_metadata() or ()),
-                    *(await call.trailing_metadata() or ()),
-                )
+                for key, value in await call.initial_metadata()
                 if key in RESPONSE_METADATA and isinstance(value, str)
             ]
         except grpc.aio.AioRpcError as error:

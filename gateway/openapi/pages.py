@@ -35,6 +35,7 @@ class OpenApiPages:
 
     async def page(self, request: Request, _variables: dict[str, str], /) -> None:
         """The documentation page."""
+        request.state["policy"] = "own"
         headers: list[Header] = [(b"content-security-policy", self._policy), (b"cache-control", b"no-cache")]
         await request.respond(200, self._page, headers, content_type=b"text/html; charset=utf-8")
 
