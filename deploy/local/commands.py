@@ -110,12 +110,16 @@ def restart(process: str) -> None:
 @cli.command()
 @click.argument("process", required=False, type=click.Choice(CLIENTS))
 def env(process: str | None) -> None:
-    """Print shell exports: the URL and API key, or with PROCESS what that process gets. Holds secrets."""
+    """Print shell exports: the URL and an API key of the demo user, or with PROCESS what that process gets.
+
+    The output holds secrets. The key is made on first use and kept in the data folder.
+    """
     folder = DataFolder.from_environment()
     state = _running_or_exit(folder)
-    secrets = files.read_json(folder.secrets)
     if process is None:
-        shown = {"T2M_URL": state["url"], "T2M_API_KEY": secrets.get("demo_api_key", "")}
+        from deploy.local.demo import api_key  # as in `demo`
+
+        shown = {"T2M_URL": state["url"], "T2M_API_KEY": api_key(folder, state)}
     else:
         everything = environments(folder, state).of(process)
         shown = {key: value for key, value in everything.items() if key.startswith("T2M_")}
