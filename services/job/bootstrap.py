@@ -28,9 +28,10 @@ from services.job.application.deliver import Deliveries
 from services.job.application.dispatch import Dispatcher
 from services.job.application.estimates import Estimates
 from services.job.application.follow import Follower, FollowRules, RenderLog
+from services.job.application.neighbours import Objects, Renders
 from services.job.application.orders import Orders
 from services.job.application.page_tokens import PageTokens
-from services.job.application.ports import AdmissionLimits, Clock, Objects, Renders
+from services.job.application.ports import AdmissionLimits, Clock
 from services.job.application.queries import Queries
 from services.job.application.ticking import Wakeup
 from services.job.application.videos import Videos

@@ -13,7 +13,7 @@ import pytest
 
 from services.job.adapters.render_client import GrpcRenders
 from services.job.adapters.storage_client import GrpcObjects
-from services.job.application.ports import (
+from services.job.application.neighbours import (
     Artifact,
     LocationRequest,
     ObjectMissing,

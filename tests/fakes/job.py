@@ -9,22 +9,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from services.job.application.neighbours import (
+    Artifact,
+    Location,
+    LocationRequest,
+    ObjectMissing,
+    RenderAway,
+    RenderCursorAhead,
+    RenderRefused,
+    RenderUnknown,
+)
 from services.job.application.ports import (
     AdmissionLimits,
-    Artifact,
     Created,
     Delivery,
     Following,
     JobQuery,
     LiveEvent,
-    Location,
-    LocationRequest,
-    ObjectMissing,
     PageKey,
-    RenderAway,
-    RenderCursorAhead,
-    RenderRefused,
-    RenderUnknown,
     Repeated,
     RequestKey,
     StoredEvent,

@@ -9,12 +9,7 @@ import grpc
 from google.protobuf import json_format, struct_pb2
 
 from services.job.adapters import render_codec
-from services.job.application.ports import (
-    RenderAway,
-    RenderCursorAhead,
-    RenderRefused,
-    RenderUnknown,
-)
+from services.job.application.neighbours import RenderAway, RenderCursorAhead, RenderRefused, RenderUnknown
 from services.job.domain.job import Job
 from services.job.domain.order import SCRIPT_MODEL
 from services.job.domain.render import RenderFact

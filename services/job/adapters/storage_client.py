@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from services.job.application.ports import Artifact, Location, LocationRequest, ObjectMissing
+from services.job.application.neighbours import Artifact, Location, LocationRequest, ObjectMissing
 from t2m.storage.v1 import object_pb2, object_service_pb2_grpc
 from t2m.storage.v1 import object_service_pb2 as pb
 

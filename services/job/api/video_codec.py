@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.job.api.codec import stamp
-from services.job.application.ports import Location
+from services.job.application.neighbours import Location
 from services.job.application.videos import VideoView
 from t2m.job.v1 import video_service_pb2 as pb
 from t2m.storage.v1 import object_pb2

@@ -8,17 +8,8 @@ from datetime import timedelta
 
 import structlog
 
-from services.job.application.ports import (
-    Clock,
-    Delivery,
-    JobStore,
-    Outbox,
-    RenderAway,
-    RenderRefused,
-    Renders,
-    RenderUnknown,
-    Signal,
-)
+from services.job.application.neighbours import RenderAway, RenderRefused, Renders, RenderUnknown
+from services.job.application.ports import Clock, Delivery, JobStore, Outbox, Signal
 from services.job.application.ticking import Wakeup, delay_s
 from services.job.domain.events import CancelRender, StartRender
 from services.job.domain.render import Failure

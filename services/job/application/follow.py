@@ -15,17 +15,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.job.application.coalesce import Coalescing, batches
-from services.job.application.ports import (
-    Clock,
-    Following,
-    JobStore,
-    Leases,
-    RenderAway,
-    RenderCursorAhead,
-    Renders,
-    RenderUnknown,
-    Signal,
-)
+from services.job.application.neighbours import RenderAway, RenderCursorAhead, Renders, RenderUnknown
+from services.job.application.ports import Clock, Following, JobStore, Leases, Signal
 from services.job.application.ticking import Backoff, Wakeup
 from services.job.domain.render import RenderFact
 from services.job.domain.retry import RetryPolicy

@@ -6,14 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.job.application.ports import (
-    Artifact,
-    Location,
-    LocationRequest,
-    ObjectMissing,
-    Objects,
-    Viewer,
-)
+from services.job.application.neighbours import Artifact, Location, LocationRequest, ObjectMissing, Objects
+from services.job.application.ports import Viewer
 from services.job.application.queries import Queries
 from services.job.domain.errors import ArtifactNotFound, StateConflict
 from services.job.domain.job import Job

@@ -27,15 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.job.adapters.postgres.rows import LISTED, job_of, new_values, state_values
 from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOB_REQUESTS, JOBS
-from services.job.application.ports import (
-    Created,
-    JobQuery,
-    PageKey,
-    Repeated,
-    RequestKey,
-    Signal,
-    StoredEvent,
-)
+from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, Signal, StoredEvent
 from services.job.domain.events import JobEvent, StartRender
 from services.job.domain.job import Job
 from services.runtime.eventlog import EventStore

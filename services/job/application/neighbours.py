@@ -1,0 +1,105 @@
+"""What the use cases need from the other services.
+
+`adapters/` and `tests/fakes/job.py` implement it, proven equal by `tests/contract/test_job_neighbours.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from services.job.domain.job import Job
+from services.job.domain.render import RenderFact
+
+
+class RenderAway(Exception):
+    """video_render cannot be reached, or is not able to answer now."""
+
+
+class RenderUnknown(Exception):
+    """video_render does not know the render."""
+
+
+class RenderRefused(Exception):
+    """video_render will never accept the render."""
+
+
+class RenderCursorAhead(Exception):
+    """The render has fewer events than the cursor says."""
+
+
+class Renders(Protocol):
+    """video_render, as seen from here. Every method raises RenderAway when it cannot be reached."""
+
+    async def start(self, job: Job) -> None:
+        """Start the render of the job's current attempt; repeating it changes nothing. Raises RenderRefused."""
+        ...
+
+    async def cancel(self, render_id: str) -> None:
+        """Stop the render; repeating it changes nothing. Raises RenderUnknown."""
+        ...
+
+    def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
+        """What happens to the render after the position; ends after its terminal state.
+
+        Raises RenderUnknown, RenderCursorAhead.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocationRequest:
+    """Which object a client wants to fetch, and how it is to look to it."""
+
+    object_id: str
+    owner_id: str
+    filename: str = ""
+    inline: bool = False
+    cache_control: str = ""
+    lifetime: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where and how an object can be fetched, for a limited time."""
+
+    object_id: str
+    url: str
+    redirect: bool
+    read_ticket: str
+    content_type: str
+    size_bytes: int
+    etag: str
+    filename: str
+    inline: bool
+    cache_control: str
+    modified_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An object kept for a job; `kind` is `video`, `thumbnail`, `storyboard` or `segment`."""
+
+    kind: str
+    object_id: str
+    key: str
+    size_bytes: int
+
+
+class ObjectMissing(Exception):
+    """Storage has no such object of that owner."""
+
+
+class Objects(Protocol):
+    """storage, as seen from here."""
+
+    async def locate(self, request: LocationRequest) -> Location:
+        """A location that works for `lifetime`. Raises ObjectMissing."""
+        ...
+
+    async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:
+        """Everything kept for the job, oldest first."""
+        ...
