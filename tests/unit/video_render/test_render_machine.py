@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.video_render.domain.errors import LeaseLost
 from services.video_render.domain.events import Event, RenderState, SceneChanged, StateChanged
@@ -27,16 +28,14 @@ Held = tuple[str, int]
 class RenderMachine(RuleBasedStateMachine):
     """Workers hold (step, fence) pairs for as long as they like and use them whenever they like."""
 
-    held = Bundle("held")
-
     def __init__(self) -> None:
         super().__init__()
         self.now = START
         self.render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
         self.history: list[Event] = []
         self.offered: list[str] = []
-        self.accepted: set[tuple[str, int]] = set()
-        self.final: Render | None = None
+        self.held: list[Held] = []
+        self.accepted: set[Held] = set()
         self.highest = 0.0
         self.settle()
 
@@ -53,45 +52,76 @@ class RenderMachine(RuleBasedStateMachine):
         step = self.render.steps[held[0]]
         return step.state is StepState.RUNNING and step.fence == held[1]
 
-    def accept(self, held: Held, kind: StepKind) -> bool:
-        """Whether a result of this kind under this pair must be accepted; remembers that it was."""
-        if self.render.steps[held[0]].kind is not kind or not self.is_current(held):
-            return False
-        assert held not in self.accepted
-        self.accepted.add(held)
-        return True
+    def pick(self, data: st.DataObject, *kinds: StepKind) -> Held | None:
+        """Somebody who holds, or once held, a step of these kinds: present holders come up more often."""
+        pairs = [pair for pair in self.held if self.render.steps[pair[0]].kind in kinds]
+        current = [pair for pair in pairs if self.is_current(pair)]
+        return data.draw(st.sampled_from(pairs + current * 3)) if pairs else None
 
-    @initialize(target=held)
-    def first(self) -> Held:
-        """Planning is claimed."""
-        return self._claim("r1.plan")
-
-    def _claim(self, step_id: str) -> Held:
-        step = self.render.claim(step_id, "task", self.now, POLICY)
+    def attempt(self, held: Held, result: Callable[[], object], *, final: bool = True) -> None:
+        """A result arrives: accepted exactly when the pair holds the step, and only once when it is final."""
+        if self.is_current(held):
+            assert held not in self.accepted, "a result was accepted twice"
+            result()
+            if final:
+                self.accepted.add(held)
+                assert not self.is_current(held)
+        else:
+            with pytest.raises(LeaseLost):
+                result()
         self.settle()
+
+    @initialize(scenes=st.lists(st.sampled_from([False, False, True]), min_size=1, max_size=3))
+    def plan(self, scenes: list[bool]) -> None:
+        """Planning is claimed and done; some scenes are cached."""
+        step = self.render.claim("r1.plan", "task", self.now, POLICY)
         assert step is not None
-        return step_id, step.fence
+        self.held.append((step.step_id, step.fence))
+        planned = tuple(
+            PlannedScene(f"S{number}", "paragraph", f"h{number}", 60, SCENE if cached else None)
+            for number, cached in enumerate(scenes)
+        )
+        held = self.held[0]
+        self.attempt(held, lambda: self.render.planned(*held, Plan("T", {}, planned), self.now))
 
-    @rule(target=held, data=st.data())
-    def claim(self, data: st.DataObject) -> object:
-        """A delivery of any step, known or not, as often as the queue likes."""
-        step_id = data.draw(st.sampled_from([*self.render.steps, "r1.scene.77"]))
-        before = self.render.steps.get(step_id)
-        free = before is not None and before.claimable(self.now)
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        """A delivery of any step, known or not, as often as the queue likes; mostly of one that waits."""
+        waiting = [step.step_id for step in self.render.steps.values() if step.claimable(self.now)]
+        step_id = data.draw(st.sampled_from([*self.render.steps, "r1.scene.77", *waiting * 4]))
         step = self.render.claim(step_id, "task", self.now, POLICY)
         self.settle()
-        assert free or step is None, "a step with a live lease was given away"
-        return (step_id, step.fence) if step else multiple()
+        if step is not None:
+            assert step_id in waiting, "a step with a live lease was given away"
+            assert (step_id, step.fence) not in self.held, "a fence was given out twice"
+            self.held.append((step_id, step.fence))
+
+    @rule(data=st.data())
+    def work(self, data: st.DataObject) -> None:
+        """A good worker: claims what waits and finishes it."""
+        waiting = [step for step in self.render.steps.values() if step.state is StepState.QUEUED]
+        if not waiting:
+            return
+        step_id = data.draw(st.sampled_from(waiting)).step_id
+        step = self.render.claim(step_id, "task", self.now, POLICY)
+        self.settle()
+        if step is None:
+            return
+        held = (step_id, step.fence)
+        self.held.append(held)
+        if step.kind is StepKind.SCENE:
+            self.attempt(held, lambda: self.render.scene_rendered(*held, SCENE, self.now))
 
     @rule(seconds=st.sampled_from([1, 10, 20]))
     def pass_time(self, seconds: int) -> None:
         """Time passes for all; leases that nobody renews run out."""
         self.now += timedelta(seconds=seconds)
 
-    @rule(held=held)
-    def renew(self, held: Held) -> None:
-        """A heartbeat: as the store does it."""
-        if self.is_current(held):
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        """A heartbeat, as the store does it."""
+        held = self.pick(data, *StepKind)
+        if held and self.is_current(held):
             self.render.steps[held[0]].lease_until = self.now + POLICY.lease
 
     @rule()
@@ -102,87 +132,52 @@ class RenderMachine(RuleBasedStateMachine):
             self.render.republish(step.step_id, self.now)
         self.settle()
 
-    @rule(held=consumes(held), scenes=st.lists(st.booleans(), min_size=1, max_size=4))
-    def plan(self, held: Held, scenes: list[bool]) -> None:
-        """A plan arrives; some scenes are cached."""
-        planned = tuple(
-            PlannedScene(f"S{number}", "paragraph", f"h{number}", 60, SCENE if cached else None)
-            for number, cached in enumerate(scenes)
-        )
-        if self.render.steps[held[0]].kind is not StepKind.PLAN:
-            return
-        if self.accept(held, StepKind.PLAN):
-            self.render.planned(*held, Plan("T", {}, planned), self.now)
-        else:
-            with pytest.raises(LeaseLost):
-                self.render.planned(*held, Plan("T", {}, planned), self.now)
-        self.settle()
-
-    @rule(held=held, done=st.integers(0, 200), total=st.integers(0, 200))
-    def progress(self, held: Held, done: int, total: int) -> None:
+    @rule(data=st.data(), done=st.integers(0, 200), total=st.integers(0, 200))
+    def progress(self, data: st.DataObject, done: int, total: int) -> None:
         """Frames are reported, in any order, with any nonsense."""
-        if self.render.steps[held[0]].kind is not StepKind.SCENE:
-            return
-        if self.is_current(held):
-            self.render.progressed(*held, done, total)
-        else:
-            with pytest.raises(LeaseLost):
-                self.render.progressed(*held, done, total)
-        self.settle()
+        held = self.pick(data, StepKind.SCENE)
+        if held:
+            self.attempt(held, lambda: self.render.progressed(*held, done, total), final=False)
 
-    @rule(held=held)
-    def finish_scene(self, held: Held) -> None:
-        """A scene's result arrives, perhaps again."""
-        if self.render.steps[held[0]].kind is not StepKind.SCENE:
-            return
-        if self.accept(held, StepKind.SCENE):
-            self.render.scene_rendered(*held, SCENE, self.now)
-        else:
-            with pytest.raises(LeaseLost):
-                self.render.scene_rendered(*held, SCENE, self.now)
-        self.settle()
+    @rule(data=st.data())
+    def finish_scene(self, data: st.DataObject) -> None:
+        """A scene's result arrives, perhaps late, perhaps again."""
+        held = self.pick(data, StepKind.SCENE)
+        if held:
+            self.attempt(held, lambda: self.render.scene_rendered(*held, SCENE, self.now))
 
-    @rule(held=held, lose=st.booleans(), data=st.data())
-    def finish_assembly(self, held: Held, lose: bool, data: st.DataObject) -> None:
+    @rule(data=st.data(), lost=st.sets(st.integers(0, 2)))
+    def finish_assembly(self, data: st.DataObject, lost: set[int]) -> None:
         """The video arrives, or the assembly finds segments missing."""
-        if self.render.steps[held[0]].kind is not StepKind.ASSEMBLE:
+        held = self.pick(data, StepKind.ASSEMBLE)
+        if held is None:
             return
-        if not self.accept(held, StepKind.ASSEMBLE):
-            with pytest.raises(LeaseLost):
-                self.render.published(*held, VIDEO, self.now)
-        elif lose:
-            indexes = data.draw(st.sets(st.sampled_from([s.index for s in self.render.scenes]), min_size=1))
-            self.render.scenes_lost(*held, indexes, self.now)
+        indexes = [scene.index for scene in self.render.scenes if scene.index in lost]
+        if indexes:
+            self.attempt(held, lambda: self.render.scenes_lost(*held, indexes, self.now))
         else:
-            self.render.publishing(*held, self.now)
-            self.render.published(*held, VIDEO, self.now)
-        self.settle()
+            self.attempt(held, lambda: self.render.publishing(*held, self.now), final=False)
+            self.attempt(held, lambda: self.render.published(*held, VIDEO, self.now))
 
-    @rule(held=held, retryable=st.booleans())
-    def fail(self, held: Held, retryable: bool) -> None:
+    @rule(data=st.data(), retryable=st.sampled_from([True, True, False]))
+    def fail(self, data: st.DataObject, retryable: bool) -> None:
         """An attempt fails."""
         failure = StepFailure("RENDER_FAILED", "no", retryable)
-        if self.is_current(held):
-            self.render.step_failed(*held, failure, self.now, POLICY)
-        else:
-            with pytest.raises(LeaseLost):
-                self.render.step_failed(*held, failure, self.now, POLICY)
-        self.settle()
+        held = self.pick(data, *StepKind)
+        if held:
+            self.attempt(held, lambda: self.render.step_failed(*held, failure, self.now, POLICY))
 
-    @rule(held=held)
-    def hand_back(self, held: Held) -> None:
+    @rule(data=st.data())
+    def hand_back(self, data: st.DataObject) -> None:
         """A worker stops in good order."""
-        if self.is_current(held):
-            self.render.hand_back(*held, self.now)
-        else:
-            with pytest.raises(LeaseLost):
-                self.render.hand_back(*held, self.now)
-        self.settle()
+        held = self.pick(data, *StepKind)
+        if held:
+            self.attempt(held, lambda: self.render.hand_back(*held, self.now))
 
-    @rule(sure=st.integers(0, 9))
+    @rule(sure=st.integers(0, 19))
     def cancel(self, sure: int) -> None:
-        """The caller stops the render, now and then."""
-        if sure == 0:
+        """The caller stops the render, now and then; often after it has ended."""
+        if sure == 19 or self.render.state.terminal:
             self.render.cancel(self.now)
             self.settle()
 
@@ -233,7 +228,7 @@ class RenderMachine(RuleBasedStateMachine):
         assert (self.render.state is RenderState.FAILED) == (self.render.error is not None)
 
 
-RenderMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+RenderMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestRenderMachine = RenderMachine.TestCase
 
 
