@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.runtime.client import ServiceCredentials, auth_channel, channel
 from services.runtime.clock import Clock
-from services.runtime.db import create_engine, run_migrations
+from services.runtime.db import run_migrations
 from services.runtime.eventlog import EventStore
 from services.runtime.eventreader import EventReader
 from services.runtime.jwks import RemoteKeys
@@ -29,6 +29,7 @@ from services.video_render.adapters.celery.app import WorkerLimits, create_app
 from services.video_render.adapters.celery.pool import PipeShutdown, WorkerPool
 from services.video_render.adapters.celery.queue import CeleryQueue
 from services.video_render.adapters.postgres import tables
+from services.video_render.adapters.postgres.engine import create_render_engine
 from services.video_render.adapters.postgres.store import PostgresRenderStore
 from services.video_render.adapters.process.zygote import Zygote
 from services.video_render.adapters.storage.files import GrpcFileStore
@@ -81,7 +82,7 @@ def build_server(
     settings: VideoRenderSettings, clock: Clock | None = None, keys: KeySource | None = None
 ) -> ServiceServer:
     """The service, ready to `run`. `keys` verify tokens; by default they are fetched from auth."""
-    engine = create_engine(settings.database_url, application_name="t2m-video-render")
+    engine = create_render_engine(settings.database_url, application_name="t2m-video-render")
     events = _event_store(engine)
     store = PostgresRenderStore(engine, events, codec.encode_event)
     queue = _queue(settings)
@@ -121,7 +122,7 @@ def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
 
     async def run_step(step_id: str, task_id: str, zygote: Zygote, shutdown: PipeShutdown) -> None:
         # Everything that owns a connection is made per step: it belongs to the event loop of this step.
-        database = create_engine(settings.database_url, application_name="t2m-render-worker", pool_size=3)
+        database = create_render_engine(settings.database_url, application_name="t2m-render-worker", pool_size=3)
         to_auth = auth_channel(settings)
         credentials = ServiceCredentials(to_auth, settings.service_id, settings.service_secret)
         to_storage = channel(settings.storage_address, settings, credentials)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.runtime.db import create_engine, run_migrations
+from services.runtime.db import run_migrations
 from services.runtime.eventlog import EventStore
 from services.video_render.adapters.postgres import tables
+from services.video_render.adapters.postgres.engine import create_render_engine
 from services.video_render.adapters.postgres.store import PostgresRenderStore
 from services.video_render.api import codec
-from services.video_render.application.ports import RenderStore
+from services.video_render.application.ports import RenderStore, StoreUnavailable
 from services.video_render.bootstrap import PACKAGE
 from services.video_render.domain.errors import LeaseLost, RenderNotFound
 from services.video_render.domain.outcomes import (
@@ -122,7 +123,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         return
     url: str = request.getfixturevalue("postgres")()
     await run_migrations(PACKAGE, url)
-    engine = create_engine(url)
+    engine = create_render_engine(url, application_name="test")
     try:
         yield PostgresBench(engine)
     finally:
@@ -276,6 +277,32 @@ async def test_a_transition_keeps_a_renewal_that_came_in_between(bench: Bench) -
             change.render.progressed(step.step_id, step.fence, 5, 60)
         await bench.pass_time(10)
         assert await bench.store.expired(10) == []
+
+
+async def test_a_process_that_freezes_in_a_transition_does_not_keep_the_lock(postgres: Callable[[], str]) -> None:
+    """DESIGN §3: it would block its own successor; Postgres ends its transaction, and it learns of it."""
+    url = postgres()
+    await run_migrations(PACKAGE, url)
+    engine = create_render_engine(url, application_name="test")
+    store = PostgresBench(engine).store
+    await add(store, order())
+    locked, thaw = asyncio.Event(), asyncio.Event()
+
+    async def frozen() -> None:
+        async with store.change("r1") as change:
+            change.render.cancel(change.now)
+            locked.set()
+            await thaw.wait()
+
+    freezing = asyncio.ensure_future(frozen())
+    await locked.wait()
+    async with asyncio.timeout(14):
+        await claim(store, "r1.plan")
+    thaw.set()
+    with pytest.raises(StoreUnavailable):
+        await freezing
+    assert (await store.get("r1")).steps["r1.plan"].state is StepState.RUNNING
+    await engine.dispose()
 
 
 async def test_a_cancelled_step_is_not_renewed(bench: Bench) -> None:

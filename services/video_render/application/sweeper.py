@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.video_render.application.ports import RenderStore, TaskQueue
+from services.video_render.application.ports import Change, RenderStore, StoreUnavailable, TaskQueue
 from services.video_render.domain.request import Priority
 from services.video_render.domain.steps import LeasePolicy, render_id_of
 
@@ -38,18 +39,22 @@ class Sweeper:
         return await self._expired() + sum([await self._lost(queue) for queue in Priority])
 
     async def _expired(self) -> int:
-        count = 0
-        for step_id in await self.store.expired(_BATCH):
-            async with self.store.change(render_id_of(step_id)) as change:
-                count += change.render.expire(step_id, change.now, self.lease)
-        return count
+        steps = await self.store.expired(_BATCH)
+        return await self._each(steps, lambda change, step_id: change.render.expire(step_id, change.now, self.lease))
 
     async def _lost(self, queue: Priority) -> int:
-        candidates = await self.store.unclaimed(queue, self.policy.empty_queue, _BATCH)
-        if candidates and await self.queue.depth(queue) != 0:
-            candidates = await self.store.unclaimed(queue, self.policy.busy_queue, _BATCH)
+        steps = await self.store.unclaimed(queue, self.policy.empty_queue, _BATCH)
+        if steps and await self.queue.depth(queue) != 0:
+            steps = await self.store.unclaimed(queue, self.policy.busy_queue, _BATCH)
+        return await self._each(steps, lambda change, step_id: change.render.republish(step_id, change.now))
+
+    async def _each(self, steps: Sequence[str], act: Callable[[Change, str], bool]) -> int:
+        """Do something to each step; a render that cannot be locked now does not hold up the others."""
         count = 0
-        for step_id in candidates:
-            async with self.store.change(render_id_of(step_id)) as change:
-                count += change.render.republish(step_id, change.now)
+        for step_id in steps:
+            try:
+                async with self.store.change(render_id_of(step_id)) as change:
+                    count += act(change, step_id)
+            except StoreUnavailable:
+                continue
         return count

@@ -31,6 +31,9 @@ from services.video_render.domain.render import Render
 from services.video_render.domain.request import Priority
 from services.video_render.domain.steps import Step, StepState
 
+_TIMEOUTS = {"57014", "25P03"}
+"""A statement waited too long (for the lock of a frozen process), and: this process was frozen in a transaction."""
+
 EncodeEvent = Callable[[str, int, datetime, Event], bytes]
 """(render id, seq, time, event) → the payload that is stored, relayed and sent to watchers."""
 
@@ -154,13 +157,17 @@ class PostgresRenderStore:
         return numbered
 
 
+def _sqlstate(exc: Exception) -> str:
+    return str(getattr(getattr(exc, "orig", None), "sqlstate", None) or "")
+
+
 @asynccontextmanager
 async def _answering() -> AsyncIterator[None]:
-    """Raises `StoreUnavailable` where Postgres cannot be reached."""
+    """Raises `StoreUnavailable` where Postgres cannot be reached, or did not answer in time."""
     try:
         yield
     except Exception as exc:
-        if is_dependency_away(exc):
+        if is_dependency_away(exc) or _sqlstate(exc) in _TIMEOUTS:
             raise StoreUnavailable(f"{type(exc).__name__}: {exc}") from exc
         raise
 
