@@ -206,7 +206,10 @@ class EventStream(_message.Message):
     id_field: _builtins.str
     """Path of the integer field that is the event's `id`. Not sent where it is 0."""
     resume_field: _builtins.str
-    """Path of the integer request field that takes `Last-Event-ID`."""
+    """Path of the integer request field that takes `Last-Event-ID`. A call without it
+    must be answered at once with a first message: the gateway takes that as the
+    proof that this caller may watch, before it joins a stream it already has open.
+    """
     event_oneof: _builtins.str
     """Name of the oneof whose set member's name is the `event`."""
     def __init__(
