@@ -106,6 +106,8 @@ def _string_checks(field: FieldDescriptor, rules: FieldRules, *, strict: bool) -
     if rules.HasField("max_len"):
         most, too_long = rules.max_len, f"must have at most {_count(rules.max_len, 'character')}"
         checks.append(lambda v: too_long if len(v) > most else None)
+        # Valid in proto3 and in JSON, but no text column of Postgres can hold it.
+        checks.append(lambda v: "must not contain the character U+0000" if "\0" in v else None)
     if rules.pattern:
         matches, unlike = _compiled(field, rules.pattern), f"must match {rules.pattern}"
         checks.append(lambda v: None if matches(v) else unlike)

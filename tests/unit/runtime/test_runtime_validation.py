@@ -88,6 +88,7 @@ BROKEN: list[tuple[str, FDP, Any, str]] = [
     ("min_len", field("f", STRING, min_len=3), "ab", "must have at least 3 characters"),
     ("min_len trims", field("f", STRING, min_len=1), "  \t", "must have at least 1 character"),
     ("max_len", field("f", STRING, max_len=2), "äöü", "must have at most 2 characters"),
+    ("null character", field("f", STRING, max_len=9), "a\0b", "must not contain the character U+0000"),
     ("pattern", field("f", STRING, pattern="[a-z]+"), "abc!", "must match [a-z]+"),
     ("pattern, newline", field("f", STRING, pattern="[a-z]+"), "abc\n", "must match [a-z]+"),
     ("in", field("f", STRING, in_=["a", "b"]), "c", "must be one of a, b"),

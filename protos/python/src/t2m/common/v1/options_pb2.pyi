@@ -258,7 +258,7 @@ class FieldRules(_message.Message):
     applies to an empty string only when `required`.
     """
     max_len: _builtins.int
-    """Longest string, in Unicode code points."""
+    """Longest string, in Unicode code points. Such a string may not contain U+0000."""
     pattern: _builtins.str
     """A regular expression (RE2 subset) that the whole string must match."""
     format: _builtins.str
