@@ -53,6 +53,8 @@ from t2m.job.v1 import job_service_pb2_grpc, video_service_pb2_grpc
 PACKAGE = Path(__file__).parent
 SERVICES = ("t2m.job.v1.JobService", "t2m.job.v1.VideoService")
 _PURGE_EVERY_S = 3600.0
+_DISPATCH_LINGER_S = 0.02
+"""Nothing against a render of seconds, and one admission for all orders that come meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def build(
     relay = Relay(log.fetch_unrelayed, log.mark_relayed, redis, prefix=STREAM_PREFIX, keep=settings.event_keep)
     reader = EventReader(redis, log.load, prefix=STREAM_PREFIX, queue_limit=settings.event_queue)
     stored = _Announcement(relay.wake)
-    wake = _Wakeups(*(Wakeup(settings.poll_s) for _ in range(3)))
+    wake = _Wakeups(Wakeup(settings.poll_s, _DISPATCH_LINGER_S), Wakeup(settings.poll_s), Wakeup(settings.poll_s))
     limits = admission_limits(settings)
 
     store = PostgresJobs(engine, event_payload, stored)

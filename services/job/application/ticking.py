@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 
 
 class Wakeup:
-    """A signal with one waiter. What another process did is noticed by the poll."""
+    """A signal with one waiter. What another process did is noticed by the poll.
 
-    def __init__(self, poll_s: float) -> None:
+    The waiter lingers for a moment, so that thousands of signals a second are not thousands of looks.
+    """
+
+    def __init__(self, poll_s: float, linger_s: float = 0.005) -> None:
         self._poll_s = poll_s
+        self._linger_s = linger_s
         self._event = asyncio.Event()
 
     def set(self) -> None:
@@ -25,8 +29,8 @@ class Wakeup:
                 await self._event.wait()
         except TimeoutError:
             return
-        finally:
-            self._event.clear()
+        await asyncio.sleep(self._linger_s)
+        self._event.clear()
 
 
 @dataclass(slots=True)
