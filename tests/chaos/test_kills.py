@@ -58,8 +58,8 @@ def drawing(seen: Watch) -> bool:
 
 
 def rendering_children(worker: psutil.Process) -> list[psutil.Process]:
-    """The pool processes of the worker that have a render process of their own right now."""
-    return [child for child in worker.children() if child.children()]
+    """The pool processes of the worker that draw right now: below each is a zygote, below that the render."""
+    return [child for child in worker.children() if any(zygote.children() for zygote in child.children())]
 
 
 def settle(stack: LocalStack) -> None:
