@@ -15,7 +15,9 @@ from pathlib import Path
 
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.redis import EmbeddedRedis
+from services.runtime.db import run_migrations
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 _ASYNC_SCHEME = "postgresql+asyncpg://"
 _numbers = itertools.count(1)
 
@@ -59,3 +61,8 @@ def redis_url(database: int = 0) -> str:
     Shared by all tests: use unique keys, do not FLUSHALL.
     """
     return embedded_redis().url.removesuffix("/0") + f"/{database}"
+
+
+async def migrate(service: str, url: str) -> None:
+    """Bring the database at `url` to the newest revision of `services/<service>`."""
+    await run_migrations(CHECKOUT / "services" / service, url)

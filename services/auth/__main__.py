@@ -1,6 +1,53 @@
-"""`python -m services.auth`: serve, or one of the commands of `commands.py`."""
+"""`python -m services.auth`: serve (the default), `migrate`, or one of the commands of `commands.py`."""
 
-from services.auth.commands import main
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from services.runtime import telemetry
+from services.runtime.command import load_settings, service_command
+
+
+def serve() -> None:
+    """Serve until SIGTERM."""
+    from services.auth.adapters.jose.keys import KeyFileError  # migrations need none of it
+    from services.auth.bootstrap import build_server
+    from services.auth.settings import AuthSettings
+
+    settings = load_settings(AuthSettings)
+    telemetry.configure_logging("auth", level=settings.log_level, log_format=settings.log_format)
+    try:
+        telemetry.run(build_server(settings).run())
+    except KeyFileError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+main = service_command("auth", Path(__file__).parent, serve)
+
+
+@main.command("create-admin")
+@click.option("--email", required=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, first line.")
+def create_admin(email: str, password_stdin: bool) -> None:
+    """Make an admin. Prints a generated password once, unless one is given."""
+    from services.auth import commands
+
+    commands.create_admin(email, password_stdin=password_stdin)
+
+
+@main.command("create-key")
+@click.option("--email", required=True)
+@click.option("--role", type=click.Choice(["readonly", "user", "admin"]), help="Of a user that is made.")
+@click.option("--name", default="made by the operator", show_default=True)
+@click.option("--scope", "scopes", multiple=True, help="resource:verb; none for everything its owner may.")
+def create_key(email: str, role: str | None, name: str, scopes: tuple[str, ...]) -> None:
+    """Make an API key; its user too, if there is none. Prints the key once, alone on standard output."""
+    from services.auth import commands
+
+    commands.create_key(email, role, name, scopes)
+
 
 if __name__ == "__main__":
     main(prog_name="python -m services.auth")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,7 +26,7 @@ from services.auth.application.tokens import Tokens
 from services.auth.domain.service_client import ServiceClients
 from services.auth.settings import AuthSettings
 from services.runtime.clock import SystemClock
-from services.runtime.db import create_engine, run_migrations
+from services.runtime.db import create_engine
 from services.runtime.ids import new_id
 from services.runtime.server import BackgroundTask, ServiceServer
 from t2m.auth.v1 import (
@@ -37,7 +36,6 @@ from t2m.auth.v1 import (
     user_service_pb2_grpc,
 )
 
-PACKAGE = Path(__file__).parent
 SERVICES = (
     "t2m.auth.v1.UserService",
     "t2m.auth.v1.SessionService",
@@ -127,8 +125,3 @@ def build_operator(settings: AuthSettings) -> tuple[Operator, AsyncEngine]:
 def _engine(settings: AuthSettings, name: str, **options: Any) -> AsyncEngine:
     # Errors of the database reach the log: without the values, which are hashes and addresses.
     return create_engine(settings.database_url, application_name=name, hide_parameters=True, **options)
-
-
-async def migrate(database_url: str) -> None:
-    """Bring the database up to date."""
-    await run_migrations(PACKAGE, database_url)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import grpc
 from redis.asyncio import Redis
@@ -40,7 +39,7 @@ from services.job.domain.retry import RetryPolicy
 from services.job.settings import JobSettings
 from services.runtime.client import ServiceCredentials, auth_channel, channel
 from services.runtime.clock import SystemClock
-from services.runtime.db import create_engine, run_migrations
+from services.runtime.db import create_engine
 from services.runtime.eventlog import EventStore
 from services.runtime.eventreader import EventReader
 from services.runtime.ids import new_id
@@ -50,7 +49,6 @@ from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.tokens import TokenVerifier
 from t2m.job.v1 import job_service_pb2_grpc, video_service_pb2_grpc
 
-PACKAGE = Path(__file__).parent
 SERVICES = ("t2m.job.v1.JobService", "t2m.job.v1.VideoService")
 _PURGE_EVERY_S = 3600.0
 _DISPATCH_LINGER_S = 0.02
@@ -195,8 +193,3 @@ def build_server(
         background=job.background,
         on_close=close,
     )
-
-
-async def migrate(database_url: str) -> None:
-    """Bring the database up to date."""
-    await run_migrations(PACKAGE, database_url)

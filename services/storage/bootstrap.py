@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import grpc
 import structlog
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.runtime.client import auth_channel
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.db import create_engine, run_migrations
+from services.runtime.db import create_engine
 from services.runtime.ids import new_id
 from services.runtime.jwks import RemoteKeys
 from services.runtime.server import BackgroundTask, ServiceServer
@@ -31,7 +30,6 @@ from services.storage.application.writing import WriteLimits, WriteObject
 from services.storage.settings import StorageSettings
 from t2m.storage.v1 import object_service_pb2_grpc
 
-PACKAGE = Path(__file__).parent
 SERVICE = "t2m.storage.v1.ObjectService"
 
 _log = structlog.get_logger(__name__)
@@ -102,8 +100,3 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
         background=[BackgroundTask("sweep objects", sweep)],
         on_close=close,
     )
-
-
-async def migrate(settings: StorageSettings) -> None:
-    """Bring the database up to date."""
-    await run_migrations(PACKAGE, settings.database_url)

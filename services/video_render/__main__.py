@@ -1,31 +1,24 @@
-"""`python -m services.video_render [serve|migrate]`; settings come from the environment (T2M_...)."""
+"""`python -m services.video_render`: serve (the default), or `migrate`."""
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
 from services.runtime import telemetry
-from services.video_render.bootstrap import build_server, migrate
-from services.video_render.settings import VideoRenderSettings, from_environment
+from services.runtime.command import load_settings, service_command
 
 
-async def _serve(settings: VideoRenderSettings) -> None:
-    await build_server(settings).run()
+def serve() -> None:
+    """Serve until SIGTERM."""
+    from services.video_render.bootstrap import build_server  # migrations need none of it
+    from services.video_render.settings import VideoRenderSettings
 
-
-def main(arguments: list[str]) -> int:
-    """Serve (default) or migrate; 2 for wrong arguments or settings."""
-    command = arguments[0] if arguments else "serve"
-    if command not in ("serve", "migrate") or len(arguments) > 1:
-        print("usage: python -m services.video_render [serve|migrate]", file=sys.stderr)
-        return 2
-    settings = from_environment()
-    if settings is None:
-        return 2
+    settings = load_settings(VideoRenderSettings)
     telemetry.configure_logging("video_render", level=settings.log_level, log_format=settings.log_format)
-    telemetry.run(migrate(settings) if command == "migrate" else _serve(settings))
-    return 0
+    telemetry.run(build_server(settings).run())
 
+
+main = service_command("video_render", Path(__file__).parent, serve)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(prog_name="python -m services.video_render")

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import grpc
 import sqlalchemy as sa
@@ -16,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.runtime.client import ServiceCredentials, auth_channel, channel
 from services.runtime.clock import Clock
-from services.runtime.db import run_migrations
 from services.runtime.eventlog import EventStore
 from services.runtime.eventreader import EventReader
 from services.runtime.jwks import RemoteKeys
@@ -51,7 +49,6 @@ from services.video_render.domain.steps import LeasePolicy, StepKind
 from services.video_render.settings import VideoRenderSettings
 from t2m.video_render.v1 import render_service_pb2_grpc
 
-PACKAGE = Path(__file__).parent
 SERVICE = "t2m.video_render.v1.RenderService"
 EVENTS_PREFIX = "render:"
 """Redis key of a render's event stream: this and the render's id."""
@@ -149,11 +146,6 @@ def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
         concurrency=settings.worker_concurrency,
         grace_s=settings.shutdown_grace_s,
     )
-
-
-async def migrate(settings: VideoRenderSettings) -> None:
-    """Bring the database up to date."""
-    await run_migrations(PACKAGE, settings.database_url)
 
 
 def _works(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from services.runtime.settings import ServiceSettings
 
@@ -59,14 +58,3 @@ class VideoRenderSettings(ServiceSettings):
     def broker(self) -> str:
         """The broker's URL."""
         return self.broker_url or self.redis_url
-
-
-def from_environment() -> VideoRenderSettings | None:
-    """The settings; None after saying on standard error what is wrong with them."""
-    try:
-        return VideoRenderSettings()
-    except ValidationError as exc:
-        for error in exc.errors():
-            name = "_".join(map(str, error["loc"])).upper()
-            print(f"settings: T2M_{name}: {error['msg']}", file=sys.stderr)
-        return None

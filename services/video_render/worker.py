@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 
+import click
+
 from services.runtime import telemetry
+from services.runtime.command import load_settings
 from services.video_render.bootstrap import build_worker, real_engine
-from services.video_render.settings import from_environment
+from services.video_render.settings import VideoRenderSettings
 
 
-def main() -> int:
-    """Work until SIGTERM; 2 for wrong settings."""
-    settings = from_environment()
-    if settings is None:
-        return 2
+@click.command("worker")
+def main() -> None:
+    """Work until SIGTERM. Settings come from the environment (T2M_…)."""
+    settings = load_settings(VideoRenderSettings)
     telemetry.configure_logging("render_worker", level=settings.log_level, log_format=settings.log_format)
-    return build_worker(settings, real_engine()).serve(settings.ready_file)
+    sys.exit(build_worker(settings, real_engine()).serve(settings.ready_file))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m services.video_render.worker")

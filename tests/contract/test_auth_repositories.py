@@ -16,7 +16,6 @@ from sqlalchemy import text
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
 from services.auth.application.ports import UnitOfWork
-from services.auth.bootstrap import migrate
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import LastAdmin
 from services.auth.domain.session import RefreshToken, Session
@@ -39,7 +38,7 @@ class Units(Protocol):
 def database() -> str:
     """One migrated database for the module."""
     url = stack.postgres_url("auth_repositories")
-    asyncio.run(migrate(url))
+    asyncio.run(stack.migrate("auth", url))
     return url
 
 

@@ -29,7 +29,6 @@ from services.job.application.ports import (
     Repeated,
     RequestKey,
 )
-from services.job.bootstrap import PACKAGE
 from services.job.domain.events import CancelRender, StartRender
 from services.job.domain.job import Job
 from services.job.domain.order import Order
@@ -47,8 +46,9 @@ from services.job.domain.render import (
 )
 from services.job.domain.retry import RetryPolicy
 from services.job.domain.values import JobStage, JobStatus, Priority, Quality
-from services.runtime.db import create_engine, run_migrations
+from services.runtime.db import create_engine
 from services.runtime.ids import new_id
+from tests import stack
 from tests.fakes.job import (
     START,
     CountingSignal,
@@ -98,7 +98,7 @@ async def ports(request: pytest.FixtureRequest, postgres: Callable[[], str]) -> 
         yield Ports(FakeJobs(db), FakeQueue(db), FakeOutbox(db), FakeLeases(db), FakeLeases(db, timedelta(0)), stored)
         return
     url = postgres()
-    await run_migrations(PACKAGE, url)
+    await stack.migrate("job", url)
     engine = create_engine(url)
     yield Ports(
         PostgresJobs(engine, event_payload, stored),
@@ -449,7 +449,7 @@ async def test_migrations_make_the_tables_that_the_code_uses(postgres: Callable[
     from alembic.migration import MigrationContext
 
     url = postgres()
-    await asyncio.gather(*(run_migrations(PACKAGE, url) for _ in range(2)))
+    await asyncio.gather(*(stack.migrate("job", url) for _ in range(2)))
     engine = create_engine(url)
     async with engine.connect() as connection:
         difference = await connection.run_sync(

@@ -11,14 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.runtime.db import run_migrations
 from services.runtime.eventlog import EventStore
 from services.video_render.adapters.postgres import tables
 from services.video_render.adapters.postgres.engine import create_render_engine
 from services.video_render.adapters.postgres.store import PostgresRenderStore
 from services.video_render.api import codec
 from services.video_render.application.ports import RenderStore, StoreUnavailable
-from services.video_render.bootstrap import PACKAGE
 from services.video_render.domain.errors import LeaseLost, RenderNotFound
 from services.video_render.domain.outcomes import (
     Chapter,
@@ -31,6 +29,7 @@ from services.video_render.domain.outcomes import (
 from services.video_render.domain.render import Plan, PlannedScene, Render
 from services.video_render.domain.request import Priority, Quality, RenderRequest
 from services.video_render.domain.steps import LeasePolicy, Step, StepState
+from tests import stack
 from tests.fakes.video_render import ManualClock, MemoryRenderStore
 
 POLICY = LeasePolicy(timedelta(seconds=15), 4)
@@ -122,7 +121,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         yield MemoryBench()
         return
     url: str = request.getfixturevalue("postgres")()
-    await run_migrations(PACKAGE, url)
+    await stack.migrate("video_render", url)
     engine = create_render_engine(url, application_name="test")
     try:
         yield PostgresBench(engine)
@@ -282,7 +281,7 @@ async def test_a_transition_keeps_a_renewal_that_came_in_between(bench: Bench) -
 async def test_a_process_that_freezes_in_a_transition_does_not_keep_the_lock(postgres: Callable[[], str]) -> None:
     """DESIGN §3: it would block its own successor; Postgres ends its transaction, and it learns of it."""
     url = postgres()
-    await run_migrations(PACKAGE, url)
+    await stack.migrate("video_render", url)
     engine = create_render_engine(url, application_name="test")
     store = PostgresBench(engine).store
     await add(store, order())

@@ -133,9 +133,7 @@ def test_A4_O6_a_bad_credential_is_401(stack: LocalStack, headers: dict[str, str
 
 
 @pytest.mark.parametrize("position", ["soon", "-1", "1e3", "99999999"])
-def test_J7_a_bad_position_is_a_clear_4xx(
-    api: httpx.Client, finished: tuple[str, Watch], position: str
-) -> None:
+def test_J7_a_bad_position_is_a_clear_4xx(api: httpx.Client, finished: tuple[str, Watch], position: str) -> None:
     """J7: a malformed, negative or future Last-Event-ID."""
     answer = api.get(f"/api/v1/jobs/{finished[0]}/events", headers={"Last-Event-ID": position})
     assert 400 <= answer.status_code < 500, answer.text

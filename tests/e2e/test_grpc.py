@@ -32,9 +32,7 @@ def test_J7_the_stub_package_alone_drives_a_job(stack: LocalStack, key: str, tmp
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     locked = [line.split()[0] for line in (CHECKOUT / "requirements.lock").read_text().splitlines()]
-    needs = [
-        line for line in locked if line.startswith(("grpcio==", "protobuf==", "googleapis-common-protos=="))
-    ]
+    needs = [line for line in locked if line.startswith(("grpcio==", "protobuf==", "googleapis-common-protos=="))]
     source = tmp_path / "protos"
     subprocess.run(["cp", "-r", str(CHECKOUT / "protos" / "python"), str(source)], check=True)
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--python", str(python)]

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from services.job.application.follow import FollowRules
-from services.job.bootstrap import build_server, migrate
+from services.job.bootstrap import build_server
 from services.job.settings import JobSettings
 from services.runtime.errors import RpcFailure, rpc_error_details
 from services.runtime.identity import Role
@@ -20,6 +20,7 @@ from services.runtime.ids import new_id
 from services.runtime.server import ServiceServer
 from t2m.job.v1 import job_pb2, job_service_pb2_grpc, video_service_pb2_grpc
 from t2m.job.v1 import job_service_pb2 as pb
+from tests import stack
 from tests.fakes.render_server import SIGNER, Neighbours
 
 DEADLINE_S = 20.0
@@ -213,7 +214,7 @@ class Running:
 async def new_world(postgres: Callable[[], str], redis_url: str) -> AsyncGenerator[World]:
     """An empty, migrated database and started neighbours."""
     url = postgres()
-    await migrate(url)
+    await stack.migrate("job", url)
     neighbours = Neighbours()
     await neighbours.start()
     try:

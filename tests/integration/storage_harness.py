@@ -22,10 +22,11 @@ from services.runtime.db import create_engine
 from services.runtime.errors import RpcFailure, rpc_error_details
 from services.runtime.identity import Role
 from services.runtime.tokens import StaticKeys, TokenSigner
-from services.storage.bootstrap import build_server, migrate
+from services.storage.bootstrap import build_server
 from services.storage.settings import StorageSettings
 from t2m.storage.v1 import object_pb2, object_service_pb2_grpc
 from t2m.storage.v1 import object_service_pb2 as pb
+from tests import stack
 
 MIB = 1024 * 1024
 DEADLINE_S = 20.0
@@ -129,7 +130,7 @@ async def running(
 ) -> AsyncGenerator[Running]:
     """A migrated, started server in this process."""
     settings = make_settings(database_url, root, **overrides)
-    await migrate(settings)
+    await stack.migrate("storage", settings.database_url)
     server = build_server(settings, clock or SystemClock(), StaticKeys([KEY]))
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")

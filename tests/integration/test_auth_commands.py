@@ -16,7 +16,6 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from services.auth.bootstrap import migrate
 from services.runtime.db import create_engine
 from t2m.auth.v1 import (
     session_service_pb2,
@@ -25,6 +24,7 @@ from t2m.auth.v1 import (
     token_service_pb2_grpc,
     user_pb2,
 )
+from tests import stack
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60
@@ -112,7 +112,7 @@ async def test_first_admin_and_first_key_open_the_served_auth(commands: Commands
 
 
 async def test_a_given_password_is_read_and_not_printed(commands: Commands) -> None:
-    await migrate(commands.environment["T2M_DATABASE_URL"])
+    await stack.migrate("auth", commands.environment["T2M_DATABASE_URL"])
     arguments = ("create-admin", "--email", "root@example.com", "--password-stdin")
     status, out, said = await commands.run(*arguments, stdin="short\n")
     assert (status, out, said) == (1, "", "Error: password must have at least 12 characters\n")

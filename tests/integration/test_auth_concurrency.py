@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
-from services.auth.bootstrap import migrate
 from services.auth.domain.errors import LastAdmin
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.user import Role, User
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
+from tests import stack
 from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher
 
 DEADLINE_S = 30
@@ -28,7 +28,7 @@ WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_da
 async def engine(postgres: Callable[[], str]) -> AsyncIterator[AsyncEngine]:
     """On an empty, migrated database."""
     url = await asyncio.to_thread(postgres)
-    await migrate(url)
+    await stack.migrate("auth", url)
     made = create_engine(url)
     yield made
     await made.dispose()

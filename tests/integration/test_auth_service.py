@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from services.auth.bootstrap import build_operator, build_server, migrate
+from services.auth.bootstrap import build_operator, build_server
 from services.auth.domain.user import Role as DomainRole
 from services.auth.settings import AuthSettings
 from services.runtime.db import create_engine
@@ -47,7 +47,7 @@ MINUTE = timedelta(minutes=1)
 def database() -> str:
     """One migrated database for the module."""
     url = stack.postgres_url("auth_service")
-    asyncio.run(migrate(url))
+    asyncio.run(stack.migrate("auth", url))
     return url
 
 

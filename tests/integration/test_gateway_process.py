@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -41,12 +42,12 @@ async def gateway_process(backends: FakeBackends) -> AsyncIterator[asyncio.subpr
             await process.wait()
 
 
-async def line_with(process: asyncio.subprocess.Process, event: str) -> dict[str, str]:
+async def line_with(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
     """The next log line of an event."""
     assert process.stdout is not None
     async with asyncio.timeout(30):
         while raw := await process.stdout.readline():
-            line: dict[str, str] = json.loads(raw)
+            line: dict[str, Any] = json.loads(raw)
             if line["event"] == event:
                 return line
     raise AssertionError(f"the process ended without {event}")

@@ -16,10 +16,11 @@ import grpc
 import pytest
 
 from deploy.local.ports import LOOPBACK
-from services.storage.bootstrap import build, migrate
+from services.storage.bootstrap import build
 from services.storage.settings import StorageSettings
 from t2m.auth.v1 import token_service_pb2
 from t2m.storage.v1 import object_service_pb2 as pb
+from tests import stack
 from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
     KEY,
@@ -123,7 +124,7 @@ async def test_a_process_killed_during_an_upload_loses_nothing_else(
 ) -> None:
     """kill -9 with bytes on the disk: nothing can be read, a retry succeeds, the rest is reclaimed."""
     data = pattern(6 * MIB)
-    await migrate(settings)
+    await stack.migrate("storage", settings.database_url)
     async with serving(settings, auth_address) as (process, storage):
         kept = await storage.write(data, request_id="kept")
         await _kill_during_upload(process, storage)
@@ -173,7 +174,7 @@ async def _sweep_after(settings: StorageSettings, age: timedelta) -> None:
 async def test_slow_readers_cost_no_memory(settings: StorageSettings, auth_address: str) -> None:
     """Flow control: a reader that stops taking holds a few chunks of the object, not the rest of it."""
     data = pattern(24 * MIB)
-    await migrate(settings)
+    await stack.migrate("storage", settings.database_url)
     async with serving(settings, auth_address) as (process, storage):
         stored = await storage.write(data)
         before = _resident_mib(process.pid)

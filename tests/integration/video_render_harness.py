@@ -28,11 +28,12 @@ from services.runtime.db import create_engine
 from services.runtime.identity import Role
 from services.runtime.server import ServiceServer
 from services.runtime.tokens import StaticKeys, TokenSigner
-from services.video_render.bootstrap import build_server, migrate
+from services.video_render.bootstrap import build_server
 from services.video_render.settings import VideoRenderSettings
 from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc
 from t2m.video_render.v1 import quality_pb2, render_pb2, render_service_pb2_grpc
 from t2m.video_render.v1 import render_service_pb2 as pb
+from tests import stack as servers
 from tests.integration import storage_harness
 from tests.integration.storage_harness import KEY
 
@@ -218,7 +219,7 @@ async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -
             **overrides,
         }
         settings = VideoRenderSettings(**values)
-        await migrate(settings)
+        await servers.migrate("video_render", settings.database_url)
         server = build_server(settings, keys=StaticKeys([KEY]))
         await server.start()
         stack.push_async_callback(server.stop)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
 from services.storage.__main__ import main
@@ -42,22 +43,24 @@ def test_what_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
         StorageSettings(**{**GOOD, **wrong})
 
 
-def test_the_command_names_the_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in GOOD.items():
         monkeypatch.setenv(f"T2M_{name.upper()}", str(value))
     monkeypatch.setenv("T2M_PUBLIC_URL", "not a url")
     monkeypatch.setenv("T2M_URL_SIGNING_KEY", "hush")
-    assert main([]) == 2
-    printed = capsys.readouterr().err
+    done = CliRunner().invoke(main, [])
+    assert done.exit_code == 2
+    printed = done.stderr
     assert "T2M_PUBLIC_URL" in printed
     assert "T2M_URL_SIGNING_KEY" in printed
     assert "hush" not in printed
 
 
 @pytest.mark.parametrize("arguments", [["bogus"], ["serve", "now"]])
-def test_unknown_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 2
-    assert "usage" in capsys.readouterr().err
+def test_unknown_commands(arguments: list[str]) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert "Usage" in done.stderr
 
 
 def test_building_touches_neither_disk_nor_network(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""The command line that every service has: serve (the default) and migrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from pydantic import ValidationError
+
+from services.runtime import telemetry
+from services.runtime.settings import ServiceSettings
+
+S = TypeVar("S", bound=ServiceSettings)
+
+Serve = Callable[[], None]
+
+
+class SettingsError(click.ClickException):
+    """The environment does not make valid settings; ends the process with 2."""
+
+    exit_code = 2
+
+
+def load_settings(settings: type[S]) -> S:
+    """Settings from the environment; raises SettingsError, which names every variable that is wrong."""
+    try:
+        return settings()
+    except ValidationError as exc:
+        lines = (f"{_variable(error['loc'])}{error['msg']}" for error in exc.errors())
+        raise SettingsError("settings: " + "; ".join(lines)) from None
+
+
+def service_command(name: str, package: Path, serve: Serve) -> click.Group:
+    """`serve` (also without a command) and `migrate`, to which a service may add its own commands.
+
+    `serve` is called with nothing imported on its behalf: a migration needs only the database's URL and should
+    not pay for servers and adapters.
+    """
+
+    @click.group(name, invoke_without_command=True, help=f"Serve {name}. Settings come from the environment (T2M_…).")
+    @click.pass_context
+    def group(context: click.Context) -> None:
+        if context.invoked_subcommand is None:
+            serve()
+
+    @group.command("serve", help="Serve until SIGTERM (the default).")
+    def serve_command() -> None:
+        serve()
+
+    @group.command("migrate", help="Bring the database to the newest revision.")
+    def migrate_command() -> None:
+        from services.runtime.db import run_migrations  # only this command needs SQLAlchemy without the rest
+
+        settings = load_settings(ServiceSettings)
+        if not settings.database_url:
+            raise SettingsError("settings: T2M_DATABASE_URL: is not set")
+        telemetry.run(run_migrations(package, settings.database_url))
+
+    return group
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"T2M_{str(location[0]).upper()}: " if location else ""
