@@ -18,10 +18,10 @@ from services.video_render.domain.storyboard import Scene, Storyboard
 def _peer(scene: Scene, theme: str, name: str) -> type[Any]:
     template = TEMPLATES[type(scene.content)]
 
-    def __init__(self: Any, **kwargs: Any) -> None:
+    def create(self: Any, **kwargs: Any) -> None:
         template.__init__(self, scene, THEMES[theme], **kwargs)
 
-    return type(name, (template,), {"__init__": __init__, "__module__": __name__})
+    return type(name, (template,), {"__init__": create, "__module__": __name__})
 
 
 _BOARD = Storyboard.from_dict(json.loads(Path(os.environ["T2M_BENCH_STORYBOARD"]).read_text(encoding="utf-8")))

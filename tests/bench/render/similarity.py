@@ -33,12 +33,10 @@ def report(folder: Path, scenes: int) -> str:
     for index in range(scenes):
         peer = next(path for path in (folder / "peer").rglob(f"scene_{index}.mp4") if "partial" not in str(path))
         ours = folder / "t2m" / str(index) / "segment.mp4"
-        frames = 0
         for number, (a, b) in enumerate(zip_longest(_luma(peer), _luma(ours))):
             if a is None or b is None:
                 counts.append(f"scene {index}: {number} frames in common, then one ends")
                 break
-            frames += 1
             if number % EVERY == 0:
                 values.append(ssim(a, b))
     mean, worst = sum(values) / len(values), min(values)

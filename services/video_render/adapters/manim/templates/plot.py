@@ -32,6 +32,10 @@ class FunctionPlotScene(StoryScene[storyboard.FunctionPlot]):
         y_range = content.y or _fit_range([ys for _, ys in self.samples])
         area = self._reserve_caption(content.caption)
         self.legend = self._legend(content)
+        room = area.height - 0.3
+        if self.legend.height > room:
+            self.legend_em *= room / self.legend.height
+            self.legend.scale(room / self.legend.height)
         box = layout.Box(area.left + 0.75, area.right - self.legend.width - 0.55, area.bottom + 0.5, area.top - 0.1)
         self._draw_axes(box, content.x, y_range)
         self.curves = [
