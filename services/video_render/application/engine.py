@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 OnFrames = Callable[[int, int], None]
-"""Called a few times per second with (frames done, frames expected in all); the second may change as it becomes known."""
+"""Called a few times per second with (frames done, frames expected in all); the second may grow."""
 
 
 @dataclass(frozen=True, slots=True)

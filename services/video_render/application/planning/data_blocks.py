@@ -39,8 +39,7 @@ def plot(block: Block) -> model.FunctionPlot:
             caption = match[1].strip()
             continue
         rest = _RANGE.sub(partial(_note_range, ranges, line), text).strip(" ,;")
-        for part in _split_functions(rest):
-            functions.append(_function(part, line))
+        functions += [_function(part, line) for part in _split_functions(rest)]
     if not functions:
         raise BlockError(block.line, "plot: names no function of x")
     if len(functions) > rules.MAX_FUNCTIONS:
