@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from services.runtime import telemetry
-from services.runtime.command import load_settings, service_command
+from services.runtime.command import load_settings, run_server, service_command
 
 
 def serve() -> None:
@@ -19,7 +19,7 @@ def serve() -> None:
     settings = load_settings(AuthSettings)
     telemetry.configure_logging("auth", level=settings.log_level, log_format=settings.log_format)
     try:
-        telemetry.run(build_server(settings).run())
+        run_server(lambda: build_server(settings))
     except KeyFileError as exc:
         raise click.ClickException(str(exc)) from exc
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from services.runtime import telemetry
 from services.runtime.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from services.runtime.server import ServiceServer  # a migration does not load it
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -30,6 +33,18 @@ def load_settings(settings: type[S]) -> S:
     except ValidationError as exc:
         lines = (f"{_variable(error['loc'])}{error['msg']}" for error in exc.errors())
         raise SettingsError("settings: " + "; ".join(lines)) from None
+
+
+def run_server(build: Callable[[], ServiceServer]) -> None:
+    """Build the server and run it until SIGTERM.
+
+    It is built inside the event loop, because the channels that it holds belong to the loop they are made in.
+    """
+
+    async def run() -> None:
+        await build().run()
+
+    telemetry.run(run())
 
 
 def service_command(name: str, package: Path, serve: Serve) -> click.Group:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from services.runtime import telemetry
-from services.runtime.command import load_settings, service_command
+from services.runtime.command import load_settings, run_server, service_command
 
 
 def serve() -> None:
@@ -15,7 +15,7 @@ def serve() -> None:
 
     settings = load_settings(VideoRenderSettings)
     telemetry.configure_logging("video_render", level=settings.log_level, log_format=settings.log_format)
-    telemetry.run(build_server(settings).run())
+    run_server(lambda: build_server(settings))
 
 
 main = service_command("video_render", Path(__file__).parent, serve)

@@ -134,4 +134,4 @@ async def test_a_database_that_is_away_is_named_without_a_traceback(commands: Co
 async def test_missing_settings_are_named_without_a_traceback(commands: Commands) -> None:
     del commands.environment["T2M_API_KEY_PEPPER"]
     status, _, said = await commands.run()
-    assert (status, said) == (1, "Error: settings: T2M_API_KEY_PEPPER: Field required\n")
+    assert (status, said) == (2, "Error: settings: T2M_API_KEY_PEPPER: Field required\n")
