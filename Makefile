@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render clean
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render bench-gateway clean
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,11 +77,14 @@ test-e2e: deps  ## The whole embedded stack over REST and gRPC.
 test-chaos: deps  ## Kill things in the middle and check the invariants.
 	@$(PYTEST) tests/chaos
 
-bench: bench-render  ## Every benchmark, peers in the same run.
+bench: bench-render bench-gateway  ## Every benchmark, peers in the same run.
 
 bench-render: deps  ## Render wall time beside the manim command line.
 	@$(BIN)/python -m tests.bench.render
 
-clean: ## Remove the virtual environment, caches and the data folder of a stopped stack.
+bench-gateway: deps  ## CPU of the gateway per request, beside a naive one.
+	@$(BIN)/python -m tests.bench.gateway.unary
+
+clean:  ## Remove the virtual environment, caches and the data folder of a stopped stack.
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down --quiet || true; fi
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .protos-vendor .t2m

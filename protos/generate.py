@@ -81,9 +81,7 @@ def files_of(folder: Path) -> set[str]:
 def differences(fresh: Path) -> list[str]:
     """Paths that are missing, extra or different in the committed stubs."""
     wanted, present = files_of(fresh), files_of(OUTPUT)
-    changed = {
-        name for name in wanted & present if not filecmp.cmp(fresh / name, OUTPUT / name, shallow=False)
-    }
+    changed = {name for name in wanted & present if not filecmp.cmp(fresh / name, OUTPUT / name, shallow=False)}
     return sorted((wanted ^ present) | changed)
 
 
