@@ -181,9 +181,9 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
             while not self._ended(position):
                 async with script.changed:
                     await script.changed.wait_for(partial(self._newer_than, position))
-                for event in script.events[position:]:
-                    yield job_service_pb2.WatchJobResponse(event=event)
-                position = len(script.events)
+                while self._newer_than(position):  # looked at anew each time: events come while one is being sent
+                    position += 1
+                    yield job_service_pb2.WatchJobResponse(event=script.events[position - 1])
         finally:
             script.watching -= 1
             # Not awaited: a cancelled call must not wait for a lock.
