@@ -249,6 +249,7 @@ class FieldRules(_message.Message):
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     DEFINED_ONLY_FIELD_NUMBER: _builtins.int
     EXAMPLE_FIELD_NUMBER: _builtins.int
+    ISOLATE_ITEMS_FIELD_NUMBER: _builtins.int
     required: _builtins.bool
     """The field must be set: non-empty string or bytes, non-zero number, present
     message, at least one item.
@@ -279,6 +280,12 @@ class FieldRules(_message.Message):
     """The enum value must be one that the server knows."""
     example: _builtins.str
     """An example for the documentation, in JSON."""
+    isolate_items: _builtins.str
+    """On a repeated message: an item that cannot be read or breaks a rule does not
+    refuse the request. Rules are not checked inside the items; the handler does it,
+    item by item. The value names a sibling field, `repeated UnreadableItem`, in which
+    a transcoder lists the items whose JSON it could not read; it sends those empty.
+    """
     def __init__(
         self,
         *,
@@ -295,10 +302,11 @@ class FieldRules(_message.Message):
         max_bytes: _builtins.int | None = ...,
         defined_only: _builtins.bool = ...,
         example: _builtins.str = ...,
+        isolate_items: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "_max_bytes", b"_max_bytes", "_max_items", b"_max_items", "_max_len", b"_max_len", "_min_items", b"_min_items", "_min_len", b"_min_len", "gte", b"gte", "lte", b"lte", "max_bytes", b"max_bytes", "max_items", b"max_items", "max_len", b"max_len", "min_items", b"min_items", "min_len", b"min_len"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "_max_bytes", b"_max_bytes", "_max_items", b"_max_items", "_max_len", b"_max_len", "_min_items", b"_min_items", "_min_len", b"_min_len", "defined_only", b"defined_only", "example", b"example", "format", b"format", "gte", b"gte", "in", b"in", "lte", b"lte", "max_bytes", b"max_bytes", "max_items", b"max_items", "max_len", b"max_len", "min_items", b"min_items", "min_len", b"min_len", "pattern", b"pattern", "required", b"required", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "_max_bytes", b"_max_bytes", "_max_items", b"_max_items", "_max_len", b"_max_len", "_min_items", b"_min_items", "_min_len", b"_min_len", "defined_only", b"defined_only", "example", b"example", "format", b"format", "gte", b"gte", "in", b"in", "isolate_items", b"isolate_items", "lte", b"lte", "max_bytes", b"max_bytes", "max_items", b"max_items", "max_len", b"max_len", "min_items", b"min_items", "min_len", b"min_len", "pattern", b"pattern", "required", b"required", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gte: _TypeAlias = _typing.Literal["gte"]  # noqa: Y015
     _WhichOneofArgType__gte: _TypeAlias = _typing.Literal["_gte", b"_gte"]  # noqa: Y015
@@ -330,6 +338,36 @@ class FieldRules(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_len) -> _WhichOneofReturnType__min_len | None: ...
 
 Global___FieldRules: _TypeAlias = FieldRules  # noqa: Y015
+
+@_typing.final
+class UnreadableItem(_message.Message):
+    """An item of a list that could not be read from JSON; see `FieldRules.isolate_items`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Position in the list, counted from 0."""
+    field: _builtins.str
+    """Path of the offending field within the item; empty for the item itself."""
+    description: _builtins.str
+    """What is wrong with it."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        field: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreadableItem: _TypeAlias = UnreadableItem  # noqa: Y015
 
 PERMISSION_FIELD_NUMBER: _builtins.int
 RATE_CLASS_FIELD_NUMBER: _builtins.int

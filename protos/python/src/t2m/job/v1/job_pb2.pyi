@@ -188,6 +188,13 @@ class Job(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
     ESTIMATED_COMPLETION_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    CREDIT_COST_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    EXPIRED_AT_FIELD_NUMBER: _builtins.int
+    ORIGIN_JOB_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Assigned by the service, a UUIDv7."""
     owner_id: _builtins.str
@@ -218,6 +225,16 @@ class Job(_message.Message):
     """How many times it is tried again after a failure."""
     revision: _builtins.int
     """Position of the newest event of this job; 1 when it was just created."""
+    plan: _builtins.str
+    """Plan of its owner when it was accepted; decides limits and retention."""
+    credit_cost: _builtins.int
+    """Credits reserved for it; spent once it completed, given back otherwise."""
+    pinned: _builtins.bool
+    """Whether retention passes it over (J10)."""
+    origin_job_id: _builtins.str
+    """The failed or cancelled job that this one repeats (J9); empty for none."""
+    webhook_url: _builtins.str
+    """Where the result is sent; empty for the owner's endpoints only."""
     @_builtins.property
     def configuration(self) -> _struct_pb2.Struct:
         """Options of the planner and the templates."""
@@ -252,6 +269,16 @@ class Job(_message.Message):
         quality; unset when there were none or it has ended.
         """
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the video will be removed; unset while the job runs or is pinned, or when
+        the plan keeps videos for ever.
+        """
+
+    @_builtins.property
+    def expired_at(self) -> _timestamp_pb2.Timestamp:
+        """When the video was removed by retention; the job itself stays in the lists."""
+
     def __init__(
         self,
         *,
@@ -277,10 +304,17 @@ class Job(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         completed_at: _timestamp_pb2.Timestamp | None = ...,
         estimated_completion: _timestamp_pb2.Timestamp | None = ...,
+        plan: _builtins.str = ...,
+        credit_cost: _builtins.int = ...,
+        pinned: _builtins.bool = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        expired_at: _timestamp_pb2.Timestamp | None = ...,
+        origin_job_id: _builtins.str = ...,
+        webhook_url: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "configuration", b"configuration", "created_at", b"created_at", "error", b"error", "estimated_completion", b"estimated_completion", "next_attempt_at", b"next_attempt_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "configuration", b"configuration", "created_at", b"created_at", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "next_attempt_at", b"next_attempt_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "completed_at", b"completed_at", "configuration", b"configuration", "context", b"context", "created_at", b"created_at", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "job_id", b"job_id", "max_retries", b"max_retries", "model", b"model", "next_attempt_at", b"next_attempt_at", "owner_id", b"owner_id", "priority", b"priority", "progress", b"progress", "quality", b"quality", "revision", b"revision", "started_at", b"started_at", "status", b"status", "topic", b"topic", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "completed_at", b"completed_at", "configuration", b"configuration", "context", b"context", "created_at", b"created_at", "credit_cost", b"credit_cost", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "job_id", b"job_id", "max_retries", b"max_retries", "model", b"model", "next_attempt_at", b"next_attempt_at", "origin_job_id", b"origin_job_id", "owner_id", b"owner_id", "pinned", b"pinned", "plan", b"plan", "priority", b"priority", "progress", b"progress", "quality", b"quality", "revision", b"revision", "started_at", b"started_at", "status", b"status", "topic", b"topic", "updated_at", b"updated_at", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,6 +331,7 @@ class JobError(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     SCENE_INDEX_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    LOG_EXCERPT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Stable code, for example `SCENE_RENDER_FAILED`."""
     message: _builtins.str
@@ -307,6 +342,10 @@ class JobError(_message.Message):
     """In which scene, counted from 0, if in one."""
     retryable: _builtins.bool
     """Whether another attempt could succeed."""
+    @_builtins.property
+    def log_excerpt(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The last lines that the failed step logged, oldest first, at most 20."""
+
     def __init__(
         self,
         *,
@@ -315,10 +354,11 @@ class JobError(_message.Message):
         stage: Global___JobStage.ValueType = ...,
         scene_index: _builtins.int | None = ...,
         retryable: _builtins.bool = ...,
+        log_excerpt: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "scene_index", b"scene_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "code", b"code", "message", b"message", "retryable", b"retryable", "scene_index", b"scene_index", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "code", b"code", "log_excerpt", b"log_excerpt", "message", b"message", "retryable", b"retryable", "scene_index", b"scene_index", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__scene_index: _TypeAlias = _typing.Literal["scene_index"]  # noqa: Y015
     _WhichOneofArgType__scene_index: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index"]  # noqa: Y015

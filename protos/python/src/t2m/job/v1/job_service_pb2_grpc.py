@@ -75,6 +75,16 @@ class JobServiceStub:
                 request_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
                 response_deserializer=t2m_dot_job_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
+        self.PinJob = channel.unary_unary(
+                '/t2m.job.v1.JobService/PinJob',
+                request_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.PinJobRequest.SerializeToString,
+                response_deserializer=t2m_dot_job_dot_v1_dot_job__service__pb2.PinJobResponse.FromString,
+                _registered_method=True)
+        self.UnpinJob = channel.unary_unary(
+                '/t2m.job.v1.JobService/UnpinJob',
+                request_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.UnpinJobRequest.SerializeToString,
+                response_deserializer=t2m_dot_job_dot_v1_dot_job__service__pb2.UnpinJobResponse.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/t2m.job.v1.JobService/WatchJob',
                 request_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
@@ -97,7 +107,8 @@ class JobServiceServicer:
 
         Errors: ALREADY_EXISTS (IDEMPOTENCY_CONFLICT) when the request id was used
         within 24 hours for a different body; INVALID_ARGUMENT (UNSUPPORTED) for a
-        part of the contract that this deployment does not serve.
+        part of the contract that this deployment does not serve; RESOURCE_EXHAUSTED
+        (QUOTA_EXHAUSTED) when the owner's credits do not cover it.
         Retry: with the same request id the first answer is returned and nothing is
         created; without one, a repeat is another order.
         """
@@ -143,8 +154,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Stops a job (J3): the row first, then the processes. Cancelling a cancelled
-        job returns it, so a retry is safe.
+        """Stops a job (J3): the row first, then the processes. Its credits are given back
+        and its files removed. Cancelling a cancelled job returns it, so a retry is safe.
 
         Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when the job already
         completed or failed.
@@ -155,7 +166,29 @@ class JobServiceServicer:
 
     def DeleteJob(self, request, context):
         """Removes a job from every list (J3); a running one is cancelled first. Its
-        files go by retention. Deleting twice answers NOT_FOUND.
+        files, logs and history follow within minutes, for good. Deleting twice answers NOT_FOUND.
+
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PinJob(self, request, context):
+        """Keeps a job and its files beyond retention (J10). Pinning a pinned job changes
+        nothing.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when its files have
+        already expired; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the plan allows no
+        more pinned jobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnpinJob(self, request, context):
+        """Leaves a job to retention again: its time runs from its end, and at least a day
+        from now.
 
         Errors: NOT_FOUND.
         """
@@ -216,6 +249,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.DeleteJob,
                     request_deserializer=t2m_dot_job_dot_v1_dot_job__service__pb2.DeleteJobRequest.FromString,
                     response_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'PinJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinJob,
+                    request_deserializer=t2m_dot_job_dot_v1_dot_job__service__pb2.PinJobRequest.FromString,
+                    response_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.PinJobResponse.SerializeToString,
+            ),
+            'UnpinJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnpinJob,
+                    request_deserializer=t2m_dot_job_dot_v1_dot_job__service__pb2.UnpinJobRequest.FromString,
+                    response_serializer=t2m_dot_job_dot_v1_dot_job__service__pb2.UnpinJobResponse.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
@@ -418,6 +461,60 @@ class JobService:
             '/t2m.job.v1.JobService/DeleteJob',
             t2m_dot_job_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
             t2m_dot_job_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.job.v1.JobService/PinJob',
+            t2m_dot_job_dot_v1_dot_job__service__pb2.PinJobRequest.SerializeToString,
+            t2m_dot_job_dot_v1_dot_job__service__pb2.PinJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnpinJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.job.v1.JobService/UnpinJob',
+            t2m_dot_job_dot_v1_dot_job__service__pb2.UnpinJobRequest.SerializeToString,
+            t2m_dot_job_dot_v1_dot_job__service__pb2.UnpinJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

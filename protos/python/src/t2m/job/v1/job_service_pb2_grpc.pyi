@@ -45,7 +45,8 @@ class JobServiceStub:
 
     Errors: ALREADY_EXISTS (IDEMPOTENCY_CONFLICT) when the request id was used
     within 24 hours for a different body; INVALID_ARGUMENT (UNSUPPORTED) for a
-    part of the contract that this deployment does not serve.
+    part of the contract that this deployment does not serve; RESOURCE_EXHAUSTED
+    (QUOTA_EXHAUSTED) when the owner's credits do not cover it.
     Retry: with the same request id the first answer is returned and nothing is
     created; without one, a repeat is another order.
     """
@@ -71,15 +72,29 @@ class JobServiceStub:
     Errors: NOT_FOUND.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]
-    """Stops a job (J3): the row first, then the processes. Cancelling a cancelled
-    job returns it, so a retry is safe.
+    """Stops a job (J3): the row first, then the processes. Its credits are given back
+    and its files removed. Cancelling a cancelled job returns it, so a retry is safe.
 
     Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when the job already
     completed or failed.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
     """Removes a job from every list (J3); a running one is cancelled first. Its
-    files go by retention. Deleting twice answers NOT_FOUND.
+    files, logs and history follow within minutes, for good. Deleting twice answers NOT_FOUND.
+
+    Errors: NOT_FOUND.
+    """
+    PinJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.PinJobRequest, _job_service_pb2.PinJobResponse]
+    """Keeps a job and its files beyond retention (J10). Pinning a pinned job changes
+    nothing.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when its files have
+    already expired; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the plan allows no
+    more pinned jobs.
+    """
+    UnpinJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UnpinJobRequest, _job_service_pb2.UnpinJobResponse]
+    """Leaves a job to retention again: its time runs from its end, and at least a day
+    from now.
 
     Errors: NOT_FOUND.
     """
@@ -113,7 +128,8 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Errors: ALREADY_EXISTS (IDEMPOTENCY_CONFLICT) when the request id was used
     within 24 hours for a different body; INVALID_ARGUMENT (UNSUPPORTED) for a
-    part of the contract that this deployment does not serve.
+    part of the contract that this deployment does not serve; RESOURCE_EXHAUSTED
+    (QUOTA_EXHAUSTED) when the owner's credits do not cover it.
     Retry: with the same request id the first answer is returned and nothing is
     created; without one, a repeat is another order.
     """
@@ -139,15 +155,29 @@ class JobServiceAsyncStub(JobServiceStub):
     Errors: NOT_FOUND.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]  # type: ignore[assignment]
-    """Stops a job (J3): the row first, then the processes. Cancelling a cancelled
-    job returns it, so a retry is safe.
+    """Stops a job (J3): the row first, then the processes. Its credits are given back
+    and its files removed. Cancelling a cancelled job returns it, so a retry is safe.
 
     Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when the job already
     completed or failed.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
     """Removes a job from every list (J3); a running one is cancelled first. Its
-    files go by retention. Deleting twice answers NOT_FOUND.
+    files, logs and history follow within minutes, for good. Deleting twice answers NOT_FOUND.
+
+    Errors: NOT_FOUND.
+    """
+    PinJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.PinJobRequest, _job_service_pb2.PinJobResponse]  # type: ignore[assignment]
+    """Keeps a job and its files beyond retention (J10). Pinning a pinned job changes
+    nothing.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when its files have
+    already expired; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the plan allows no
+    more pinned jobs.
+    """
+    UnpinJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UnpinJobRequest, _job_service_pb2.UnpinJobResponse]  # type: ignore[assignment]
+    """Leaves a job to retention again: its time runs from its end, and at least a day
+    from now.
 
     Errors: NOT_FOUND.
     """
@@ -184,7 +214,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: ALREADY_EXISTS (IDEMPOTENCY_CONFLICT) when the request id was used
         within 24 hours for a different body; INVALID_ARGUMENT (UNSUPPORTED) for a
-        part of the contract that this deployment does not serve.
+        part of the contract that this deployment does not serve; RESOURCE_EXHAUSTED
+        (QUOTA_EXHAUSTED) when the owner's credits do not cover it.
         Retry: with the same request id the first answer is returned and nothing is
         created; without one, a repeat is another order.
         """
@@ -240,8 +271,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.CancelJobResponse, _abc.Awaitable[_job_service_pb2.CancelJobResponse]]:
-        """Stops a job (J3): the row first, then the processes. Cancelling a cancelled
-        job returns it, so a retry is safe.
+        """Stops a job (J3): the row first, then the processes. Its credits are given back
+        and its files removed. Cancelling a cancelled job returns it, so a retry is safe.
 
         Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when the job already
         completed or failed.
@@ -254,7 +285,33 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.DeleteJobResponse, _abc.Awaitable[_job_service_pb2.DeleteJobResponse]]:
         """Removes a job from every list (J3); a running one is cancelled first. Its
-        files go by retention. Deleting twice answers NOT_FOUND.
+        files, logs and history follow within minutes, for good. Deleting twice answers NOT_FOUND.
+
+        Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def PinJob(
+        self,
+        request: _job_service_pb2.PinJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.PinJobResponse, _abc.Awaitable[_job_service_pb2.PinJobResponse]]:
+        """Keeps a job and its files beyond retention (J10). Pinning a pinned job changes
+        nothing.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when its files have
+        already expired; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the plan allows no
+        more pinned jobs.
+        """
+
+    @_abc_1.abstractmethod
+    def UnpinJob(
+        self,
+        request: _job_service_pb2.UnpinJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.UnpinJobResponse, _abc.Awaitable[_job_service_pb2.UnpinJobResponse]]:
+        """Leaves a job to retention again: its time runs from its end, and at least a day
+        from now.
 
         Errors: NOT_FOUND.
         """

@@ -372,6 +372,64 @@ class DeleteObjectResponse(_message.Message):
 Global___DeleteObjectResponse: _TypeAlias = DeleteObjectResponse  # noqa: Y015
 
 @_typing.final
+class DeleteJobObjectsRequest(_message.Message):
+    """Which objects to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    owner_id: _builtins.str
+    """Whose."""
+    job_id: _builtins.str
+    """Of which job."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_object_pb2.ArtifactKind.ValueType]:
+        """Only these kinds; all when empty."""
+
+    def __init__(
+        self,
+        *,
+        owner_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        kinds: _abc.Iterable[_object_pb2.ArtifactKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "kinds", b"kinds", "owner_id", b"owner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteJobObjectsRequest: _TypeAlias = DeleteJobObjectsRequest  # noqa: Y015
+
+@_typing.final
+class DeleteJobObjectsResponse(_message.Message):
+    """What was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECT_COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    object_count: _builtins.int
+    """Objects."""
+    total_bytes: _builtins.int
+    """Their length in bytes."""
+    def __init__(
+        self,
+        *,
+        object_count: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object_count", b"object_count", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteJobObjectsResponse: _TypeAlias = DeleteJobObjectsResponse  # noqa: Y015
+
+@_typing.final
 class CreateObjectLocationRequest(_message.Message):
     """Which object to locate, and how it should look to the client."""
 

@@ -64,6 +64,11 @@ class ObjectServiceStub:
                 request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteObjectRequest.SerializeToString,
                 response_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteObjectResponse.FromString,
                 _registered_method=True)
+        self.DeleteJobObjects = channel.unary_unary(
+                '/t2m.storage.v1.ObjectService/DeleteJobObjects',
+                request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteJobObjectsRequest.SerializeToString,
+                response_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteJobObjectsResponse.FromString,
+                _registered_method=True)
         self.CreateObjectLocation = channel.unary_unary(
                 '/t2m.storage.v1.ObjectService/CreateObjectLocation',
                 request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.CreateObjectLocationRequest.SerializeToString,
@@ -142,6 +147,14 @@ class ObjectServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteJobObjects(self, request, context):
+        """Removes the objects of a job, all or those of some kinds, and gives up its
+        unfinished writes. Removing what is not there succeeds, so a retry is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateObjectLocation(self, request, context):
         """Where a client can fetch an object, for a limited time.
 
@@ -190,6 +203,11 @@ def add_ObjectServiceServicer_to_server(servicer, server):
                     servicer.DeleteObject,
                     request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteObjectRequest.FromString,
                     response_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteObjectResponse.SerializeToString,
+            ),
+            'DeleteJobObjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteJobObjects,
+                    request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteJobObjectsRequest.FromString,
+                    response_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteJobObjectsResponse.SerializeToString,
             ),
             'CreateObjectLocation': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateObjectLocation,
@@ -342,6 +360,33 @@ class ObjectService:
             '/t2m.storage.v1.ObjectService/DeleteObject',
             t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteObjectRequest.SerializeToString,
             t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteJobObjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.storage.v1.ObjectService/DeleteJobObjects',
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteJobObjectsRequest.SerializeToString,
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.DeleteJobObjectsResponse.FromString,
             options,
             channel_credentials,
             insecure,

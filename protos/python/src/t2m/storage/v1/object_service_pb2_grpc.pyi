@@ -76,6 +76,10 @@ class ObjectServiceStub:
     """Removes an object. Its bytes go at once on the filesystem and by the next
     sweep otherwise. Removing what is not there succeeds, so a retry is safe.
     """
+    DeleteJobObjects: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.DeleteJobObjectsRequest, _object_service_pb2.DeleteJobObjectsResponse]
+    """Removes the objects of a job, all or those of some kinds, and gives up its
+    unfinished writes. Removing what is not there succeeds, so a retry is safe.
+    """
     CreateObjectLocation: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.CreateObjectLocationRequest, _object_service_pb2.CreateObjectLocationResponse]
     """Where a client can fetch an object, for a limited time.
 
@@ -137,6 +141,10 @@ class ObjectServiceAsyncStub(ObjectServiceStub):
     DeleteObject: _aio.UnaryUnaryMultiCallable[_object_service_pb2.DeleteObjectRequest, _object_service_pb2.DeleteObjectResponse]  # type: ignore[assignment]
     """Removes an object. Its bytes go at once on the filesystem and by the next
     sweep otherwise. Removing what is not there succeeds, so a retry is safe.
+    """
+    DeleteJobObjects: _aio.UnaryUnaryMultiCallable[_object_service_pb2.DeleteJobObjectsRequest, _object_service_pb2.DeleteJobObjectsResponse]  # type: ignore[assignment]
+    """Removes the objects of a job, all or those of some kinds, and gives up its
+    unfinished writes. Removing what is not there succeeds, so a retry is safe.
     """
     CreateObjectLocation: _aio.UnaryUnaryMultiCallable[_object_service_pb2.CreateObjectLocationRequest, _object_service_pb2.CreateObjectLocationResponse]  # type: ignore[assignment]
     """Where a client can fetch an object, for a limited time.
@@ -226,6 +234,16 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_object_service_pb2.DeleteObjectResponse, _abc.Awaitable[_object_service_pb2.DeleteObjectResponse]]:
         """Removes an object. Its bytes go at once on the filesystem and by the next
         sweep otherwise. Removing what is not there succeeds, so a retry is safe.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteJobObjects(
+        self,
+        request: _object_service_pb2.DeleteJobObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_object_service_pb2.DeleteJobObjectsResponse, _abc.Awaitable[_object_service_pb2.DeleteJobObjectsResponse]]:
+        """Removes the objects of a job, all or those of some kinds, and gives up its
+        unfinished writes. Removing what is not there succeeds, so a retry is safe.
         """
 
     @_abc_1.abstractmethod

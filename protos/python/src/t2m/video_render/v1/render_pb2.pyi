@@ -128,6 +128,38 @@ SCENE_STATE_CANCELLED: SceneState.ValueType  # 5
 """Stopped by request."""
 Global___SceneState: _TypeAlias = SceneState  # noqa: Y015
 
+class _LogSeverity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LogSeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LogSeverity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOG_SEVERITY_UNSPECIFIED: _LogSeverity.ValueType  # 0
+    """Not set."""
+    LOG_SEVERITY_DEBUG: _LogSeverity.ValueType  # 1
+    """For whoever looks for a fault."""
+    LOG_SEVERITY_INFO: _LogSeverity.ValueType  # 2
+    """What was done."""
+    LOG_SEVERITY_WARNING: _LogSeverity.ValueType  # 3
+    """Something is worse than wished, but goes on."""
+    LOG_SEVERITY_ERROR: _LogSeverity.ValueType  # 4
+    """A step failed."""
+
+class LogSeverity(_LogSeverity, metaclass=_LogSeverityEnumTypeWrapper):
+    """How bad a line of a log is."""
+
+LOG_SEVERITY_UNSPECIFIED: LogSeverity.ValueType  # 0
+"""Not set."""
+LOG_SEVERITY_DEBUG: LogSeverity.ValueType  # 1
+"""For whoever looks for a fault."""
+LOG_SEVERITY_INFO: LogSeverity.ValueType  # 2
+"""What was done."""
+LOG_SEVERITY_WARNING: LogSeverity.ValueType  # 3
+"""Something is worse than wished, but goes on."""
+LOG_SEVERITY_ERROR: LogSeverity.ValueType  # 4
+"""A step failed."""
+Global___LogSeverity: _TypeAlias = LogSeverity  # noqa: Y015
+
 @_typing.final
 class Render(_message.Message):
     """One execution: a durable graph plan → scenes → assemble → publish. The caller
@@ -281,6 +313,7 @@ class RenderError(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     SCENE_INDEX_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    LOG_EXCERPT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Stable code, for example `SCENE_RENDER_FAILED`, `STORYBOARD_INVALID`."""
     message: _builtins.str
@@ -291,6 +324,10 @@ class RenderError(_message.Message):
     """In which scene, if in one."""
     retryable: _builtins.bool
     """Whether another attempt may succeed."""
+    @_builtins.property
+    def log_excerpt(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The last lines that the failed step logged, oldest first, at most 20."""
+
     def __init__(
         self,
         *,
@@ -299,10 +336,11 @@ class RenderError(_message.Message):
         stage: Global___RenderStage.ValueType = ...,
         scene_index: _builtins.int | None = ...,
         retryable: _builtins.bool = ...,
+        log_excerpt: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "scene_index", b"scene_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "code", b"code", "message", b"message", "retryable", b"retryable", "scene_index", b"scene_index", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "code", b"code", "log_excerpt", b"log_excerpt", "message", b"message", "retryable", b"retryable", "scene_index", b"scene_index", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__scene_index: _TypeAlias = _typing.Literal["scene_index"]  # noqa: Y015
     _WhichOneofArgType__scene_index: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index"]  # noqa: Y015
@@ -443,6 +481,7 @@ class RenderEvent(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     PLANNED_FIELD_NUMBER: _builtins.int
     SCENE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """1, 2, 3 … per render, without gaps."""
     render_id: _builtins.str
@@ -467,6 +506,10 @@ class RenderEvent(_message.Message):
     def scene(self) -> Global___SceneChanged:
         """A scene changed its state."""
 
+    @_builtins.property
+    def log(self) -> Global___RenderLogged:
+        """A step said something."""
+
     def __init__(
         self,
         *,
@@ -477,12 +520,13 @@ class RenderEvent(_message.Message):
         progress: Global___RenderProgressed | None = ...,
         planned: Global___RenderPlanned | None = ...,
         scene: Global___SceneChanged | None = ...,
+        log: Global___RenderLogged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "occurred_at", b"occurred_at", "planned", b"planned", "progress", b"progress", "scene", b"scene", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "log", b"log", "occurred_at", b"occurred_at", "planned", b"planned", "progress", b"progress", "scene", b"scene", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "occurred_at", b"occurred_at", "planned", b"planned", "progress", b"progress", "render_id", b"render_id", "scene", b"scene", "seq", b"seq", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "log", b"log", "occurred_at", b"occurred_at", "planned", b"planned", "progress", b"progress", "render_id", b"render_id", "scene", b"scene", "seq", b"seq", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state_changed", "progress", "planned", "scene"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state_changed", "progress", "planned", "scene", "log"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -619,3 +663,43 @@ class SceneChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SceneChanged: _TypeAlias = SceneChanged  # noqa: Y015
+
+@_typing.final
+class RenderLogged(_message.Message):
+    """A line that a step logged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    SCENE_INDEX_FIELD_NUMBER: _builtins.int
+    STEP_ATTEMPT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    severity: Global___LogSeverity.ValueType
+    """How bad it is."""
+    stage: Global___RenderStage.ValueType
+    """In which stage."""
+    scene_index: _builtins.int
+    """In which scene, counted from 0, if in one."""
+    step_attempt: _builtins.int
+    """Which attempt at the step, counted from 1."""
+    message: _builtins.str
+    """One line, at most 2,000 characters; longer ones are cut."""
+    def __init__(
+        self,
+        *,
+        severity: Global___LogSeverity.ValueType = ...,
+        stage: Global___RenderStage.ValueType = ...,
+        scene_index: _builtins.int | None = ...,
+        step_attempt: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "scene_index", b"scene_index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "message", b"message", "scene_index", b"scene_index", "severity", b"severity", "stage", b"stage", "step_attempt", b"step_attempt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__scene_index: _TypeAlias = _typing.Literal["scene_index"]  # noqa: Y015
+    _WhichOneofArgType__scene_index: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scene_index) -> _WhichOneofReturnType__scene_index | None: ...
+
+Global___RenderLogged: _TypeAlias = RenderLogged  # noqa: Y015

@@ -269,3 +269,51 @@ class CancelRenderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRenderResponse: _TypeAlias = CancelRenderResponse  # noqa: Y015
+
+@_typing.final
+class DeleteRendersRequest(_message.Message):
+    """Whose renders to forget."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    owner_id: _builtins.str
+    """The owner of the job."""
+    job_id: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        owner_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "owner_id", b"owner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRendersRequest: _TypeAlias = DeleteRendersRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRendersResponse(_message.Message):
+    """What was forgotten."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RENDER_COUNT_FIELD_NUMBER: _builtins.int
+    render_count: _builtins.int
+    """Renders."""
+    def __init__(
+        self,
+        *,
+        render_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["render_count", b"render_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRendersResponse: _TypeAlias = DeleteRendersResponse  # noqa: Y015

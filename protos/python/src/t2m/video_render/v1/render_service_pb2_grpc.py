@@ -59,6 +59,11 @@ class RenderServiceStub:
                 request_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderRequest.SerializeToString,
                 response_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderResponse.FromString,
                 _registered_method=True)
+        self.DeleteRenders = channel.unary_unary(
+                '/t2m.video_render.v1.RenderService/DeleteRenders',
+                request_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersRequest.SerializeToString,
+                response_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersResponse.FromString,
+                _registered_method=True)
 
 
 class RenderServiceServicer:
@@ -110,6 +115,15 @@ class RenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteRenders(self, request, context):
+        """Forgets every render of a job, for good: rows, events and the cache entries
+        whose files belong to the job. A running one is cancelled first. Forgetting what
+        is not there succeeds, so a retry is safe. The files are the storage service's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,6 +146,11 @@ def add_RenderServiceServicer_to_server(servicer, server):
                     servicer.CancelRender,
                     request_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderRequest.FromString,
                     response_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderResponse.SerializeToString,
+            ),
+            'DeleteRenders': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRenders,
+                    request_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersRequest.FromString,
+                    response_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -247,6 +266,33 @@ class RenderService:
             '/t2m.video_render.v1.RenderService/CancelRender',
             t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderRequest.SerializeToString,
             t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRenders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.video_render.v1.RenderService/DeleteRenders',
+            t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersRequest.SerializeToString,
+            t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,11 @@ class RenderServiceStub:
 
     Errors: NOT_FOUND.
     """
+    DeleteRenders: _grpc.UnaryUnaryMultiCallable[_render_service_pb2.DeleteRendersRequest, _render_service_pb2.DeleteRendersResponse]
+    """Forgets every render of a job, for good: rows, events and the cache entries
+    whose files belong to the job. A running one is cancelled first. Forgetting what
+    is not there succeeds, so a retry is safe. The files are the storage service's.
+    """
 
 @_typing.type_check_only
 class RenderServiceAsyncStub(RenderServiceStub):
@@ -98,6 +103,11 @@ class RenderServiceAsyncStub(RenderServiceStub):
     has ended changes nothing and returns it, so a retry is safe.
 
     Errors: NOT_FOUND.
+    """
+    DeleteRenders: _aio.UnaryUnaryMultiCallable[_render_service_pb2.DeleteRendersRequest, _render_service_pb2.DeleteRendersResponse]  # type: ignore[assignment]
+    """Forgets every render of a job, for good: rows, events and the cache entries
+    whose files belong to the job. A running one is cancelled first. Forgetting what
+    is not there succeeds, so a retry is safe. The files are the storage service's.
     """
 
 class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -155,6 +165,17 @@ class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
         has ended changes nothing and returns it, so a retry is safe.
 
         Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRenders(
+        self,
+        request: _render_service_pb2.DeleteRendersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_render_service_pb2.DeleteRendersResponse, _abc.Awaitable[_render_service_pb2.DeleteRendersResponse]]:
+        """Forgets every render of a job, for good: rows, events and the cache entries
+        whose files belong to the job. A running one is cancelled first. Forgetting what
+        is not there succeeds, so a retry is safe. The files are the storage service's.
         """
 
 def add_RenderServiceServicer_to_server(servicer: RenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
