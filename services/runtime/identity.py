@@ -29,6 +29,8 @@ class Principal:
     token: str = field(repr=False)
     """The token itself, to be passed on when this service calls another in the caller's name."""
     expires_at: datetime
+    plan: str = ""
+    """The plan of the user; empty for services and where auth says nothing."""
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ _APPLIES = {
     "enum": {"defined_only"},
     "bool": set[str](),
 }
-_LIST_RULES = {"min_items", "max_items", "unique"}
+_LIST_RULES = {"min_items", "max_items", "unique", "isolate_items"}
 _ANYWHERE = {"required", "example"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _WEB_ADDRESS = re.compile(

@@ -112,7 +112,7 @@ class TokenSigner:
         self._clock = clock or SystemClock()
 
     def sign(
-        self, subject: str, role: Role, lifetime: timedelta, scopes: Iterable[str] | None = None
+        self, subject: str, role: Role, lifetime: timedelta, scopes: Iterable[str] | None = None, plan: str = ""
     ) -> tuple[str, datetime]:
         """A token for the subject and when it ends; `scopes` None means unrestricted."""
         now = int(self._clock.now().timestamp())
@@ -129,6 +129,8 @@ class TokenSigner:
         }
         if scopes is not None:
             claims["scope"] = " ".join(sorted(scopes))
+        if plan:
+            claims["plan"] = plan
         header = {"alg": self._algorithm, "kid": self._key.kid}
         token = jwt.encode(header, claims, self._key, algorithms=[self._algorithm])
         return token, datetime.fromtimestamp(expires, UTC)
@@ -226,4 +228,5 @@ def _principal(token: str, claims: Mapping[str, Any]) -> Principal:
         scopes=None if scope is None else frozenset(str(scope).split()),
         token=token,
         expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
+        plan=str(claims.get("plan", "")),
     )

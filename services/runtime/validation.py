@@ -81,7 +81,8 @@ class Validator:
         kind = kind_of(value_field)
         check_applicability(field, kind, rules, is_list=is_list)
         value = compile_value(value_field, kind, rules, is_item=is_list)
-        nested = self._nested(value_field)
+        # A handler checks such items one by one, so that a bad one does not refuse the others.
+        nested = None if rules.isolate_items else self._nested(value_field)
         if is_list:
             whole = compile_list(rules)
             if not (rules.required or whole or value or nested):

@@ -15,6 +15,7 @@ from services.job.adapters.postgres.leases import PostgresLeases
 from services.job.adapters.postgres.outbox import PostgresOutbox
 from services.job.adapters.postgres.queue import PostgresQueue
 from services.job.adapters.postgres.tables import METADATA
+from services.job.adapters.postgres.writer import JobWriter
 from services.job.api.codec import event_payload
 from services.job.application.ports import (
     AdmissionLimits,
@@ -29,7 +30,7 @@ from services.job.application.ports import (
     Repeated,
     RequestKey,
 )
-from services.job.domain.events import CancelRender, StartRender
+from services.job.domain.events import CancelRender, Lane, StartRender
 from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.render import (
@@ -100,9 +101,10 @@ async def ports(request: pytest.FixtureRequest, postgres: Callable[[], str]) -> 
     url = postgres()
     await stack.migrate("job", url)
     engine = create_engine(url)
+    writer = JobWriter(event_payload, stored)
     yield Ports(
-        PostgresJobs(engine, event_payload, stored),
-        PostgresQueue(engine, event_payload, stored),
+        PostgresJobs(engine, writer),
+        PostgresQueue(engine, writer),
         PostgresOutbox(engine),
         PostgresLeases(engine),
         PostgresLeases(engine, timedelta(0)),
@@ -382,26 +384,26 @@ async def test_commands_of_a_job_come_in_order(ports: Ports) -> None:
     async with ports.jobs.change(job.job_id) as locked:
         assert locked is not None
         locked.cancel(START)
-    first = await ports.outbox.claim(START, LEASE, 10)
+    first = await ports.outbox.claim(Lane.RENDER, START, LEASE, 10)
     start = StartRender(job.job_id, f"{job.job_id}-1")
     assert {delivery.command for delivery in first} == {start, StartRender(other.job_id, f"{other.job_id}-1")}
-    assert await ports.outbox.claim(START, LEASE, 10) == []
+    assert await ports.outbox.claim(Lane.RENDER, START, LEASE, 10) == []
     [delivery] = [delivery for delivery in first if delivery.command == start]
     await ports.outbox.postpone(delivery, START + timedelta(seconds=1))
-    [again] = await ports.outbox.claim(START + timedelta(seconds=1), LEASE, 10)
+    [again] = await ports.outbox.claim(Lane.RENDER, START + timedelta(seconds=1), LEASE, 10)
     assert again == Delivery(delivery.delivery_id, start, 2)
     await ports.outbox.postpone(delivery, START)  # Of a holder whose lease had ended: without effect.
-    assert await ports.outbox.claim(START + timedelta(seconds=2), LEASE, 10) == []
+    assert await ports.outbox.claim(Lane.RENDER, START + timedelta(seconds=2), LEASE, 10) == []
     await ports.outbox.done(again)
-    [cancel] = await ports.outbox.claim(START + timedelta(seconds=2), LEASE, 10)
+    [cancel] = await ports.outbox.claim(Lane.RENDER, START + timedelta(seconds=2), LEASE, 10)
     assert cancel.command == CancelRender(job.job_id, f"{job.job_id}-1")
 
 
 async def test_crashed_delivery_is_taken_over(ports: Ports) -> None:
     await stored(ports)
     await admit(ports, START, limits())
-    [first] = await ports.outbox.claim(START, LEASE, 10)
-    [second] = await ports.outbox.claim(START + LEASE, LEASE, 10)
+    [first] = await ports.outbox.claim(Lane.RENDER, START, LEASE, 10)
+    [second] = await ports.outbox.claim(Lane.RENDER, START + LEASE, LEASE, 10)
     assert (second.delivery_id, second.attempts) == (first.delivery_id, 2)
 
 

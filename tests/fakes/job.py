@@ -31,7 +31,7 @@ from services.job.application.ports import (
     RequestKey,
     StoredEvent,
 )
-from services.job.domain.events import JobEvent, RenderCommand
+from services.job.domain.events import Command, JobEvent, Lane
 from services.job.domain.job import Job
 from services.job.domain.render import RenderFact, RenderState, StateFact
 from services.job.domain.values import JobStatus, Quality
@@ -69,7 +69,7 @@ class CountingSignal:
 @dataclass
 class _Command:
     delivery_id: int
-    command: RenderCommand
+    command: Command
     available_at: datetime
     attempts: int = 0
 
@@ -247,11 +247,13 @@ class FakeOutbox:
     def __init__(self, database: FakeDatabase) -> None:
         self._db = database
 
-    async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
-        """Take due commands, the oldest one of each job."""
+    async def claim(self, lane: Lane, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+        """Take due commands of a lane, the oldest one of each job."""
         taken: list[Delivery] = []
         seen: set[str] = set()
         for row in self._db.outbox:
+            if row.command.lane is not lane:
+                continue
             first = row.command.job_id not in seen
             seen.add(row.command.job_id)
             if first and row.available_at <= now and len(taken) < limit:
@@ -320,18 +322,18 @@ class FakeEventSource:
         self._db = database
         self._is_terminal = is_terminal
 
-    async def follow(self, job_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
+    async def follow(self, stream_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
         """Every event after the position."""
         position = after_seq
         while True:
-            await self._grown_beyond(job_id, position)
-            for event in self._db.events[job_id][position:]:
+            await self._grown_beyond(stream_id, position)
+            for event in self._db.events[stream_id][position:]:
                 position = event.seq
                 yield LiveEvent(event.seq, event.payload, self._is_terminal(event.payload))
 
-    async def _grown_beyond(self, job_id: str, position: int) -> None:
+    async def _grown_beyond(self, stream_id: str, position: int) -> None:
         async with self._db.grown:
-            await self._db.grown.wait_for(lambda: len(self._db.events[job_id]) > position)
+            await self._db.grown.wait_for(lambda: len(self._db.events[stream_id]) > position)
 
 
 @dataclass

@@ -153,6 +153,13 @@ def job(view: JobView) -> job_pb2.Job:
         started_at=stamp(source.started_at),
         completed_at=stamp(source.completed_at),
         estimated_completion=stamp(view.estimated_completion),
+        plan=order.plan,
+        credit_cost=order.credit_cost,
+        pinned=source.pinned_at is not None,
+        expires_at=stamp(source.expires_at),
+        expired_at=stamp(source.expired_at),
+        origin_job_id=order.origin_job_id,
+        webhook_url=order.webhook_url,
     )
     json_format.ParseDict(dict(order.configuration), message.configuration)
     return message

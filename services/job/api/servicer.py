@@ -16,6 +16,7 @@ from services.job.application.queries import JobView, Queries
 from services.job.application.videos import Videos
 from services.job.application.watch import Snapshot, Watch
 from services.job.domain.errors import PositionExpired
+from services.job.domain.order import DEFAULT_PLAN
 from services.runtime.errors import DETAILS_KEY, status_from_exception, unavailable
 from services.runtime.identity import Role, current_drain, current_principal
 from t2m.job.v1 import job_pb2, job_service_pb2_grpc, video_service_pb2_grpc
@@ -29,7 +30,7 @@ _DEFAULT_EVENTS = 100
 def current_viewer() -> Viewer:
     """Who is asking, from the call's token."""
     principal = current_principal()
-    return Viewer(principal.subject, admin=principal.role is Role.ADMIN)
+    return Viewer(principal.subject, principal.role is Role.ADMIN, principal.plan or DEFAULT_PLAN)
 
 
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):

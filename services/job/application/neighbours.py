@@ -14,7 +14,11 @@ from services.job.domain.job import Job
 from services.job.domain.render import RenderFact
 
 
-class RenderAway(Exception):
+class NeighbourAway(Exception):
+    """Another service cannot be reached, or is not able to answer now: what it was told must be told again."""
+
+
+class RenderAway(NeighbourAway):
     """video_render cannot be reached, or is not able to answer now."""
 
 

@@ -39,7 +39,7 @@ class Orders:
 
         Raises FieldsRefused, Unsupported, IdempotencyConflict.
         """
-        order = request.to_order(viewer.subject)
+        order = request.to_order(viewer.subject, viewer.plan)
         now = self._clock.now()
         usual = await self._estimates.duration(order.quality)
         job = Job.accept(self._new_id(), order, now, now + usual if usual else None)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from services.job.domain.events import RenderCommand
+from services.job.domain.events import Command, Lane
 from services.job.domain.job import Job
+from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.values import JobStatus, Priority, Quality
 
 
@@ -147,18 +148,18 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A command on its way to video_render."""
+    """A command on its way to another service."""
 
     delivery_id: int
-    command: RenderCommand
+    command: Command
     attempts: int
     """How often it was taken, this time included."""
 
 
 class Outbox(Protocol):
-    """Commands that stored changes asked for. Those of one job are handed out one after the other."""
+    """Commands that stored changes asked for. Those of one job and lane are handed out one after the other."""
 
-    async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+    async def claim(self, lane: Lane, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
         """Take commands that are due; nobody else gets them before the lease ends."""
         ...
 
@@ -207,9 +208,9 @@ class LiveEvent:
 
 
 class EventSource(Protocol):
-    """The history of jobs as it grows."""
+    """A log as it grows: the history of jobs, or of batches, or their log lines."""
 
-    def follow(self, job_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
+    def follow(self, stream_id: str, after_seq: int) -> AsyncGenerator[LiveEvent]:
         """Every event after the position, each once, in order, as they come; ends by itself when the server drains."""
         ...
 
@@ -228,6 +229,7 @@ class Viewer:
 
     subject: str
     admin: bool = False
+    plan: str = DEFAULT_PLAN
 
     @property
     def owner_filter(self) -> str | None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from services.job.domain.errors import FieldsRefused, Unsupported
-from services.job.domain.order import DEFAULT_MAX_RETRIES, SCRIPT_MODEL, Order
+from services.job.domain.order import DEFAULT_MAX_RETRIES, DEFAULT_PLAN, SCRIPT_MODEL, Order
 from services.job.domain.values import Priority, Quality
 
 
@@ -36,7 +36,7 @@ class OrderRequest:
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return sha256(text.encode()).digest()
 
-    def to_order(self, owner_id: str) -> Order:
+    def to_order(self, owner_id: str, plan: str = DEFAULT_PLAN) -> Order:
         """The order.
 
         Raises FieldsRefused for values that cannot be kept, Unsupported for wishes that are not served here.
@@ -55,6 +55,7 @@ class OrderRequest:
             thumbnails=self.thumbnails is not False,
             max_retries=DEFAULT_MAX_RETRIES if self.max_retries is None else self.max_retries,
             configuration=dict(self.configuration),
+            plan=plan,
         )
 
     def _wanted_quality(self) -> Quality:

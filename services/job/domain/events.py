@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
 
 from services.job.domain.render import Failure, Scene
 from services.job.domain.values import JobStage, JobStatus
@@ -60,10 +62,21 @@ class JobEvent:
     happening: Happening
 
 
+class Lane(StrEnum):
+    """Which neighbour a command goes to. The commands of one job arrive in order within a lane, not across lanes: while
+    one neighbour is away, the others still hear.
+    """
+
+    RENDER = "render"
+    CREDITS = "credits"
+    FILES = "files"
+
+
 @dataclass(frozen=True, slots=True)
 class StartRender:
     """The render of an attempt is to be started on video_render."""
 
+    lane: ClassVar[Lane] = Lane.RENDER
     job_id: str
     render_id: str
 
@@ -72,9 +85,45 @@ class StartRender:
 class CancelRender:
     """The render of an attempt is to be stopped on video_render."""
 
+    lane: ClassVar[Lane] = Lane.RENDER
     job_id: str
     render_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConfirmCredits:
+    """The job is stored: its reserved credits are to be kept for it."""
+
+    lane: ClassVar[Lane] = Lane.CREDITS
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettleCredits:
+    """The job completed: its credits are spent."""
+
+    lane: ClassVar[Lane] = Lane.CREDITS
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCredits:
+    """The job failed or was stopped: its credits go back."""
+
+    lane: ClassVar[Lane] = Lane.CREDITS
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFiles:
+    """Nothing of the job's files is to stay."""
+
+    lane: ClassVar[Lane] = Lane.FILES
+    job_id: str
+
+
 RenderCommand = StartRender | CancelRender
+CreditCommand = ConfirmCredits | SettleCredits | ReleaseCredits
+FileCommand = RemoveFiles
+Command = RenderCommand | CreditCommand | FileCommand
 """What is to be sent after the change that asks for it is stored."""

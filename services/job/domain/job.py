@@ -54,13 +54,20 @@ class Job:
     deleted_at: datetime | None = None
     first_estimate: datetime | None = None
     """The expected completion that the acceptance promised; a repeated request shows it again."""
+    pinned_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When retention takes the video."""
+    expired_at: datetime | None = None
+    """When retention took the video."""
+    log_seq: int = 0
+    """Number of the newest line of its log."""
     render_cursor: int = 0
     """Position of the newest event of the attempt's render that this state includes."""
     render_accepted: bool = False
     """Whether video_render has confirmed the attempt's render."""
     events: list[ev.JobEvent] = field(default_factory=list)
     """Happened since the job was loaded; not stored yet."""
-    commands: list[ev.RenderCommand] = field(default_factory=list)
+    commands: list[ev.Command] = field(default_factory=list)
     """To be sent once the change is stored."""
 
     @classmethod
@@ -154,6 +161,8 @@ class Job:
             raise StateConflict(f"the job has already {self.status}")
         if self.status is JobStatus.PROCESSING:
             self.commands.append(ev.CancelRender(self.job_id, self.render_id))
+        if self.attempt:
+            self.commands.append(ev.RemoveFiles(self.job_id))
         self._end(JobStatus.CANCELLED, now)
 
     def delete(self, now: datetime) -> None:
@@ -216,6 +225,9 @@ class Job:
             self.scenes = tuple(
                 scene if scene.status.ended else replace(scene, status=SceneStatus.CANCELLED) for scene in self.scenes
             )
+        if self.order.credit_cost:
+            spent = status is JobStatus.COMPLETED
+            self.commands.append((ev.SettleCredits if spent else ev.ReleaseCredits)(self.job_id))
         self._changed(now)
 
     def _advance(self, progress: float) -> None:

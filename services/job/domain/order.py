@@ -10,6 +10,7 @@ from services.job.domain.values import Priority, Quality
 
 DEFAULT_MAX_RETRIES = 3
 SCRIPT_MODEL = "script"
+DEFAULT_PLAN = "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,10 @@ class Order:
     max_retries: int = DEFAULT_MAX_RETRIES
     batch_id: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    plan: str = DEFAULT_PLAN
+    """The owner's plan when the order was accepted; decides limits and retention."""
+    credit_cost: int = 0
+    """Credits reserved for it; 0 where credits are not counted."""
+    webhook_url: str = ""
+    origin_job_id: str = ""
+    """The job that this one repeats."""

@@ -91,7 +91,8 @@ def test_time_that_no_calendar_has_is_refused(seconds: int) -> None:
 
 
 def view() -> JobView:
-    job = Job.accept("id", Order("ada", "T", "C", configuration={"a": 1.0}), START)
+    terms = {"batch_id": "b", "webhook_url": "https://a.b/", "origin_job_id": "o", "credit_cost": 2}
+    job = Job.accept("id", Order("ada", "T", "C", configuration={"a": 1.0}, **terms), START)  # type: ignore[arg-type]
     job.start_attempt(START)
     job.scenes = (Scene(0, "One", SceneStatus.PROCESSING, 1, 2, 3, ("w",)),)
     job.failure = Failure("C", "M", JobStage.RENDERING, 0, retryable=True)
@@ -103,11 +104,10 @@ def test_job_and_progress_are_complete() -> None:
     """No field of the messages is forgotten: each is set for a job that has everything."""
     source = view()
     source.job.completed_at = source.job.next_attempt_at = START
+    source.job.pinned_at = source.job.expires_at = source.job.expired_at = START
     source.job.progress = 1.0
     job = codec.job(source)
-    assert {field.name for field, _ in job.ListFields()} == {field.name for field in job_pb2.Job.DESCRIPTOR.fields} - {
-        "batch_id"
-    }
+    assert {field.name for field, _ in job.ListFields()} == {field.name for field in job_pb2.Job.DESCRIPTOR.fields}
     progress = codec.progress(source)
     assert {field.name for field, _ in progress.ListFields()} == {
         field.name for field in job_pb2.JobProgress.DESCRIPTOR.fields

@@ -13,7 +13,7 @@ from services.job.application.coalesce import Coalescing, batches
 from services.job.application.follow import Follower
 from services.job.application.ports import AdmissionLimits
 from services.job.application.ticking import Backoff, Wakeup
-from services.job.domain.events import CancelRender
+from services.job.domain.events import CancelRender, RemoveFiles
 from services.job.domain.job import Job
 from services.job.domain.render import (
     Failure,
@@ -123,7 +123,8 @@ async def test_start_of_a_cancelled_job_is_not_sent(world: World) -> None:
     assert await world.deliveries.deliver() == 1
     assert isinstance(world.db.outbox[0].command, CancelRender)
     assert await world.deliveries.deliver() == 1
-    assert (world.renders.starts, world.db.outbox) == ([], [])
+    assert world.renders.starts == []
+    assert [row.command for row in world.db.outbox] == [RemoveFiles(job.job_id)]
 
 
 async def test_j3_cancel_reaches_the_render(world: World) -> None:

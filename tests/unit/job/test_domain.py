@@ -172,7 +172,7 @@ def test_j3_cancel_processing_stops_the_render() -> None:
     job = started()
     job.commands.clear()
     job.cancel(START)
-    assert job.commands == [ev.CancelRender("job", "job-1")]
+    assert job.commands == [ev.CancelRender("job", "job-1"), ev.RemoveFiles("job")]
     revision = job.revision
     job.cancel(START)
     assert job.revision == revision

@@ -11,7 +11,7 @@ from uuid import UUID
 from services.job.adapters.live_events import is_terminal
 from services.job.api.codec import event_payload
 from services.job.application.coalesce import Coalescing
-from services.job.application.deliver import Deliveries
+from services.job.application.couriers import Courier
 from services.job.application.dispatch import Dispatcher
 from services.job.application.estimates import Estimates
 from services.job.application.follow import Follower, FollowRules, RenderLog
@@ -19,10 +19,12 @@ from services.job.application.orders import Orders
 from services.job.application.page_tokens import PageTokens
 from services.job.application.ports import AdmissionLimits, Viewer
 from services.job.application.queries import Queries
+from services.job.application.render_commands import RenderCommands
 from services.job.application.request import OrderRequest
 from services.job.application.ticking import Wakeup
 from services.job.application.videos import Videos
 from services.job.application.watch import Watch
+from services.job.domain.events import Lane
 from services.job.domain.job import Job
 from services.job.domain.retry import RetryPolicy
 from tests.fakes.job import (
@@ -72,9 +74,8 @@ class World:
         self.watch = Watch(self.queries, self.jobs, FakeEventSource(self.db, is_terminal))
         self.videos = Videos(self.queries, self.objects)
         self.dispatcher = Dispatcher(self.queue, self.clock, self.limits, Wakeup(60), self.commanded)
-        self.deliveries = Deliveries(
-            self.outbox, self.jobs, self.renders, self.clock, Wakeup(60), self.accepted, self.freed
-        )
+        handler = RenderCommands(self.jobs, self.renders, self.clock, self.accepted, self.freed)
+        self.deliveries = Courier(Lane.RENDER, self.outbox, handler, self.clock, Wakeup(60))
         self.rules = FollowRules(64, RetryPolicy(), Coalescing(1.0, 0.02), lambda: self.draw)
 
     def follower(self, holder: str = "me", ttl: timedelta = timedelta(seconds=5)) -> Follower:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -20,20 +20,16 @@ from sqlalchemy import (
     literal,
     select,
     tuple_,
-    update,
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.job.adapters.postgres.rows import LISTED, job_of, new_values, state_values
-from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOB_REQUESTS, JOBS
-from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, Signal, StoredEvent
-from services.job.domain.events import JobEvent, StartRender
+from services.job.adapters.postgres.rows import LISTED, job_of, new_values
+from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_REQUESTS, JOBS
+from services.job.adapters.postgres.writer import JobWriter
+from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, StoredEvent
 from services.job.domain.job import Job
 from services.runtime.eventlog import EventStore
-
-Encode = Callable[[JobEvent], bytes]
-"""Serialises an event for the history and for watchers."""
 
 
 def _creation() -> Any:
@@ -79,19 +75,18 @@ _CREATE = _job_and_event(None)
 
 
 class PostgresJobs:
-    """The `JobStore` over Postgres. `stored` is woken when events were committed, so that they are relayed at once."""
+    """The `JobStore` over Postgres."""
 
-    def __init__(self, engine: AsyncEngine, encode: Encode, stored: Signal) -> None:
+    def __init__(self, engine: AsyncEngine, writer: JobWriter) -> None:
         self._engine = engine
-        self._encode = encode
-        self._stored = stored
+        self._writer = writer
         # A single statement is atomic by itself: without BEGIN and COMMIT it takes one round trip, not three.
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._log = EventStore(self._single, JOB_EVENTS)
 
     async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
         """Store a new job with its first event, unless the key is in use."""
-        values = {**new_values(job), "payload": self._encode(job.events[0])}
+        values = {**new_values(job), "payload": self._writer.encode(job.events[0])}
         statement = _CREATE
         if key is not None:
             statement = _CREATE_NAMED
@@ -104,7 +99,7 @@ class PostgresJobs:
             stored = (await connection.execute(statement, values)).first() is not None
         if stored or key is None:
             job.events.clear()
-            self._stored.set()
+            self._writer.committed()
             return Created()
         return await self._repeated(key)
 
@@ -132,9 +127,9 @@ class PostgresJobs:
             row = (await connection.execute(query)).mappings().first()
             job = job_of(row) if row else None
             yield job
-            stored = job is not None and await save(connection, job, self._encode)
+            stored = job is not None and await self._writer.write(connection, job)
         if stored:
-            self._stored.set()
+            self._writer.committed()
 
     async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
         """A page of the list by keyset: its cost does not depend on its depth, but for `skip`."""
@@ -162,28 +157,6 @@ class PostgresJobs:
         """Forget request ids that have expired."""
         async with self._single.connect() as connection:
             await connection.execute(delete(JOB_REQUESTS).where(JOB_REQUESTS.c.expires_at <= now))
-
-
-async def save(connection: AsyncConnection, job: Job, encode: Encode) -> bool:
-    """Write the job's state, events and commands; the caller holds its row's lock. True when there are events."""
-    await connection.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(**state_values(job)))
-    if job.events:
-        entries = [{"stream_id": job.job_id, "seq": event.seq, "payload": encode(event)} for event in job.events]
-        await connection.execute(insert(JOB_EVENTS), entries)
-    if job.commands:
-        rows = [
-            {
-                "job_id": job.job_id,
-                "kind": "start_render" if isinstance(command, StartRender) else "cancel_render",
-                "render_id": command.render_id,
-                "available_at": job.updated_at,
-            }
-            for command in job.commands
-        ]
-        await connection.execute(insert(JOB_OUTBOX), rows)
-    happened = bool(job.events)
-    job.events.clear()
-    return happened
 
 
 def _matches(query: JobQuery) -> ColumnElement[bool]:

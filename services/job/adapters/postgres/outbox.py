@@ -1,15 +1,55 @@
-"""Commands for video_render that stored changes asked for, in Postgres."""
+"""Commands for other services that stored changes asked for, in Postgres."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import Row, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.job.adapters.postgres.tables import JOB_OUTBOX
 from services.job.application.ports import Delivery
-from services.job.domain.events import CancelRender, StartRender
+from services.job.domain.events import (
+    CancelRender,
+    Command,
+    ConfirmCredits,
+    Lane,
+    ReleaseCredits,
+    RemoveFiles,
+    SettleCredits,
+    StartRender,
+)
+from services.job.domain.job import Job
+
+_RENDER_KINDS: dict[str, type[StartRender | CancelRender]] = {
+    "start_render": StartRender,
+    "cancel_render": CancelRender,
+}
+_JOB_KINDS: dict[str, type[ConfirmCredits | SettleCredits | ReleaseCredits | RemoveFiles]] = {
+    "confirm_credits": ConfirmCredits,
+    "settle_credits": SettleCredits,
+    "release_credits": ReleaseCredits,
+    "remove_files": RemoveFiles,
+}
+_KIND_OF = {kind: name for kinds in (_RENDER_KINDS, _JOB_KINDS) for name, kind in kinds.items()}
+
+
+def command_values(job: Job, command: Command) -> dict[str, Any]:
+    """The row of a command."""
+    return {
+        "job_id": job.job_id,
+        "lane": command.lane.value,
+        "kind": _KIND_OF[type(command)],
+        "render_id": command.render_id if isinstance(command, StartRender | CancelRender) else "",
+        "available_at": job.updated_at,
+    }
+
+
+def _command_of(row: Row[Any]) -> Command:
+    if kind := _RENDER_KINDS.get(row.kind):
+        return kind(str(row.job_id), row.render_id)
+    return _JOB_KINDS[row.kind](str(row.job_id))
 
 
 class PostgresOutbox:
@@ -19,14 +59,19 @@ class PostgresOutbox:
         # Every method is one statement, atomic by itself.
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
-        """Take due commands, at most the oldest one of each job."""
+    async def claim(self, lane: Lane, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+        """Take due commands of a lane, at most the oldest one of each job."""
         earlier = JOB_OUTBOX.alias("earlier")
         due = (
             select(JOB_OUTBOX.c.id)
             .where(
+                JOB_OUTBOX.c.lane == lane.value,
                 JOB_OUTBOX.c.available_at <= now,
-                ~exists().where(earlier.c.job_id == JOB_OUTBOX.c.job_id, earlier.c.id < JOB_OUTBOX.c.id),
+                ~exists().where(
+                    earlier.c.job_id == JOB_OUTBOX.c.job_id,
+                    earlier.c.lane == JOB_OUTBOX.c.lane,
+                    earlier.c.id < JOB_OUTBOX.c.id,
+                ),
             )
             .order_by(JOB_OUTBOX.c.available_at)
             .limit(limit)
@@ -40,14 +85,7 @@ class PostgresOutbox:
         )
         async with self._single.connect() as connection:
             rows = (await connection.execute(claim)).all()
-        return [
-            Delivery(
-                row.id,
-                (StartRender if row.kind == "start_render" else CancelRender)(str(row.job_id), row.render_id),
-                row.attempts,
-            )
-            for row in rows
-        ]
+        return [Delivery(row.id, _command_of(row), row.attempts) for row in rows]
 
     async def done(self, delivery: Delivery) -> None:
         """Forget the command."""

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.job.adapters.postgres.jobs import Encode, save
 from services.job.adapters.postgres.rows import job_of
 from services.job.adapters.postgres.tables import JOBS
-from services.job.application.ports import AdmissionLimits, Signal
+from services.job.adapters.postgres.writer import JobWriter
+from services.job.application.ports import AdmissionLimits
 from services.job.domain.job import Job
 from services.job.domain.values import JobStatus, Quality
 
@@ -53,11 +53,10 @@ _NEXT = text(
 class PostgresQueue:
     """The `Queue` over Postgres."""
 
-    def __init__(self, engine: AsyncEngine, encode: Encode, stored: Signal) -> None:
+    def __init__(self, engine: AsyncEngine, writer: JobWriter) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._encode = encode
-        self._stored = stored
+        self._writer = writer
 
     @asynccontextmanager
     async def admit(self, now: datetime, limits: AdmissionLimits) -> AsyncIterator[list[Job]]:
@@ -73,9 +72,9 @@ class PostgresQueue:
                 jobs = await _next(connection, now, limits)
             yield jobs
             for job in jobs:
-                await save(connection, job, self._encode)
+                await self._writer.write(connection, job)
         if jobs:
-            self._stored.set()
+            self._writer.committed()
 
     async def position(self, job: Job) -> int:
         """How many waiting jobs are before it, by priority and age; other owners' turns may still shift it."""

@@ -38,6 +38,10 @@ def state_values(job: Job) -> dict[str, Any]:
         "deleted_at": job.deleted_at,
         "ready_at": job.ready_at,
         "due_at": job.due_at,
+        "pinned_at": job.pinned_at,
+        "expires_at": job.expires_at,
+        "expired_at": job.expired_at,
+        "log_seq": job.log_seq,
         "render_cursor": job.render_cursor,
         "render_accepted": job.render_accepted,
     }
@@ -58,6 +62,10 @@ def new_values(job: Job) -> dict[str, Any]:
         "max_retries": order.max_retries,
         "batch_id": order.batch_id,
         "configuration": dict(order.configuration),
+        "plan": order.plan,
+        "credit_cost": order.credit_cost,
+        "webhook_url": order.webhook_url,
+        "origin_job_id": order.origin_job_id or None,
         "created_at": job.created_at,
         "first_estimate": job.first_estimate,
         **state_values(job),
@@ -86,6 +94,10 @@ def job_of(row: RowMapping) -> Job:
         completed_at=row["completed_at"],
         deleted_at=row["deleted_at"],
         first_estimate=row["first_estimate"],
+        pinned_at=row["pinned_at"],
+        expires_at=row["expires_at"],
+        expired_at=row["expired_at"],
+        log_seq=row["log_seq"],
         render_cursor=row["render_cursor"],
         render_accepted=row["render_accepted"],
     )
@@ -103,6 +115,10 @@ def _order_of(row: RowMapping) -> Order:
         max_retries=row["max_retries"],
         batch_id=row["batch_id"],
         configuration=row["configuration"],
+        plan=row["plan"],
+        credit_cost=row["credit_cost"],
+        webhook_url=row["webhook_url"],
+        origin_job_id=str(row["origin_job_id"] or ""),
     )
 
 

@@ -53,6 +53,10 @@ JOBS = Table(
     Column("max_retries", SmallInteger, nullable=False),
     Column("batch_id", Text, nullable=False, server_default=""),
     Column("configuration", JSONB, nullable=False),
+    Column("plan", Text, nullable=False, server_default="free"),
+    Column("credit_cost", BigInteger, nullable=False, server_default=text("0")),
+    Column("webhook_url", Text, nullable=False, server_default=""),
+    Column("origin_job_id", UUID(as_uuid=False)),
     Column("status", Text, nullable=False),
     Column("stage", Text, nullable=False),
     Column("progress", Double, nullable=False),
@@ -71,6 +75,11 @@ JOBS = Table(
     _moment("completed_at", nullable=True),
     _moment("deleted_at", nullable=True),
     _moment("first_estimate", nullable=True),
+    _moment("pinned_at", nullable=True),
+    _moment("expires_at", nullable=True),
+    _moment("expired_at", nullable=True),
+    # Number of the newest line of its log; taken under this row's lock, like `revision`.
+    Column("log_seq", BigInteger, nullable=False, server_default=text("0")),
     # From when on it may be started, and its place in the queue.
     _moment("ready_at"),
     _moment("due_at"),
@@ -122,15 +131,15 @@ JOB_OUTBOX = Table(
     METADATA,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     _job_id(nullable=False),
+    Column("lane", Text, nullable=False, server_default="render"),
     Column("kind", Text, nullable=False),
     Column("render_id", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _moment("available_at"),
-    CheckConstraint("kind IN ('start_render', 'cancel_render')", name="kind"),
-    Index("ix_job_outbox_available", "available_at"),
-    Index("ix_job_outbox_job", "job_id", "id"),
+    Index("ix_job_outbox_available", "lane", "available_at"),
+    Index("ix_job_outbox_job", "job_id", "lane", "id"),
 )
-"""Calls to video_render that a stored change asked for; a row goes once its call was answered."""
+"""Calls to other services that a stored change asked for; a row goes once its call was answered."""
 
 JOB_FOLLOWS = Table(
     "job_follows",

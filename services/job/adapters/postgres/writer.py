@@ -1,0 +1,54 @@
+"""Writes a changed job with everything that its change brings about, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.job.adapters.postgres.outbox import command_values
+from services.job.adapters.postgres.rows import state_values
+from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOBS
+from services.job.application.ports import Signal
+from services.job.domain.events import JobEvent
+from services.job.domain.job import Job
+
+Encode = Callable[[JobEvent], bytes]
+"""Serialises an event for the history and for watchers."""
+
+Effect = Callable[[AsyncConnection, Job], Awaitable[None]]
+"""What else a change brings about, in the transaction that stores it: `job.events` are its new events. Runs while the
+job's row is locked; locks other rows in the order batch, endpoint, so that transactions cannot wait in a circle.
+"""
+
+
+class JobWriter:
+    """`stored` is set when events were committed, so that they are relayed at once."""
+
+    def __init__(self, encode: Encode, stored: Signal) -> None:
+        self.encode = encode
+        self.effects: list[Effect] = []
+        self._stored = stored
+
+    async def write(self, connection: AsyncConnection, job: Job) -> bool:
+        """Write the job's state, events and commands; the caller holds its row's lock. True when there are events."""
+        await connection.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(**state_values(job)))
+        if job.events:
+            entries = [self._entry(event) for event in job.events]
+            await connection.execute(insert(JOB_EVENTS), entries)
+        if job.commands:
+            await connection.execute(insert(JOB_OUTBOX), [command_values(job, command) for command in job.commands])
+        for effect in self.effects:
+            await effect(connection, job)
+        happened = bool(job.events)
+        job.events.clear()
+        return happened
+
+    def committed(self) -> None:
+        """The transaction of a write that had events is committed."""
+        self._stored.set()
+
+    def _entry(self, event: JobEvent) -> dict[str, Any]:
+        return {"stream_id": event.job_id, "seq": event.seq, "payload": self.encode(event)}

@@ -1,0 +1,56 @@
+"""Start and stop renders on video_render, as stored changes ask for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from services.job.application.neighbours import RenderRefused, Renders, RenderUnknown
+from services.job.application.ports import Clock, Delivery, JobStore, Signal
+from services.job.domain.events import CancelRender, StartRender
+from services.job.domain.render import Failure
+from services.job.domain.values import JobStage, JobStatus
+
+
+class RenderCommands:
+    """The `Handler` of the lane `render`. `accepted` is set when a render can be followed, `freed` when a slot may be
+    free again.
+    """
+
+    def __init__(self, store: JobStore, renders: Renders, clock: Clock, accepted: Signal, freed: Signal) -> None:
+        self._store = store
+        self._renders = renders
+        self._clock = clock
+        self._accepted = accepted
+        self._freed = freed
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Start or stop a render. Raises RenderAway."""
+        match delivery.command:
+            case StartRender() as start:
+                await self._start(start)
+            case CancelRender() as cancel:
+                await self._cancel(cancel)
+
+    async def _start(self, command: StartRender) -> None:
+        job = await self._store.get(command.job_id)
+        if job is None or job.status is not JobStatus.PROCESSING or job.render_id != command.render_id:
+            return  # Cancelled in between: nothing must be started any more.
+        try:
+            await self._renders.start(job)
+        except RenderRefused as refused:
+            failure = Failure("RENDER_REFUSED", str(refused), JobStage.PLANNING)
+            async with self._store.change(command.job_id) as locked:
+                if locked is not None:
+                    locked.refuse_render(command.render_id, failure, self._clock.now())
+            self._freed.set()
+            return
+        async with self._store.change(command.job_id) as locked:
+            if locked is not None:
+                locked.confirm_render(command.render_id)
+        self._accepted.set()
+
+    async def _cancel(self, command: CancelRender) -> None:
+        # Unknown: it was never started, or its database is lost, so there is nothing to stop.
+        with suppress(RenderUnknown):
+            await self._renders.cancel(command.render_id)
+        self._freed.set()

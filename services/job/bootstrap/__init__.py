@@ -1,0 +1,63 @@
+"""Builds the order service: the only place that knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from redis.asyncio import Redis
+
+from services.job.adapters.render_client import GrpcRenders
+from services.job.adapters.storage_client import GrpcObjects
+from services.job.api.errors import TABLE
+from services.job.application.follow import FollowRules
+from services.job.application.ports import Clock
+from services.job.bootstrap.base import Base
+from services.job.bootstrap.orders import build_orders, follow_rules
+from services.job.settings import JobSettings
+from services.runtime.client import ServiceCredentials, auth_channel, channel
+from services.runtime.clock import SystemClock
+from services.runtime.db import create_engine
+from services.runtime.jwks import RemoteKeys
+from services.runtime.server import ServiceServer
+from services.runtime.tokens import TokenVerifier
+
+
+def build_server(
+    settings: JobSettings, *, clock: Clock | None = None, rules: FollowRules | None = None
+) -> ServiceServer:
+    """The server with its connections, ready to `run`. `clock` and `rules` take the place of the usual ones."""
+    engine = create_engine(settings.database_url, application_name="t2m-job")
+    redis = Redis.from_url(settings.redis_url)
+    auth = auth_channel(settings)
+    credentials = ServiceCredentials(auth, settings.service_id, settings.service_secret)
+    render_channel = channel(
+        settings.video_render_address, settings, credentials, services=["t2m.video_render.v1.RenderService"]
+    )
+    storage_channel = channel(
+        settings.storage_address, settings, credentials, services=["t2m.storage.v1.ObjectService"]
+    )
+    renders, objects = GrpcRenders(render_channel), GrpcObjects(storage_channel)
+
+    base = Base(settings, engine, redis, clock or SystemClock())
+    parts = [
+        build_orders(base, renders, objects, rules or follow_rules(settings)),
+    ]
+
+    def add_services(server: grpc.aio.Server) -> Sequence[str]:
+        return [register(server) for part in parts for register in part.services]
+
+    async def close() -> None:
+        for connection in (storage_channel, render_channel, auth):
+            await connection.close()
+        await redis.aclose()
+        await engine.dispose()
+
+    return ServiceServer(
+        settings,
+        table=TABLE,
+        verifier=TokenVerifier(RemoteKeys(auth)),
+        add_services=add_services,
+        background=[task for part in parts for task in part.background],
+        on_close=close,
+    )

@@ -1,0 +1,107 @@
+"""What the parts of the service share, and what a part is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import grpc
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.job.adapters.postgres.jobs import PostgresJobs
+from services.job.adapters.postgres.outbox import PostgresOutbox
+from services.job.adapters.postgres.queue import PostgresQueue
+from services.job.adapters.postgres.tables import JOB_EVENTS
+from services.job.adapters.postgres.writer import JobWriter
+from services.job.api.codec import event_payload
+from services.job.application.couriers import Courier, Handler
+from services.job.application.estimates import Estimates
+from services.job.application.page_tokens import PageTokens
+from services.job.application.ports import AdmissionLimits, Clock
+from services.job.application.queries import Queries
+from services.job.application.ticking import Wakeup
+from services.job.domain.events import Lane
+from services.job.settings import JobSettings
+from services.runtime.eventlog import EventStore
+from services.runtime.relay import Relay
+from services.runtime.server import BackgroundTask
+
+JOB_STREAM_PREFIX = "job:"
+"""The Redis stream of a job is `job:{job_id}`."""
+_DISPATCH_LINGER_S = 0.02
+"""Nothing against a render of seconds, and one admission for all orders that come meanwhile."""
+
+Register = Callable[[grpc.aio.Server], str]
+"""Adds a servicer to a server; the full name of its service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the service: what it serves and what it does on its own."""
+
+    services: Sequence[Register] = ()
+    background: Sequence[BackgroundTask] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A `Signal` that calls a function."""
+
+    call: Callable[[], None]
+
+    def set(self) -> None:
+        """There is work."""
+        self.call()
+
+
+@dataclass(slots=True)
+class Wakeups:
+    """Who wakes whom within the process."""
+
+    poll_s: float
+    dispatch: Wakeup = field(init=False)
+    deliver: Wakeup = field(init=False)
+    follow: Wakeup = field(init=False)
+    credits: Wakeup = field(init=False)
+    files: Wakeup = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dispatch = Wakeup(self.poll_s, _DISPATCH_LINGER_S)
+        self.deliver, self.follow = Wakeup(self.poll_s), Wakeup(self.poll_s)
+        self.credits, self.files = Wakeup(self.poll_s), Wakeup(self.poll_s)
+
+
+class Base:
+    """Connections, the stores over them, and the use cases that several parts need."""
+
+    def __init__(self, settings: JobSettings, engine: AsyncEngine, redis: Redis, clock: Clock) -> None:
+        self.settings, self.engine, self.redis, self.clock = settings, engine, redis, clock
+        self.log = EventStore(engine, JOB_EVENTS)
+        self.relay = Relay(
+            self.log.fetch_unrelayed, self.log.mark_relayed, redis, prefix=JOB_STREAM_PREFIX, keep=settings.event_keep
+        )
+        self.wake = Wakeups(settings.poll_s)
+        self.writer = JobWriter(event_payload, Announcement(self.relay.wake))
+        self.store = PostgresJobs(engine, self.writer)
+        self.queue = PostgresQueue(engine, self.writer)
+        self.outbox = PostgresOutbox(engine)
+        self.estimates = Estimates(self.queue, clock)
+        self.tokens = PageTokens(settings.service_secret.get_secret_value().encode())
+        self.limits = admission_limits(settings)
+        self.queries = Queries(self.store, self.queue, self.estimates, self.tokens, self.limits.in_flight)
+
+    def courier(self, lane: Lane, handler: Handler, wakeup: Wakeup) -> BackgroundTask:
+        """The task that serves a lane of the outbox."""
+        courier = Courier(lane, self.outbox, handler, self.clock, wakeup)
+        return BackgroundTask(f"deliver {lane} commands", courier.run)
+
+
+def admission_limits(settings: JobSettings) -> AdmissionLimits:
+    """How many renders may run."""
+    return AdmissionLimits(
+        settings.max_in_flight,
+        settings.max_in_flight_per_user,
+        timedelta(seconds=settings.fair_share_step_s),
+    )

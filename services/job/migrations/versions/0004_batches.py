@@ -1,0 +1,25 @@
+"""Batches."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_UP: tuple[str, ...] = ()
+_DOWN: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Add everything."""
+    for statement in _UP:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Take everything away."""
+    for statement in _DOWN:
+        op.execute(statement)
