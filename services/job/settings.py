@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from datetime import timedelta
 
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from services.job.domain.order import DEFAULT_PLAN
+from services.job.domain.plan import Kept, Plan, Plans
 from services.runtime.settings import ServiceSettings
+
+_DAY_S = 86400.0
+
+
+class PlanSettings(BaseModel):
+    """A plan in `T2M_PLANS`, for example `{"pro": {"in_flight": 16, "retention_days": {"video": null}}}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    in_flight: int = Field(default=4, ge=1)
+    """Jobs of one user that run at once."""
+    pinned: int = Field(default=50, ge=0)
+    """Jobs of one user that may be pinned."""
+    retention_days: dict[Kept, float | None] = Field(default_factory=dict)
+    """Days that each is kept after the job's end; fractions are allowed, null is for ever. What is not named is kept
+    for 365 (job), 90 (video) and 7 (segment) days.
+    """
+
+    def plan(self, name: str) -> Plan:
+        """The plan of this name."""
+        days = {Kept.JOB: 365.0, Kept.VIDEO: 90.0, Kept.SEGMENT: 7.0, **self.retention_days}
+        kept = {kind: None if value is None else timedelta(seconds=value * _DAY_S) for kind, value in days.items()}
+        return Plan(name, self.in_flight, self.pinned, kept)
 
 
 class JobSettings(ServiceSettings):
@@ -18,7 +45,8 @@ class JobSettings(ServiceSettings):
 
     max_in_flight: int = Field(default=32, ge=1)
     """Renders that may run at once, over all replicas."""
-    max_in_flight_per_user: int = Field(default=4, ge=1)
+    plans: dict[str, PlanSettings] = Field(default_factory=lambda: {DEFAULT_PLAN: PlanSettings()})
+    """The plans by name, in JSON. A user whose plan is not here has the one named `free`."""
     fair_share_step_s: float = Field(default=300.0, ge=0)
     """By how much each job that a user has in flight delays that user's next one against those of others."""
 
@@ -41,3 +69,7 @@ class JobSettings(ServiceSettings):
     """Events of a job that Redis keeps; older ones come from Postgres."""
     event_queue: int = Field(default=256, ge=1)
     """Events that a watcher may leave unread before it is cut off."""
+
+    def known_plans(self) -> Plans:
+        """The plans as the domain knows them."""
+        return Plans({name: plan.plan(name) for name, plan in {DEFAULT_PLAN: PlanSettings(), **self.plans}.items()})

@@ -137,7 +137,7 @@ async def test_j5_v3_order_of_the_queue(world: World, user: Caller) -> None:
 
 async def test_j5_one_user_cannot_block_the_others(world: World) -> None:
     """J5: the limit per user holds while slots are free."""
-    server = await world.start(max_in_flight=8, max_in_flight_per_user=2)
+    server = await world.start(max_in_flight=8, plans={"free": {"in_flight": 2}})
     try:
         flood, other = server.caller(), server.caller()
         jobs = [await flood.create() for _ in range(6)]

@@ -23,6 +23,7 @@ from services.job.application.ports import AdmissionLimits, Clock
 from services.job.application.queries import Queries
 from services.job.application.ticking import Wakeup
 from services.job.domain.events import Lane
+from services.job.domain.order import DEFAULT_PLAN
 from services.job.settings import JobSettings
 from services.runtime.eventlog import EventStore
 from services.runtime.relay import Relay
@@ -89,6 +90,7 @@ class Base:
         self.outbox = PostgresOutbox(engine)
         self.estimates = Estimates(self.queue, clock)
         self.tokens = PageTokens(settings.service_secret.get_secret_value().encode())
+        self.plans = settings.known_plans()
         self.limits = admission_limits(settings)
         self.queries = Queries(self.store, self.queue, self.estimates, self.tokens, self.limits.in_flight)
 
@@ -102,6 +104,6 @@ def admission_limits(settings: JobSettings) -> AdmissionLimits:
     """How many renders may run."""
     return AdmissionLimits(
         settings.max_in_flight,
-        settings.max_in_flight_per_user,
+        settings.known_plans().of(DEFAULT_PLAN).in_flight,
         timedelta(seconds=settings.fair_share_step_s),
     )
