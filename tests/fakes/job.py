@@ -149,7 +149,7 @@ class FakeJobs:
         """A page of the list."""
 
         def key(job: Job) -> tuple[datetime, str]:
-            return (job.updated_at if query.by_update else job.created_at, job.job_id)
+            return ((job.changed_at or job.updated_at) if query.by_update else job.created_at, job.job_id)
 
         found = sorted((job for job in self._db.jobs.values() if _matches(query, job)), key=key, reverse=True)
         if after is not None:

@@ -61,7 +61,7 @@ class JobQuery:
     created_before: datetime | None = None
     topic: str = ""
     by_update: bool = False
-    """Ordered by `updated_at` rather than `created_at`."""
+    """Ordered by `changed_at` rather than `created_at`."""
 
 
 @dataclass(frozen=True, slots=True)

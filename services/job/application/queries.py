@@ -93,7 +93,7 @@ class Queries:
         token = ""
         if len(jobs) > wish.limit:
             last = shown[-1]
-            moment = last.updated_at if query.by_update else last.created_at
+            moment = (last.changed_at or last.updated_at) if query.by_update else last.created_at
             token = self._tokens.seal_list(PageKey(moment, last.job_id), query)
         total = await self._store.count(query) if wish.with_total else None
         return JobPage([await self.view(job) for job in shown], token, total)

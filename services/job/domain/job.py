@@ -50,6 +50,8 @@ class Job:
     next_attempt_at: datetime | None = None
     started_at: datetime | None = None
     attempt_started_at: datetime | None = None
+    changed_at: datetime | None = None
+    """When the status, stage or attempt last changed. Drawn frames and scenes only move `updated_at`."""
     completed_at: datetime | None = None
     deleted_at: datetime | None = None
     first_estimate: datetime | None = None
@@ -241,6 +243,7 @@ class Job:
             ev.StatusChanged(self.status, self.stage, self.progress, self.attempt, self.failure, self.next_attempt_at),
             now,
         )
+        self.changed_at = self.updated_at
 
     def _record(self, happening: ev.Happening, now: datetime) -> None:
         self.revision += 1

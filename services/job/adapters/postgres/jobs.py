@@ -8,23 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Select,
     Text,
-    and_,
     bindparam,
     cast,
     delete,
-    func,
     insert,
     literal,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.job.adapters.postgres.rows import LISTED, job_of, new_values
+from services.job.adapters.postgres.job_lists import count_statement, page_statement
+from services.job.adapters.postgres.rows import job_of, new_values
 from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_REQUESTS, JOBS
 from services.job.adapters.postgres.writer import JobWriter
 from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, StoredEvent
@@ -133,21 +130,16 @@ class PostgresJobs:
 
     async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
         """A page of the list by keyset: its cost does not depend on its depth, but for `skip`."""
-        moment = JOBS.c.updated_at if query.by_update else JOBS.c.created_at
-        statement = select(*LISTED).where(_matches(query))
-        if after is not None:
-            last = tuple_(literal(after.moment), literal(after.job_id, JOBS.c.job_id.type))
-            statement = statement.where(tuple_(moment, JOBS.c.job_id) < last)
-        statement = statement.order_by(moment.desc(), JOBS.c.job_id.desc()).offset(skip or None).limit(limit)
+        statement = page_statement(query, after, skip, limit)
         async with self._single.connect() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         return [job_of(row) for row in rows]
 
     async def count(self, query: JobQuery) -> int:
         """How many jobs match."""
-        statement = select(func.count()).select_from(JOBS).where(_matches(query))
+        statement = count_statement(query)
         async with self._single.connect() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return int((await connection.execute(statement)).scalar_one())
 
     async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
         """Events after the position, oldest first."""
@@ -157,23 +149,3 @@ class PostgresJobs:
         """Forget request ids that have expired."""
         async with self._single.connect() as connection:
             await connection.execute(delete(JOB_REQUESTS).where(JOB_REQUESTS.c.expires_at <= now))
-
-
-def _matches(query: JobQuery) -> ColumnElement[bool]:
-    jobs = JOBS.c
-    conditions: list[ColumnElement[bool]] = [jobs.deleted_at.is_(None)]
-    if query.owner_id is not None:
-        conditions.append(jobs.owner_id == query.owner_id)
-    if query.statuses:
-        conditions.append(jobs.status.in_(sorted(query.statuses)))
-    if query.priority is not None:
-        conditions.append(jobs.priority == query.priority.value)
-    if query.batch_id:
-        conditions.append(jobs.batch_id == query.batch_id)
-    if query.created_after is not None:
-        conditions.append(jobs.created_at >= query.created_after)
-    if query.created_before is not None:
-        conditions.append(jobs.created_at < query.created_before)
-    if query.topic:
-        conditions.append(jobs.topic.icontains(query.topic, autoescape=True))
-    return and_(*conditions)

@@ -38,6 +38,7 @@ def _job_id(*args: object, **kwargs: object) -> Column[object]:
 _ALIVE = text("deleted_at IS NULL")
 _QUEUED = text("status = 'queued'")
 _PROCESSING = text("status = 'processing'")
+_FAILED = text("status = 'failed' AND deleted_at IS NULL")
 
 JOBS = Table(
     "jobs",
@@ -69,6 +70,9 @@ JOBS = Table(
     Column("revision", BigInteger, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
+    # As `updated_at`, but for drawn frames and scenes: no index has a column that those move, so that Postgres writes
+    # them in place (a HOT update) instead of into every index.
+    _moment("changed_at"),
     _moment("next_attempt_at", nullable=True),
     _moment("started_at", nullable=True),
     _moment("attempt_started_at", nullable=True),
@@ -90,7 +94,7 @@ JOBS = Table(
     CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
     # Lists of an owner, and of everybody (admin), by keyset.
     Index("ix_jobs_owner_created", "owner_id", text("created_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
-    Index("ix_jobs_owner_updated", "owner_id", text("updated_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
+    Index("ix_jobs_owner_changed", "owner_id", text("changed_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
     Index(
         "ix_jobs_owner_status_created",
         "owner_id",
@@ -99,7 +103,19 @@ JOBS = Table(
         text("job_id DESC"),
         postgresql_where=_ALIVE,
     ),
+    Index(
+        "ix_jobs_owner_priority_created",
+        "owner_id",
+        "priority",
+        text("created_at DESC"),
+        text("job_id DESC"),
+        postgresql_where=_ALIVE,
+    ),
     Index("ix_jobs_created", text("created_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
+    Index("ix_jobs_changed", text("changed_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
+    Index("ix_jobs_status_created", "status", text("created_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
+    Index("ix_jobs_failed", text("completed_at DESC"), text("job_id DESC"), postgresql_where=_FAILED),
+    Index("ix_jobs_origin", "origin_job_id", postgresql_where=text("origin_job_id IS NOT NULL")),
     Index("ix_jobs_batch", "batch_id", postgresql_where=text("batch_id <> ''")),
     # The dispatcher's: the queue as a whole and by owner, and what is in flight.
     Index("ix_jobs_queue", "due_at", "job_id", postgresql_where=_QUEUED),

@@ -34,7 +34,7 @@ class _JobOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobOrder.Val
     JOB_ORDER_CREATED_AT: _JobOrder.ValueType  # 1
     """By creation."""
     JOB_ORDER_UPDATED_AT: _JobOrder.ValueType  # 2
-    """By last change."""
+    """By the last change of status, stage or attempt."""
 
 class JobOrder(_JobOrder, metaclass=_JobOrderEnumTypeWrapper):
     """What a list is ordered by, always newest first."""
@@ -44,7 +44,7 @@ JOB_ORDER_UNSPECIFIED: JobOrder.ValueType  # 0
 JOB_ORDER_CREATED_AT: JobOrder.ValueType  # 1
 """By creation."""
 JOB_ORDER_UPDATED_AT: JobOrder.ValueType  # 2
-"""By last change."""
+"""By the last change of status, stage or attempt."""
 Global___JobOrder: _TypeAlias = JobOrder  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,1 @@
+"""Cost of the list of jobs over a large table (P4)."""
