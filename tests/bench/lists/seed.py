@@ -6,7 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 OWNER = "heavy"
-"""Owns every second job; the rest is spread over 1,000 owners."""
+"""Owns every second job; the rest is spread over twenty owners, of which `owner-1` is one."""
+USUAL_OWNER = "owner-1"
 
 _SEED = text(
     """
@@ -17,11 +18,11 @@ _SEED = text(
     )
     SELECT
         gen_random_uuid(),
-        CASE WHEN n % 2 = 0 THEN 'heavy' ELSE 'owner-' || n % 1000 END,
+        CASE WHEN n % 2 = 0 THEN 'heavy' ELSE 'owner-' || n % 40 END,
         'The topic number ' || n || ' of many, about squares and circles',
         repeat('It says what the video should say. ', 8),
         (ARRAY['low', 'medium', 'high'])[1 + n % 3],
-        (ARRAY['default', 'default', 'default', 'default', 'low', 'high'])[1 + (n / 2) % 6],
+        (ARRAY['default', 'default', 'default', 'default', 'low', 'high'])[1 + (n / 7) % 6],
         'script', true, 3, '{}',
         status, 'none', CASE status WHEN 'completed' THEN 100 ELSE 0 END, 1, '[]', 9,
         at, at + interval '40 seconds', at + interval '40 seconds', at + interval '1 second', at + interval '1 second',
@@ -32,7 +33,8 @@ _SEED = text(
         CASE WHEN n % 500 < 10 THEN 'batch-' || n / 500 ELSE '' END
     FROM (
         SELECT n, timestamptz '2026-01-01 00:00:00+00' + n * interval '7 seconds' AS at,
-            CASE WHEN n % 100 < 90 THEN 'completed' WHEN n % 100 < 95 THEN 'failed' WHEN n % 100 < 99 THEN 'cancelled'
+            CASE WHEN (n / 3) % 100 < 90 THEN 'completed' WHEN (n / 3) % 100 < 95 THEN 'failed'
+                WHEN (n / 3) % 100 < 99 THEN 'cancelled'
                 ELSE (ARRAY['queued', 'processing'])[1 + (n / 100) % 2] END AS status
         FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
     ) numbered
