@@ -28,23 +28,38 @@ class PageTokens:
 
     def seal_list(self, key: PageKey, query: JobQuery) -> str:
         """The token of the page after `key`."""
-        micros = (key.moment - _EPOCH) // _MICROSECOND
-        position = micros.to_bytes(8, "big", signed=True) + UUID(key.job_id).bytes
-        return self._seal(position, _list_name(query))
+        return self.seal_key(key, *_list_name(query))
 
     def open_list(self, token: str, query: JobQuery) -> PageKey:
         """Where the page begins. Raises FieldsRefused for a token of another list, or of nobody."""
-        position = self._open(token, _list_name(query))
+        return self.open_key(token, *_list_name(query))
+
+    def seal_key(self, key: PageKey, *name: str) -> str:
+        """The token of the page after `key`, of the list with this name (and filters)."""
+        micros = (key.moment - _EPOCH) // _MICROSECOND
+        return self._seal(micros.to_bytes(8, "big", signed=True) + UUID(key.job_id).bytes, name)
+
+    def open_key(self, token: str, *name: str) -> PageKey:
+        """Where the page begins. Raises FieldsRefused as `open_list` does."""
+        position = self._open(token, name)
         micros = int.from_bytes(position[:8], "big", signed=True)
         return PageKey(_EPOCH + timedelta(microseconds=micros), str(UUID(bytes=position[8:])))
 
+    def seal_number(self, number: int, *name: str) -> str:
+        """The token of the page after an entry with this number."""
+        return self._seal(number.to_bytes(8, "big"), name)
+
+    def open_number(self, token: str, *name: str) -> int:
+        """The number of the last entry before the page. Raises FieldsRefused as `open_list` does."""
+        return int.from_bytes(self._open(token, name), "big")
+
     def seal_history(self, seq: int, job_id: str) -> str:
         """The token of the events after `seq`."""
-        return self._seal(seq.to_bytes(8, "big"), ("history", job_id))
+        return self.seal_number(seq, "history", job_id)
 
     def open_history(self, token: str, job_id: str) -> int:
         """The last event of the page before. Raises FieldsRefused as `open_list` does."""
-        return int.from_bytes(self._open(token, ("history", job_id)), "big")
+        return self.open_number(token, "history", job_id)
 
     def _seal(self, position: bytes, name: Iterable[str]) -> str:
         return urlsafe_b64encode(self._tag(position, name) + position).decode().rstrip("=")

@@ -42,6 +42,8 @@ class Job:
     stage: JobStage = JobStage.QUEUED
     progress: float = 0.0
     attempt: int = 0
+    requeues: int = 0
+    """Attempts that an operator interrupted; they do not count against the retries."""
     title: str = ""
     scenes: tuple[Scene, ...] = ()
     video: Video | None = None
@@ -167,6 +169,22 @@ class Job:
             self.commands.append(ev.RemoveFiles(self.job_id))
         self._end(JobStatus.CANCELLED, now)
 
+    def requeue(self, now: datetime) -> None:
+        """Start anew when its turn comes: a running attempt is interrupted, a wait for the next one is over.
+
+        Raises StateConflict when the job has ended.
+        """
+        if self.status.terminal:
+            raise StateConflict(f"the job has already {self.status}")
+        if self.status is JobStatus.PROCESSING:
+            self.commands.append(ev.CancelRender(self.job_id, self.render_id))
+            self.requeues += 1
+            self.status, self.stage, self.progress = JobStatus.QUEUED, JobStage.QUEUED, 0.0
+        elif self.next_attempt_at is None:
+            return  # It waits for nothing but its turn.
+        self.next_attempt_at = None
+        self._changed(now)
+
     def delete(self, now: datetime) -> None:
         """Take the job out of every list, cancelled first if it has not ended."""
         if not self.status.terminal:
@@ -202,7 +220,7 @@ class Job:
                 self._end(JobStatus.COMPLETED, now)
             case RenderState.SUCCEEDED | RenderState.FAILED | RenderState.CANCELLED:
                 failure = fact.failure or _unexplained(fact)
-                if failure.retryable and self.attempt <= self.order.max_retries:
+                if failure.retryable and self.attempt - self.requeues <= self.order.max_retries:
                     self._retry(failure, now, policy, draw)
                 else:
                     self._fail(failure, now)

@@ -62,6 +62,7 @@ JOBS = Table(
     Column("stage", Text, nullable=False),
     Column("progress", Double, nullable=False),
     Column("attempt", SmallInteger, nullable=False),
+    Column("requeues", SmallInteger, nullable=False, server_default=text("0")),
     Column("title", Text, nullable=False, server_default=""),
     Column("scenes", JSONB, nullable=False),
     Column("video", JSONB(none_as_null=True)),

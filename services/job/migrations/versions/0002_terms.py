@@ -12,6 +12,7 @@ depends_on = None
 _UP = (
     """
     ALTER TABLE jobs
+        ADD COLUMN requeues SMALLINT DEFAULT 0 NOT NULL,
         ADD COLUMN plan TEXT DEFAULT 'free' NOT NULL,
         ADD COLUMN credit_cost BIGINT DEFAULT 0 NOT NULL,
         ADD COLUMN webhook_url TEXT DEFAULT '' NOT NULL,
@@ -41,6 +42,7 @@ _DOWN = (
     """,
     """
     ALTER TABLE jobs
+        DROP COLUMN requeues,
         DROP COLUMN plan,
         DROP COLUMN credit_cost,
         DROP COLUMN webhook_url,
