@@ -52,3 +52,24 @@ class PositionBeyondEnd(JobError):
 
 class PositionExpired(JobError):
     """A watcher asked for events that are not retained any more."""
+
+
+class WebhookNotFound(JobError):
+    """No such endpoint or delivery, or somebody else's."""
+
+    def __init__(self, resource_id: str) -> None:
+        super().__init__(f"there is no webhook endpoint or delivery {resource_id}")
+
+
+class WebhookExists(JobError):
+    """The owner has an endpoint with this URL."""
+
+    def __init__(self) -> None:
+        super().__init__("there is an endpoint with this URL")
+
+
+class WebhookLimitReached(JobError):
+    """The owner has as many endpoints as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are {limit} webhook endpoints, which is as many as can be; remove one")

@@ -38,6 +38,9 @@ ERRORS = [
     (errors.IdempotencyConflict(), grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT"),
     (errors.PositionBeyondEnd(), grpc.StatusCode.OUT_OF_RANGE, "POSITION_EXPIRED"),
     (errors.PositionExpired(), grpc.StatusCode.OUT_OF_RANGE, "POSITION_EXPIRED"),
+    (errors.WebhookNotFound("x"), grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    (errors.WebhookExists(), grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS"),
+    (errors.WebhookLimitReached(20), grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Webhooks (J8): endpoints, deliveries, and the sender."""
