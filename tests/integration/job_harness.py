@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import grpc
@@ -18,7 +19,7 @@ from services.runtime.errors import RpcFailure, rpc_error_details
 from services.runtime.identity import Role
 from services.runtime.ids import new_id
 from services.runtime.server import ServiceServer
-from t2m.job.v1 import job_pb2, job_service_pb2_grpc, video_service_pb2_grpc
+from t2m.job.v1 import job_pb2, job_service_pb2_grpc
 from t2m.job.v1 import job_service_pb2 as pb
 from tests import stack
 from tests.fakes.render_server import SIGNER, Neighbours
@@ -55,15 +56,19 @@ class Caller:
 
     def __init__(self, channel: grpc.aio.Channel, subject: str, role: Role = Role.USER) -> None:
         self.subject = subject
+        self._channel = channel
         self._jobs: Any = job_service_pb2_grpc.JobServiceStub(channel)
-        self._videos: Any = video_service_pb2_grpc.VideoServiceStub(channel)
         self._metadata = metadata(subject, role)
+
+    def method(self, name: str, request: Any) -> Any:
+        """The method of that name, of the service whose file declares the request."""
+        [service] = request.DESCRIPTOR.file.services_by_name
+        stubs = import_module(f"{type(request).__module__}_grpc")
+        return getattr(getattr(stubs, f"{service}Stub")(self._channel), name)
 
     async def call(self, name: str, request: Any) -> Any:
         """One unary call."""
-        stub = self._videos if "video" in type(request).__module__.rpartition(".")[2] else self._jobs
-        method = getattr(stub, name)
-        return await method(request, metadata=self._metadata, timeout=DEADLINE_S)
+        return await self.method(name, request)(request, metadata=self._metadata, timeout=DEADLINE_S)
 
     async def create(self, **fields: Any) -> job_pb2.Job:
         """Order a video."""

@@ -13,6 +13,7 @@ from services.job.api.errors import TABLE
 from services.job.application.follow import FollowRules
 from services.job.application.ports import Clock
 from services.job.bootstrap.base import Base
+from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.orders import build_orders, follow_rules
 from services.job.settings import JobSettings
 from services.runtime.client import ServiceCredentials, auth_channel, channel
@@ -42,6 +43,7 @@ def build_server(
     base = Base(settings, engine, redis, clock or SystemClock())
     parts = [
         build_orders(base, renders, objects, rules or follow_rules(settings)),
+        build_dashboard(base),
     ]
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
