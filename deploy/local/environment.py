@@ -50,7 +50,7 @@ class Addresses:
 def kept_secrets(folder: DataFolder) -> dict[str, str]:
     """The folder's secrets; random ones are made for what is missing, in one file with mode 0600."""
     known: dict[str, str] = files.read_json(folder.secrets)
-    names = [*(f"service_{name}" for name in CLIENTS), "api_key_pepper", "url_signing_key"]
+    names = [*(f"service_{name}" for name in CLIENTS), "api_key_pepper", "url_signing_key", "webhook_key"]
     made = {name: secrets.token_urlsafe(32) for name in names if name not in known}
     if made:
         known |= made
@@ -97,6 +97,7 @@ class Environments:
         """
         own = {
             "auth": self._auth,
+            "job": self._job,
             "storage": self._storage,
             "worker": self._worker,
             "gateway": self._gateway,
@@ -133,6 +134,9 @@ class Environments:
             "T2M_KEYS_DIR": str(self.folder.root / "keys"),
             "T2M_API_KEY_PEPPER": self.secrets["api_key_pepper"],
         }
+
+    def _job(self) -> dict[str, str]:
+        return {"T2M_WEBHOOK_KEY": self.secrets["webhook_key"]}
 
     def _storage(self) -> dict[str, str]:
         return {

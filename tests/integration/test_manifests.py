@@ -123,7 +123,7 @@ def test_the_service_reaches_the_port_that_the_container_binds(name: str) -> Non
 
 @by_pod
 def test_secrets_come_by_reference(resource: Document) -> None:
-    secret = re.compile(r"SECRET|PASSWORD|PEPPER|TOKEN|SIGNING_KEY|DATABASE_URL|REDIS_URL")
+    secret = re.compile(r"SECRET|PASSWORD|PEPPER|TOKEN|SIGNING_KEY|WEBHOOK_KEY|DATABASE_URL|REDIS_URL")
     for container in containers(resource):
         for entry in container.get("env", []):
             if secret.search(entry["name"]):
