@@ -13,7 +13,8 @@ from tests.e2e.local_stack import SAMPLE, LocalStack, Watch, watch
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Up and ready."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack"))
+    # Receivers of webhooks listen on loopback, which is refused otherwise.
+    stack = LocalStack(tmp_path_factory.mktemp("stack"), T2M_WEBHOOK_ALLOWED_NETWORKS='["127.0.0.0/8"]')
     stack.up()
     try:
         yield stack
