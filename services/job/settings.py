@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 
 from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.plan import Kept, Plan, Plans
@@ -69,6 +70,25 @@ class JobSettings(ServiceSettings):
     """Events of a job that Redis keeps; older ones come from Postgres."""
     event_queue: int = Field(default=256, ge=1)
     """Events that a watcher may leave unread before it is cut off."""
+
+    webhook_key: SecretStr = Field(min_length=32)
+    """Seals the secrets of webhook endpoints. With another key they must be rotated."""
+    webhook_allowed_networks: list[IPvAnyNetwork] = Field(default_factory=list)
+    """CIDRs, in JSON, that webhooks may go to although they are not public, also without TLS."""
+    webhook_timeout_s: float = Field(default=15.0, gt=0)
+    """Longest time that a receiver has to answer."""
+    webhook_lease_s: float = Field(default=30.0, gt=0)
+    """What a replica that died was sending is sent again after this."""
+    webhook_at_once: int = Field(default=32, ge=1)
+    """Messages that one replica is sending."""
+    webhook_per_endpoint: int = Field(default=2, ge=1)
+    """Of these, to one endpoint; over all replicas."""
+
+    @model_validator(mode="after")
+    def _a_lease_outlives_an_attempt(self) -> Self:
+        if self.webhook_lease_s <= self.webhook_timeout_s:
+            raise ValueError("webhook_lease_s must be longer than webhook_timeout_s")
+        return self
 
     def known_plans(self) -> Plans:
         """The plans as the domain knows them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from services.job.adapters import postgres as adapters
 from services.job.adapters.postgres.jobs import PostgresJobs
 from services.job.adapters.postgres.leases import PostgresLeases
 from services.job.adapters.postgres.outbox import PostgresOutbox
@@ -450,6 +453,9 @@ async def test_migrations_make_the_tables_that_the_code_uses(postgres: Callable[
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    for module in pkgutil.iter_modules(adapters.__path__):
+        if module.name.endswith("_tables"):
+            importlib.import_module(f"{adapters.__name__}.{module.name}")  # Its tables are in METADATA then.
     url = postgres()
     await asyncio.gather(*(stack.migrate("job", url) for _ in range(2)))
     engine = create_engine(url)

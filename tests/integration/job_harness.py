@@ -26,6 +26,7 @@ from tests.fakes.render_server import SIGNER, Neighbours
 
 DEADLINE_S = 20.0
 TERMINAL = (job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED, job_pb2.JOB_STATUS_CANCELLED)
+WEBHOOK_KEY = "a key of webhooks that is long enough"
 ORDER: dict[str, Any] = {"topic": "Pythagorean theorem", "context": "prove it visually"}
 
 
@@ -182,6 +183,7 @@ class World:
             "storage_address": self.neighbours.address,
             "service_id": "job",
             "service_secret": "job-secret",
+            "webhook_key": WEBHOOK_KEY,
             "shutdown_grace_s": 5.0,
             "poll_s": 0.1,
             "follow_lease_s": 1.0,

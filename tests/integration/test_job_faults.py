@@ -15,7 +15,7 @@ import pytest
 
 from t2m.job.v1 import job_pb2
 from tests.fakes.render_server import drawn, planned, scene_done, succeeded
-from tests.integration.job_harness import DEADLINE_S, Caller, World, new_world
+from tests.integration.job_harness import DEADLINE_S, WEBHOOK_KEY, Caller, World, new_world
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ async def process(world: World) -> AsyncGenerator[tuple[asyncio.subprocess.Proce
         "T2M_STORAGE_ADDRESS": settings.storage_address,
         "T2M_SERVICE_ID": "job",
         "T2M_SERVICE_SECRET": "job-secret",
+        "T2M_WEBHOOK_KEY": WEBHOOK_KEY,
         "T2M_POLL_S": "0.1",
         "T2M_FOLLOW_LEASE_S": "1",
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from services.job.application.estimates import Estimates
 from services.job.application.ports import Clock, JobStore, Repeated, RequestKey, Signal, Viewer
 from services.job.application.request import OrderRequest
+from services.job.application.webhooks.ports import Receivers
 from services.job.domain.errors import IdempotencyConflict, JobNotFound
 from services.job.domain.job import Job
 
@@ -26,6 +28,7 @@ class Orders:
         new_id: Callable[[], str],
         queued: Signal,
         commanded: Signal,
+        receivers: Receivers,
     ) -> None:
         self._store = store
         self._estimates = estimates
@@ -33,13 +36,16 @@ class Orders:
         self._new_id = new_id
         self._queued = queued
         self._commanded = commanded
+        self._receivers = receivers
 
     async def create(self, viewer: Viewer, request: OrderRequest, request_id: str) -> Job:
         """Accept an order (V1); with a request id that is in use, the job as it was first accepted.
 
-        Raises FieldsRefused, Unsupported, IdempotencyConflict.
+        Raises FieldsRefused, Unsupported, IdempotencyConflict; WebhookLimitReached for one webhook URL too many.
         """
         order = request.to_order(viewer.subject, viewer.plan)
+        if order.webhook_url:
+            order = replace(order, webhook_url=await self._receivers.accept(viewer.subject, order.webhook_url))
         now = self._clock.now()
         usual = await self._estimates.duration(order.quality)
         job = Job.accept(self._new_id(), order, now, now + usual if usual else None)

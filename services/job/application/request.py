@@ -56,6 +56,7 @@ class OrderRequest:
             max_retries=DEFAULT_MAX_RETRIES if self.max_retries is None else self.max_retries,
             configuration=dict(self.configuration),
             plan=plan,
+            webhook_url=self.webhook_url,
         )
 
     def _wanted_quality(self) -> Quality:
@@ -76,8 +77,6 @@ class OrderRequest:
             yield "use_rag", "the planner cannot read documents here"
         if self.narration:
             yield "narration", "no voice is configured here"
-        if self.webhook_url:
-            yield "webhook_url", "webhooks are not sent here"
         if len(self.quality_levels) > 1:
             yield "quality_levels", "a video is made in one quality here"
         elif self.quality_levels and self.quality_levels[0] != self._wanted_quality().level:

@@ -14,7 +14,10 @@ from services.job.adapters.postgres.jobs import PostgresJobs
 from services.job.adapters.postgres.outbox import PostgresOutbox
 from services.job.adapters.postgres.queue import PostgresQueue
 from services.job.adapters.postgres.tables import JOB_EVENTS
+from services.job.adapters.postgres.webhook_queue import WebhookQueue
+from services.job.adapters.postgres.webhooks import PostgresDeliveries, PostgresEndpoints
 from services.job.adapters.postgres.writer import JobWriter
+from services.job.adapters.sealed_secrets import SealedSecrets
 from services.job.api.codec import event_payload
 from services.job.application.couriers import Courier, Handler
 from services.job.application.estimates import Estimates
@@ -22,15 +25,20 @@ from services.job.application.page_tokens import PageTokens
 from services.job.application.ports import AdmissionLimits, Clock
 from services.job.application.queries import Queries
 from services.job.application.ticking import Wakeup
+from services.job.application.webhooks.endpoints import Webhooks
 from services.job.domain.events import Lane
 from services.job.domain.order import DEFAULT_PLAN
+from services.job.domain.webhook_targets import TargetRules
 from services.job.settings import JobSettings
 from services.runtime.eventlog import EventStore
+from services.runtime.ids import new_id
 from services.runtime.relay import Relay
 from services.runtime.server import BackgroundTask
 
 JOB_STREAM_PREFIX = "job:"
 """The Redis stream of a job is `job:{job_id}`."""
+_WEBHOOK_LINGER_S = 0.05
+"""What is to be told is announced before its transaction is committed."""
 _DISPATCH_LINGER_S = 0.02
 """Nothing against a render of seconds, and one admission for all orders that come meanwhile."""
 
@@ -67,11 +75,13 @@ class Wakeups:
     follow: Wakeup = field(init=False)
     credits: Wakeup = field(init=False)
     files: Wakeup = field(init=False)
+    webhooks: Wakeup = field(init=False)
 
     def __post_init__(self) -> None:
         self.dispatch = Wakeup(self.poll_s, _DISPATCH_LINGER_S)
         self.deliver, self.follow = Wakeup(self.poll_s), Wakeup(self.poll_s)
         self.credits, self.files = Wakeup(self.poll_s), Wakeup(self.poll_s)
+        self.webhooks = Wakeup(self.poll_s, _WEBHOOK_LINGER_S)
 
 
 class Base:
@@ -93,6 +103,19 @@ class Base:
         self.plans = settings.known_plans()
         self.limits = admission_limits(settings)
         self.queries = Queries(self.store, self.queue, self.estimates, self.tokens, self.limits.in_flight)
+        self.webhook_rules = TargetRules(str(network) for network in settings.webhook_allowed_networks)
+        self.webhook_seal = SealedSecrets(settings.webhook_key.get_secret_value().encode())
+        self.webhook_queue = WebhookQueue(new_id, self.wake.webhooks)
+        self.webhooks = Webhooks(
+            PostgresEndpoints(engine),
+            PostgresDeliveries(engine),
+            self.webhook_seal,
+            self.webhook_rules,
+            clock,
+            new_id,
+            self.tokens,
+            self.wake.webhooks,
+        )
 
     def courier(self, lane: Lane, handler: Handler, wakeup: Wakeup) -> BackgroundTask:
         """The task that serves a lane of the outbox."""

@@ -44,7 +44,7 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
     """`JobService` and `VideoService`, the dispatcher, the couriers to video_render, the follower."""
     settings, clock, wake = base.settings, base.clock, base.wake
     reader = EventReader(base.redis, base.log.load, prefix=JOB_STREAM_PREFIX, queue_limit=settings.event_queue)
-    orders = Orders(base.store, base.estimates, clock, new_id, wake.dispatch, wake.deliver)
+    orders = Orders(base.store, base.estimates, clock, new_id, wake.dispatch, wake.deliver, base.webhooks)
     watch = Watch(base.queries, base.store, LiveEvents(reader, is_terminal))
     videos = Videos(base.queries, objects)
 

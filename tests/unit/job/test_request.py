@@ -47,7 +47,6 @@ def test_v1_one_level_selects_the_quality(fields: dict[str, Any], quality: Quali
         ({"model": "openai/gpt"}, ["model"]),
         ({"use_rag": True}, ["use_rag"]),
         ({"narration": True}, ["narration"]),
-        ({"webhook_url": "https://example.com"}, ["webhook_url"]),
         ({"quality_levels": ("480p", "720p")}, ["quality_levels"]),
         ({"quality_levels": ("480p",), "quality": Quality.HIGH}, ["quality_levels"]),
         ({"model": "x", "use_rag": True, "narration": True}, ["model", "use_rag", "narration"]),

@@ -24,9 +24,12 @@ from services.job.application.request import OrderRequest
 from services.job.application.ticking import Wakeup
 from services.job.application.videos import Videos
 from services.job.application.watch import Watch
+from services.job.application.webhooks.endpoints import Webhooks
 from services.job.domain.events import Lane
 from services.job.domain.job import Job
 from services.job.domain.retry import RetryPolicy
+from services.job.domain.webhook_targets import TargetRules
+from services.runtime.ids import new_id
 from tests.fakes.job import (
     CountingSignal,
     FakeClock,
@@ -39,6 +42,7 @@ from tests.fakes.job import (
     FakeQueue,
     FakeRenders,
 )
+from tests.fakes.webhooks import FakeDeliveries, FakeEndpoints, FakeSeal, WebhookRows
 
 ADA = Viewer("ada")
 BOB = Viewer("bob")
@@ -59,10 +63,21 @@ class World:
         self.jobs, self.queue, self.outbox = FakeJobs(self.db), FakeQueue(self.db), FakeOutbox(self.db)
         self.renders, self.objects = FakeRenders(), FakeObjects()
         self.queued, self.commanded = CountingSignal(), CountingSignal()
-        self.accepted, self.freed = CountingSignal(), CountingSignal()
+        self.accepted, self.freed, self.due = CountingSignal(), CountingSignal(), CountingSignal()
         estimates = Estimates(self.queue, self.clock)
         tokens = PageTokens(b"key")
         self.queries = Queries(self.jobs, self.queue, estimates, tokens, self.limits.in_flight)
+        self.webhook_rows = WebhookRows()
+        self.webhooks = Webhooks(
+            FakeEndpoints(self.webhook_rows),
+            FakeDeliveries(self.webhook_rows),
+            FakeSeal(),
+            TargetRules(),
+            self.clock,
+            new_id,
+            tokens,
+            self.due,
+        )
         self.orders = Orders(
             self.jobs,
             estimates,
@@ -70,6 +85,7 @@ class World:
             lambda: str(UUID(int=next(numbers))),
             self.queued,
             self.commanded,
+            self.webhooks,
         )
         self.watch = Watch(self.queries, self.jobs, FakeEventSource(self.db, is_terminal))
         self.videos = Videos(self.queries, self.objects)

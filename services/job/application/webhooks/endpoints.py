@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,8 +37,8 @@ class EndpointChange:
 
 
 class Webhooks:
-    """The use cases of `WebhookService`. An endpoint or delivery of another owner raises WebhookNotFound, for everybody:
-    an admin has no business with users' secrets.
+    """The use cases of `WebhookService`. Another owner's endpoint or delivery raises WebhookNotFound, for everybody: an
+    admin has no business with users' secrets.
     """
 
     def __init__(
@@ -78,10 +79,8 @@ class Webhooks:
         """
         url = self._read("webhook_url", url)
         if not await self._endpoints.has_url(owner_id, url):
-            try:
+            with suppress(WebhookExists):  # By another order, at the same time.
                 await self._add(owner_id, url, (), "made for an order")
-            except WebhookExists:
-                pass  # By another order, at the same time.
         return url
 
     async def get(self, owner_id: str, endpoint_id: str) -> Endpoint:

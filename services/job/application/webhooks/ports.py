@@ -120,6 +120,17 @@ class DeliveryQueue(Protocol):
         ...
 
 
+class Receivers(Protocol):
+    """Knows to whom the result of an order can be sent."""
+
+    async def accept(self, owner_id: str, url: str) -> str:
+        """Make sure that there is an endpoint for the URL of an order; the URL in the spelling to keep.
+
+        Raises FieldsRefused (`webhook_url`), WebhookLimitReached.
+        """
+        ...
+
+
 class SecretUnreadable(Exception):
     """A sealed secret was not sealed by this key, or not for this endpoint."""
 
@@ -153,7 +164,7 @@ class Messenger(Protocol):
     """Posts to URLs that users chose."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """One request, however it ends; never raises for what the receiver does, and takes no longer than its timeout."""
+        """One request, however it ends: never raises for what the receiver does, and ends with its timeout."""
         ...
 
 

@@ -44,7 +44,7 @@ class SenderRules:
 
     @property
     def struggling_at_once(self) -> int:
-        """The share of endpoints at which the last attempt failed: dead ones wait for each other, not others for them."""
+        """The share of endpoints at which the last attempt failed: these wait for each other, not others for them."""
         return max(self.at_once // 2, 1)
 
 
@@ -112,7 +112,9 @@ class Sender:
         claim = self._flying.pop(task)
         if not task.cancelled() and (error := task.exception()):
             # The database, most likely. The lease brings the delivery back; the receiver drops it if it has it.
-            _log.warning("delivery not recorded", delivery_id=claim.delivery_id, error=f"{type(error).__name__}: {error}")
+            _log.warning(
+                "delivery not recorded", delivery_id=claim.delivery_id, error=f"{type(error).__name__}: {error}"
+            )
         self._wakeup.set()
 
     async def _one(self, claim: Claim) -> None:
