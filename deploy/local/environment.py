@@ -8,8 +8,10 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.local import files
+from deploy.local.errors import StackError
 from deploy.local.folder import DataFolder
 from deploy.local.ports import LOOPBACK, PortBook
 
@@ -79,6 +81,22 @@ def with_database(admin_url: str, database: str) -> str:
     return f"postgresql+asyncpg://{server}/{database}{question}{query}"
 
 
+def of_single_processes() -> dict[str, dict[str, str]]:
+    """Process -> variables for it alone, from the JSON file that ``T2M_PROCESS_ENV`` names; empty without one.
+
+    For what concerns one process only: its log level, a profiler, the address of a proxy before a neighbour. They
+    win over what the stack decides. StackError when the file is missing or not of that form.
+    """
+    path = os.environ.get("T2M_PROCESS_ENV")
+    if not path:
+        return {}
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {name: {key: str(value) for key, value in variables.items()} for name, variables in found.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StackError(f"T2M_PROCESS_ENV: {path} is not a JSON file of process names and variables: {error}") from error
+
+
 @dataclass(frozen=True)
 class Environments:
     """Makes the environment of each process from what the stack decided and what the caller's shell sets."""
@@ -94,6 +112,7 @@ class Environments:
         """The whole environment of the process ``name`` (one of ``CLIENTS``).
 
         A ``T2M_`` variable of the caller's shell reaches every process, unless the stack itself decides it.
+        What ``T2M_PROCESS_ENV`` says has the last word, see ``of_single_processes``.
         """
         own = {
             "auth": self._auth,
@@ -114,7 +133,7 @@ class Environments:
         }
         unset = {"T2M_BIND", "T2M_DATABASE_URL", "T2M_SERVICE_SECRETS", "T2M_API_KEY_PEPPER"}
         inherited = {key: value for key, value in os.environ.items() if key not in unset}
-        return {**inherited, **decided}
+        return {**inherited, **decided, **of_single_processes().get(name, {})}
 
     def _common(self) -> dict[str, str]:
         return {

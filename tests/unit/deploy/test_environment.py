@@ -153,3 +153,27 @@ def test_an_administrators_url_becomes_the_url_of_a_services_database(given: str
 async def test_a_database_name_cannot_carry_sql() -> None:
     with pytest.raises(ValueError, match="not a database name"):
         await create_database("postgresql://nowhere", 't2m"; --')
+
+
+def test_a_file_may_lay_variables_over_single_processes(
+    environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T2M_PROCESS_ENV: what it says of a process wins over what the stack decides, for that process only."""
+    single = tmp_path / "single.json"
+    single.write_text(json.dumps({"job": {"T2M_REDIS_URL": "redis://proxy", "T2M_DB_POOL_SIZE": 3}}))
+    monkeypatch.setenv("T2M_PROCESS_ENV", str(single))
+    assert environments.of("job")["T2M_REDIS_URL"] == "redis://proxy"
+    assert environments.of("job")["T2M_DB_POOL_SIZE"] == "3"
+    assert environments.of("auth")["T2M_REDIS_URL"] == "redis://r"
+
+
+@pytest.mark.parametrize("content", [None, "nonsense", '["job"]', '{"job": "x"}'])
+def test_a_bad_file_of_single_processes_is_named(
+    environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    single = tmp_path / "single.json"
+    if content is not None:
+        single.write_text(content)
+    monkeypatch.setenv("T2M_PROCESS_ENV", str(single))
+    with pytest.raises(StackError, match=r"single\.json"):
+        environments.of("job")
