@@ -94,7 +94,7 @@ def of_single_processes() -> dict[str, dict[str, str]]:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         return {name: {key: str(value) for key, value in variables.items()} for name, variables in found.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise StackError(f"T2M_PROCESS_ENV: {path} is not a JSON file of process names and variables: {error}") from error
+        raise StackError(f"T2M_PROCESS_ENV: {path} is not JSON of processes and variables: {error}") from error
 
 
 @dataclass(frozen=True)
