@@ -287,6 +287,8 @@ class ScriptedMessenger:
         self.posted: list[Posted] = []
         self.answers: dict[str, list[Answer]] = {}
         """By URL, the next one first; the last one stays."""
+        self.broken: Exception | None = None
+        """Raised, if set."""
         self.silent: set[str] = set()
         """URLs that never answer."""
         self._changed = asyncio.Condition()
@@ -297,6 +299,8 @@ class ScriptedMessenger:
             self.posted.append(Posted(url, headers, body))
             self._changed.notify_all()
             await self._changed.wait_for(lambda: url not in self.silent)
+        if self.broken is not None:
+            raise self.broken
         script = self.answers.get(url, [Answer(200, "", 0.01)])
         return script.pop(0) if len(script) > 1 else script[0]
 

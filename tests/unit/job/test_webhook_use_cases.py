@@ -345,6 +345,17 @@ async def test_j8_unreadable_secret_is_a_failed_attempt() -> None:
     assert sending.messenger.posted == []
 
 
+async def test_j8_fault_of_the_sender_itself_counts_as_an_attempt() -> None:
+    """J8: else the lease would bring the message back for ever."""
+    sending = Sending()
+    endpoint = await sending.endpoint()
+    sending.messenger.broken = RuntimeError("unforeseen")
+    delivery = await sending.world.webhooks.test("ada", endpoint.endpoint_id)
+    assert await sending.send() == 1
+    [attempt] = (await sending.world.webhooks.delivery("ada", delivery.delivery_id)).attempts
+    assert attempt.error == "could not be sent: RuntimeError"
+
+
 async def test_j8_messages_on_the_wire_are_complete() -> None:
     """J8: no field is forgotten, and no secret is in an endpoint."""
     sending = Sending()

@@ -145,7 +145,12 @@ class Sender:
             return Answer(0, "the secret cannot be read any more; rotate it", 0.0)
         body = claim.payload.encode()
         headers = signed_headers(claim.delivery_id, self._clock.now(), body, keys)
-        return await self._messenger.post(claim.url, {"content-type": "application/json", **headers}, body)
+        try:
+            return await self._messenger.post(claim.url, {"content-type": "application/json", **headers}, body)
+        except Exception as error:
+            # Whatever it is, it must count as an attempt: else the lease would bring it back again and again.
+            _log.exception("webhook could not be posted", delivery_id=claim.delivery_id)
+            return Answer(0, f"could not be sent: {type(error).__name__}", 0.0)
 
 
 def _result(attempt: Attempt, status: DeliveryStatus) -> str:
