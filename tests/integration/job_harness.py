@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import signal
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -228,3 +232,46 @@ async def new_world(postgres: Callable[[], str], redis_url: str) -> AsyncGenerat
         yield World(url, redis_url, neighbours)
     finally:
         await neighbours.stop()
+
+
+@asynccontextmanager
+async def process(world: World, **extra: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, Caller]]:
+    """`python -m services.job` as a process of its own, with `extra` in its environment, and somebody who calls it."""
+    settings = world.settings()
+    environment = {
+        **os.environ,
+        "T2M_ENVIRONMENT": "test",
+        "T2M_BIND": "127.0.0.1:0",
+        "T2M_DATABASE_URL": settings.database_url,
+        "T2M_REDIS_URL": settings.redis_url,
+        "T2M_AUTH_ADDRESS": settings.auth_address,
+        "T2M_VIDEO_RENDER_ADDRESS": settings.video_render_address,
+        "T2M_STORAGE_ADDRESS": settings.storage_address,
+        "T2M_SERVICE_ID": "job",
+        "T2M_SERVICE_SECRET": "job-secret",
+        "T2M_WEBHOOK_KEY": WEBHOOK_KEY,
+        "T2M_POLL_S": "0.1",
+        "T2M_FOLLOW_LEASE_S": "1",
+        **extra,
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.job", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(30):
+            async for line in child.stdout:
+                if found := re.search(rb'"port": ?(\d+)', line):
+                    break
+            else:
+                raise AssertionError("the process ended before it served")
+        draining = asyncio.create_task(child.stdout.read())
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{int(found[1])}") as channel:
+            yield child, Caller(channel, "ada")
+        if child.returncode is None:
+            child.terminate()
+        assert await child.wait() in (0, -signal.SIGKILL)
+        await draining
+    finally:
+        if child.returncode is None:
+            child.kill()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import signal
-import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 
 from t2m.job.v1 import job_pb2
 from tests.fakes.render_server import drawn, planned, scene_done, succeeded
-from tests.integration.job_harness import DEADLINE_S, WEBHOOK_KEY, Caller, World, new_world
+from tests.integration.job_harness import DEADLINE_S, Caller, World, new_world, process
 
 
 @pytest.fixture
@@ -32,48 +27,6 @@ async def assert_intact(user: Caller, job_id: str, scenes: int) -> None:
     assert [event.seq for event in events] == list(range(1, progress.revision + 1))
     finished = [event.scene.scene.index for event in events if event.WhichOneof("event") == "scene"]
     assert finished == list(range(scenes))
-
-
-@asynccontextmanager
-async def process(world: World) -> AsyncGenerator[tuple[asyncio.subprocess.Process, Caller]]:
-    """`python -m services.job` as a process of its own, and somebody who calls it."""
-    settings = world.settings()
-    environment = {
-        **os.environ,
-        "T2M_ENVIRONMENT": "test",
-        "T2M_BIND": "127.0.0.1:0",
-        "T2M_DATABASE_URL": settings.database_url,
-        "T2M_REDIS_URL": settings.redis_url,
-        "T2M_AUTH_ADDRESS": settings.auth_address,
-        "T2M_VIDEO_RENDER_ADDRESS": settings.video_render_address,
-        "T2M_STORAGE_ADDRESS": settings.storage_address,
-        "T2M_SERVICE_ID": "job",
-        "T2M_SERVICE_SECRET": "job-secret",
-        "T2M_WEBHOOK_KEY": WEBHOOK_KEY,
-        "T2M_POLL_S": "0.1",
-        "T2M_FOLLOW_LEASE_S": "1",
-    }
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.job", env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert child.stdout is not None
-        async with asyncio.timeout(30):
-            async for line in child.stdout:
-                if found := re.search(rb'"port": ?(\d+)', line):
-                    break
-            else:
-                raise AssertionError("the process ended before it served")
-        draining = asyncio.create_task(child.stdout.read())
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{int(found[1])}") as channel:
-            yield child, Caller(channel, "ada")
-        if child.returncode is None:
-            child.terminate()
-        assert await child.wait() in (0, -signal.SIGKILL)
-        await draining
-    finally:
-        if child.returncode is None:
-            child.kill()
 
 
 async def test_sigkill_between_commit_and_start_loses_nothing(world: World) -> None:
