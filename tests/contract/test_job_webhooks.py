@@ -12,7 +12,16 @@ import pytest
 
 from services.job.adapters.postgres.webhook_queue import PostgresDeliveryQueue, WebhookQueue
 from services.job.adapters.postgres.webhooks import PostgresDeliveries, PostgresEndpoints
-from services.job.application.webhooks.ports import Claim, Deliveries, DeliveryQueue, Endpoints, Room
+from services.job.adapters.sealed_secrets import SealedSecrets
+from services.job.application.webhooks.ports import (
+    Claim,
+    Deliveries,
+    DeliveryQueue,
+    Endpoints,
+    Room,
+    Seal,
+    SecretUnreadable,
+)
 from services.job.domain.errors import WebhookExists, WebhookLimitReached
 from services.job.domain.webhooks import (
     Attempt,
@@ -27,7 +36,14 @@ from services.runtime.db import create_engine
 from services.runtime.ids import new_id
 from tests import stack
 from tests.fakes.job import START, CountingSignal
-from tests.fakes.webhooks import FakeDeliveries, FakeDeliveryQueue, FakeEndpoints, FakeWebhookQueue, WebhookRows
+from tests.fakes.webhooks import (
+    FakeDeliveries,
+    FakeDeliveryQueue,
+    FakeEndpoints,
+    FakeSeal,
+    FakeWebhookQueue,
+    WebhookRows,
+)
 
 DONE, FAILED = WebhookEvent.JOB_COMPLETED, WebhookEvent.JOB_FAILED
 ROOM = Room(in_all=10, struggling=5, per_endpoint=2)
@@ -115,6 +131,15 @@ async def settled(ports: Ports, claim: Claim, attempt: Attempt, **late: float) -
 
 def ids(claims: list[Claim]) -> list[str]:
     return [claim.delivery_id for claim in claims]
+
+
+@pytest.mark.parametrize("seal", [FakeSeal(), SealedSecrets(b"k" * 32)], ids=["fake", "aes"])
+def test_j8_sealed_secret_opens_for_its_endpoint_only(seal: Seal) -> None:
+    sealed = seal.close(b"secret:1", "e1")
+    assert seal.open(sealed, "e1") == b"secret:1"
+    for data, endpoint_id in ((sealed, "e2"), (b"", "e1"), (b"rubbish", "e1")):
+        with pytest.raises(SecretUnreadable):
+            seal.open(data, endpoint_id)
 
 
 async def test_j8_endpoint_is_kept_as_it_was(ports: Ports) -> None:

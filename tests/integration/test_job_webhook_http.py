@@ -131,7 +131,7 @@ async def test_j8_dns_rebinding_finds_no_second_lookup(certificate: Path, tls: s
     """J8: a name that is public at first and private a moment later is asked for once, and what was checked is used."""
     async with receiver(tls=tls) as target:
         sender, names = messenger(TargetRules(), ["192.0.0.8"], ["127.0.0.1"])
-        assert "must not lead to 192.0.0.8" in (await sender.post(f"https://{NAME}/", HEADERS, b"{}")).error
+        assert "not public" in (await sender.post(f"https://{NAME}/", HEADERS, b"{}")).error
         assert names.asked == [NAME]
         sender, names = messenger(
             TargetRules(["127.0.0.1/32"]),
@@ -142,7 +142,7 @@ async def test_j8_dns_rebinding_finds_no_second_lookup(certificate: Path, tls: s
         assert (await sender.post(f"https://{NAME}:{target.port}/", HEADERS, b"{}")).error == ""
         assert names.asked == [NAME]
         answer = await sender.post(f"https://{NAME}:{target.port}/", HEADERS, b"{}")
-        assert "must not lead to 127.0.0.2, which is loopback" in answer.error
+        assert answer.error == "the url must not lead to an address that is not public"
         assert len(target.received) == 1
 
 
@@ -162,11 +162,11 @@ async def test_j8_dns_rebinding_finds_no_second_lookup(certificate: Path, tls: s
     ],
 )
 async def test_j8_name_with_any_address_inside_is_refused(addresses: list[str]) -> None:
-    """J8: all of them are looked at before a connection is tried."""
+    """J8: all of them are looked at before a connection is tried. The user does not learn which one it was."""
     sender, _ = messenger(TargetRules(), addresses)
     answer = await sender.post(f"https://{NAME}/", HEADERS, b"{}")
     assert (answer.http_status, answer.retry_after) == (0, None)
-    assert answer.error.startswith("the url must not lead to ")
+    assert answer.error == "the url must not lead to an address that is not public"
 
 
 async def test_j8_system_resolver_is_guarded_too() -> None:

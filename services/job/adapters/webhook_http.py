@@ -21,6 +21,7 @@ from typing import Any
 
 import certifi
 import httpcore
+import structlog
 
 from services.job.application.webhooks.ports import Answer
 from services.job.domain.webhook_targets import Address, Target, TargetRefused, TargetRules
@@ -28,6 +29,7 @@ from services.job.domain.webhook_targets import Address, Target, TargetRefused, 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """The addresses of a name. Raises OSError."""
 
+_log = structlog.get_logger(__name__)
 _CONNECT_S = 5.0
 _TOTAL_S = 15.0
 _MAX_BODY = 16 * 1024
@@ -71,8 +73,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         """A connection to an address of the host. Raises TargetRefused when any of them is not allowed."""
         deadline = time.monotonic() + (timeout or _CONNECT_S)
         addresses = await self._addresses(host, port, deadline)
-        for address in addresses:
-            self._rules.check(address)
+        self._check(host, addresses)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         tried = addresses[:_MAX_ADDRESSES]
         for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
@@ -82,6 +83,17 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+    def _check(self, host: str, addresses: Sequence[Address]) -> None:
+        """Raises TargetRefused unless all are allowed. Which address it was is for the operators only: users could ask
+        for the names of an inner network otherwise.
+        """
+        for address in addresses:
+            try:
+                self._rules.check(address)
+            except TargetRefused as refused:
+                _log.warning("webhook refused", host=host, reason=str(refused))
+                raise TargetRefused("must not lead to an address that is not public") from refused
 
     async def _addresses(self, host: str, port: int, deadline: float) -> Sequence[Address]:
         try:
@@ -157,8 +169,14 @@ class HttpMessenger:
         host = target.host.encode()
         url = httpcore.URL(scheme=target.scheme.encode(), host=host, port=target.port, target=target.path.encode())
         authority = target.url.partition("://")[2].partition("/")[0]
-        sent = [("host", authority), ("user-agent", _AGENT), ("content-length", str(len(body))), *headers.items()]
-        raw = [(name.encode(), value.encode()) for name, value in sent]
+        sent = {
+            "host": authority,
+            "user-agent": _AGENT,
+            "connection": "close",
+            "content-length": str(len(body)),
+            **headers,
+        }
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
         timeouts = {"connect": _CONNECT_S, "read": self._timeout_s, "write": self._timeout_s, "pool": None}
         connection = httpcore.AsyncHTTPConnection(
             httpcore.Origin(url.scheme, host, target.port),

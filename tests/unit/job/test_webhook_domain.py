@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.job.adapters.sealed_secrets import SealedSecrets
-from services.job.application.webhooks.payloads import job_data, payload
+from services.job.adapters.webhook_metrics import WebhookMetrics
+from services.job.application.webhooks.payloads import batch_data, job_data, payload
 from services.job.application.webhooks.ports import SecretUnreadable
 from services.job.application.webhooks.signing import new_secret, shown, signed_headers
 from services.job.domain.errors import StateConflict
@@ -188,6 +190,15 @@ def test_j8_signature_verifies_with_any_key_of_a_rotation() -> None:
     assert len(keys[0]) == 32
 
 
+def test_j8_attempts_are_counted_by_result() -> None:
+    """J8: for Prometheus."""
+    before = REGISTRY.get_sample_value("t2m_webhook_deliveries_total", {"result": "gone"}) or 0
+    spent = REGISTRY.get_sample_value("t2m_webhook_delivery_seconds_sum") or 0
+    WebhookMetrics().attempted("gone", 0.25)
+    assert REGISTRY.get_sample_value("t2m_webhook_deliveries_total", {"result": "gone"}) == before + 1
+    assert REGISTRY.get_sample_value("t2m_webhook_delivery_seconds_sum") == spent + 0.25
+
+
 def test_j8_sealed_secret_opens_only_for_its_endpoint_and_key() -> None:
     seal, secret = SealedSecrets(b"k" * 32), new_secret()
     sealed = seal.close(secret, "e1")
@@ -243,6 +254,22 @@ def test_j8_message_of_a_completed_job() -> None:
         },
     }
     assert "secret context" not in text
+
+
+def test_j8_message_of_an_ended_batch() -> None:
+    """J8, V2: one message at its end, with its counts."""
+    counts = {"total_count": 50, "completed_count": 47, "refused_count": 3}
+    message = json.loads(
+        payload(WebhookEvent.BATCH_ENDED, START, batch_data("b", "completed", counts, START, START + DAY))
+    )
+    assert message["type"] == "batch.ended"
+    assert message["data"] == {
+        "batch_id": "b",
+        "status": "completed",
+        **counts,
+        "created_at": "2026-01-02T03:04:05Z",
+        "completed_at": "2026-01-03T03:04:05Z",
+    }
 
 
 def test_j8_message_of_a_failed_and_a_cancelled_job() -> None:

@@ -47,6 +47,13 @@ def job_data(job: Job) -> dict[str, Any]:
     return data
 
 
+def batch_data(
+    batch_id: str, status: str, counts: Mapping[str, int], created_at: datetime, completed_at: datetime
+) -> dict[str, Any]:
+    """A batch whose last job has ended; `counts` by the names of the REST interface, such as `completed_count`."""
+    return {"batch_id": batch_id, "status": status, **counts, "created_at": created_at, "completed_at": completed_at}
+
+
 def _video_data(job: Job) -> dict[str, Any]:
     """Paths below the address of the REST interface, which the receiver knows and this service does not."""
     base = f"/api/v1/videos/jobs/{job.job_id}"
