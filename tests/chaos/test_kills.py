@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.chaos.history import check_files, check_history, check_watch
+from tests.chaos.one_job import check_files, check_history, check_watch
 from tests.e2e.local_stack import LocalStack, Watch, wait_for, watch
 
 LESSON = {
