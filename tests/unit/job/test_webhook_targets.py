@@ -57,7 +57,7 @@ HOSTILE_URLS = [
     "https://exa..mple.com/",
     "https://" + "a" * 64 + ".com/",
     "https://" + "a." * 130 + "com/",
-    "https://example.com/" + "a" * 2000,
+    "https://example.com/" + "a" * 2030,
     # Names that mean something only inside.
     "https://localhost/",
     "https://LOCALHOST/",
@@ -223,6 +223,13 @@ def test_j8_url_has_one_spelling(url: str, kept: str) -> None:
     """J8: the last one leads inside, which only its address tells: it is refused when the connection is made."""
     assert RULES.read(url).url == kept
     assert RULES.read(kept).url == kept
+
+
+def test_j8_longest_url_survives_its_own_spelling() -> None:
+    """J8: the contract lets 2000 characters in; what is kept must still be readable when it is used."""
+    url = "https://example.com?" + "a" * 1980
+    assert len(url) == 2000
+    assert RULES.read(RULES.read(url).url).url == RULES.read(url).url
 
 
 def test_j8_allowed_networks_are_open() -> None:

@@ -45,17 +45,24 @@ _CLAIM = text(
             SELECT d.delivery_id, d.next_attempt_at FROM webhook_deliveries d
             WHERE d.endpoint_id = a.endpoint_id AND d.next_attempt_at <= :now
               AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
-            ORDER BY d.next_attempt_at, d.delivery_id
+            ORDER BY d.next_attempt_at
             LIMIT greatest(:per_endpoint - flying.deliveries, 0)
         ) first
     ), chosen AS (
         SELECT delivery_id FROM ready WHERE NOT struggling OR place <= :struggling
         ORDER BY next_attempt_at, delivery_id LIMIT :in_all
+    ), locked AS (
+        -- Asked again of the row as it is now, in case it changed since it was chosen. Whoever changes it is not waited
+        -- for: this transaction holds many rows, and could wait in a circle.
+        SELECT d.delivery_id FROM webhook_deliveries d
+        WHERE d.delivery_id IN (SELECT delivery_id FROM chosen) AND d.next_attempt_at <= :now
+          AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
+        FOR UPDATE SKIP LOCKED
     )
     UPDATE webhook_deliveries d
     SET leased_until = clock_timestamp() + :lease, claims = d.claims + 1
     FROM webhook_endpoints e
-    WHERE d.delivery_id IN (SELECT delivery_id FROM chosen) AND e.endpoint_id = d.endpoint_id
+    WHERE d.delivery_id IN (SELECT delivery_id FROM locked) AND e.endpoint_id = d.endpoint_id
     RETURNING d.delivery_id, d.claims, d.endpoint_id, d.event, d.payload, d.next_attempt_at,
               e.url, e.struggling, e.secret,
               CASE WHEN e.previous_secret_expires_at > :now THEN e.previous_secret END AS previous_secret

@@ -153,6 +153,7 @@ class PostgresDeliveries:
     async def purge(self, before: datetime, limit: int) -> int:
         """Forget old deliveries."""
         old = select(_DELIVERIES.delivery_id).where(_DELIVERIES.created_at < before).limit(limit)
+        old = old.with_for_update(skip_locked=True)
         statement = (
             delete(WEBHOOK_DELIVERIES).where(_DELIVERIES.delivery_id.in_(old)).returning(_DELIVERIES.delivery_id)
         )
