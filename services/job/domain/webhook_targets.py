@@ -163,8 +163,10 @@ def _address_in(host: str, *, bracketed: bool) -> Address | None:
     octal, hexadecimal, short or single-number form, which resolvers read in ways of their own.
     """
     if bracketed:
+        if "%" in host:
+            raise TargetRefused("must have no zone in its address")
         try:
-            return IPv6Address(host) if "%" not in host else _refuse("must have no zone in its address")
+            return IPv6Address(host)
         except ValueError as error:
             raise TargetRefused("must have an IPv6 address between its brackets") from error
     if not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
@@ -173,10 +175,6 @@ def _address_in(host: str, *, bracketed: bool) -> Address | None:
         return IPv4Address(host)
     except ValueError as error:
         raise TargetRefused("must write an IPv4 address as four decimal numbers") from error
-
-
-def _refuse(text: str) -> Address:
-    raise TargetRefused(text)
 
 
 def _check_name(host: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 
 from sqlalchemy import delete, exists, func, insert, select, update
@@ -189,12 +189,12 @@ async def set_due(connection: AsyncConnection, endpoint_id: str, at: datetime | 
     await connection.execute(statement)
 
 
-class _url_conflicts:  # noqa: N801 - reads as a function
+@contextmanager
+def _url_conflicts() -> Iterator[None]:
     """Turns a violation of the unique URL into WebhookExists."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, IntegrityError) and _UNIQUE_URL in str(error.orig):
+    try:
+        yield
+    except IntegrityError as error:
+        if _UNIQUE_URL in str(error.orig):
             raise WebhookExists from error
+        raise
