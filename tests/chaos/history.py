@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +55,10 @@ class History:
         if self._file is not None:
             self._file.write(json.dumps(made, separators=(",", ":")) + "\n")
             self._file.flush()
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records, oldest first."""
+        return iter(self._records)
 
     def of(self, record: str, **fields: Any) -> list[Record]:
         """The records of one sort whose fields have these values, oldest first."""
