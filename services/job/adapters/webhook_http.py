@@ -148,8 +148,7 @@ class HttpMessenger:
         status, error, retry_after = 0, "", None
         try:
             target = self._rules.read(url)
-            async with asyncio.timeout(self._timeout_s):
-                status, answered = await self._exchange(target, headers, body)
+            status, answered = await self._exchange(target, headers, body)
             error = _why_failed(status)
             retry_after = self._retry_after(answered.get(b"retry-after", b"")) if error else None
         except TargetRefused as refused:
@@ -184,11 +183,14 @@ class HttpMessenger:
             keepalive_expiry=0,
             network_backend=self._network,
         )
+        request = httpcore.Request(b"POST", url, headers=raw, content=body, extensions={"timeout": timeouts})
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout_s
         async with connection:
-            request = httpcore.Request(b"POST", url, headers=raw, content=body, extensions={"timeout": timeouts})
-            response = await connection.handle_async_request(request)
+            async with asyncio.timeout_at(deadline):
+                response = await connection.handle_async_request(request)
             async with aclosing(response):
-                await _drop(response)
+                await _drop(response, min(deadline, clock() + _BODY_S))
             return response.status, {name.lower(): value for name, value in response.headers}
 
     def _retry_after(self, value: bytes) -> timedelta | None:
@@ -204,14 +206,14 @@ class HttpMessenger:
         return max(wait, timedelta(0))
 
 
-async def _drop(response: httpcore.Response) -> None:
+async def _drop(response: httpcore.Response, deadline: float) -> None:
     """Read a little of the body. The status has come, and with it the receiver's decision: whatever happens to the body
     changes nothing.
     """
     stream: Any = response.stream
     read = 0
     with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
-        async with asyncio.timeout(_BODY_S):
+        async with asyncio.timeout_at(deadline):
             async for chunk in stream:
                 read += len(chunk)
                 if read >= _MAX_BODY:
