@@ -69,13 +69,13 @@ class Arena:
             await asyncio.to_thread(self.stack.down)
             for link in self.links.values():
                 await link.close()
-            await asyncio.to_thread(_unmount, self.disks.values())
+            await asyncio.to_thread(unmount, self.disks.values())
 
     async def _prepare(self) -> None:
         """Choose what the stack would choose at its start, and put proxies before it."""
         data = DataFolder(self.folder)
         data.create()
-        self.disks = dict(_mounted(self.folder))
+        self.disks = dict(mounted(self.folder))
         postgres, redis = EmbeddedPostgres(self.folder / "postgres"), EmbeddedRedis(self.folder / "redis")
         await asyncio.to_thread(postgres.prepare)
         await asyncio.to_thread(redis.prepare)
@@ -187,7 +187,7 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _mounted(folder: Path) -> list[tuple[str, Path]]:
+def mounted(folder: Path) -> list[tuple[str, Path]]:
     """Give each of `DISKS` a small file system of its own; none where this account may not mount."""
     made = []
     for name, mebibytes in DISKS.items():
@@ -199,6 +199,7 @@ def _mounted(folder: Path) -> list[tuple[str, Path]]:
     return made
 
 
-def _unmount(disks: Iterable[Path]) -> None:
+def unmount(disks: Iterable[Path]) -> None:
+    """Take them away again, even while something has a file open."""
     for disk in disks:
         subprocess.run(["umount", "-l", str(disk)], check=False)

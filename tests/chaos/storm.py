@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.chaos.arena import Arena, until
 from tests.chaos.client import Client
@@ -122,9 +121,3 @@ _CLEAN_S = 60.0
 async def _cleaned(arena: Arena) -> bool:
     """Whether the files of every cancelled job are gone: they are removed in the background."""
     return not await files_of_cancelled(arena)
-
-
-def new_history(path: Path) -> History:
-    """A history that is written to a file as it grows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return History(path=path)
