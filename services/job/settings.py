@@ -48,8 +48,10 @@ class JobSettings(ServiceSettings):
     """Renders that may run at once, over all replicas."""
     plans: dict[str, PlanSettings] = Field(default_factory=lambda: {DEFAULT_PLAN: PlanSettings()})
     """The plans by name, in JSON. A user whose plan is not here has the one named `free`."""
-    fair_share_step_s: float = Field(default=300.0, ge=0)
-    """By how much each job that a user has in flight delays that user's next one against those of others."""
+    attempt_limit_s: float = Field(default=14_400.0, gt=0)
+    """An attempt that takes longer is broken off and counts as failed. Workers limit each of its steps by themselves
+    (`T2M_SOFT_TIME_LIMIT_S`, `T2M_HARD_TIME_LIMIT_S`); this is for what they never got, or lost.
+    """
 
     retry_base_s: float = Field(default=60.0, ge=0)
     """Longest wait after the first failed attempt; doubles with each."""

@@ -27,6 +27,7 @@ from services.job.application.neighbours import (
 from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.render import PlannedFact, ProgressFact, RenderFact
+from services.job.domain.values import Priority
 from t2m.storage.v1 import object_pb2
 from tests.fakes.job import START, FakeObjects, FakeRenders
 from tests.fakes.render_server import Neighbours, drawn, planned
@@ -119,7 +120,7 @@ async def refusal(call: Awaitable[Any]) -> type[BaseException]:
 
 async def test_render_is_started_once_and_watched_from_any_position(side: Side) -> None:
     for _ in range(2):
-        await side.renders.start(processing_job())
+        await side.renders.start(processing_job(), Priority.DEFAULT)
     await side.happen()
     facts = await read(side.renders, 0, 2)
     assert facts == [PLANNED, ProgressFact(2, 30.0, 0, 10, 100)]
@@ -133,18 +134,18 @@ async def test_unknown_render(side: Side) -> None:
 
 
 async def test_cancel_may_be_repeated(side: Side) -> None:
-    await side.renders.start(processing_job())
+    await side.renders.start(processing_job(), Priority.DEFAULT)
     for _ in range(2):
         await side.renders.cancel(RENDER_ID)
 
 
 async def test_refused_render(side: Side) -> None:
     side.refuse()
-    assert await refusal(side.renders.start(processing_job())) is RenderRefused
+    assert await refusal(side.renders.start(processing_job(), Priority.DEFAULT)) is RenderRefused
 
 
 async def test_absence_is_noticed_by_calls_and_open_streams(side: Side) -> None:
-    await side.renders.start(processing_job())
+    await side.renders.start(processing_job(), Priority.DEFAULT)
     await side.happen()
     async with asyncio.timeout(20), aclosing(side.renders.watch(RENDER_ID, 0)) as stream:
         await anext(stream)
@@ -153,7 +154,7 @@ async def test_absence_is_noticed_by_calls_and_open_streams(side: Side) -> None:
         await asyncio.sleep(0)  # The read is under way.
         await side.leave()
         assert await refusal(waiting) is RenderAway
-    assert await refusal(side.renders.start(processing_job())) is RenderAway
+    assert await refusal(side.renders.start(processing_job(), Priority.DEFAULT)) is RenderAway
     assert await refusal(side.renders.cancel(RENDER_ID)) is RenderAway
     assert await refusal(read(side.renders, 0, 1)) is RenderAway
 

@@ -21,7 +21,6 @@ from services.job.adapters.postgres.tables import METADATA
 from services.job.adapters.postgres.writer import JobWriter
 from services.job.api.codec import event_payload
 from services.job.application.ports import (
-    AdmissionLimits,
     Created,
     Delivery,
     JobQuery,
@@ -29,13 +28,14 @@ from services.job.application.ports import (
     Leases,
     Outbox,
     PageKey,
-    Queue,
     Repeated,
     RequestKey,
 )
+from services.job.application.queueing import AdmissionLimits, Queue
 from services.job.domain.events import CancelRender, Lane, StartRender
 from services.job.domain.job import Job
 from services.job.domain.order import Order
+from services.job.domain.plan import Plan, Plans
 from services.job.domain.render import (
     Chapter,
     Failure,
@@ -60,8 +60,8 @@ from tests.fakes.job import (
     FakeJobs,
     FakeLeases,
     FakeOutbox,
-    FakeQueue,
 )
+from tests.fakes.job_queue import FakeQueue
 
 LEASE = timedelta(seconds=20)
 VIDEO = Video(
@@ -131,12 +131,9 @@ def key(request_id: str = "r", fingerprint: bytes = b"f", until: datetime = STAR
     return RequestKey("ada", request_id, fingerprint, until)
 
 
-def limits(in_flight: int = 10, per_owner: int = 10) -> AdmissionLimits:
-    return AdmissionLimits(in_flight, per_owner, timedelta(minutes=5))
-
-
-async def admit(ports: Ports, now: datetime, limits: AdmissionLimits) -> list[str]:
-    async with ports.queue.admit(now, limits) as jobs:
+async def admit(ports: Ports, now: datetime) -> list[str]:
+    """Start what may start; ids in order."""
+    async with ports.queue.admit(now, AdmissionLimits(10, Plans({"free": Plan(in_flight=10)}))) as jobs:
         for job in jobs:
             job.start_attempt(now)
     return [job.job_id for job in jobs]
@@ -250,7 +247,7 @@ async def test_change_stores_nothing_when_it_raises(ports: Ports) -> None:
 async def test_j1_changes_at_once_leave_no_gap(ports: Ports) -> None:
     """J1: concurrent changes take turns, so revisions are 1, 2, 3 …"""
     job = await stored(ports)
-    await admit(ports, START, limits())
+    await admit(ports, START)
 
     async def draw(seq: int) -> None:
         async with ports.jobs.change(job.job_id) as locked:
@@ -311,79 +308,10 @@ async def test_j2_filters(ports: Ports) -> None:
     assert await found(topic="_") == []
 
 
-async def test_j5_priorities_and_ageing(ports: Ports) -> None:
-    """J5: high before default before low, yet a low job that waited long goes before a fresh high one."""
-    low = await stored(ports, "a", priority=Priority.LOW)
-    default = await stored(ports, "b")
-    high = await stored(ports, "c", priority=Priority.HIGH)
-    assert [await ports.queue.position(job) for job in (high, default, low)] == [0, 1, 2]
-    one = limits(in_flight=1)
-    assert await admit(ports, START, one) == [high.job_id]
-    assert await admit(ports, START, one) == []
-    later = START + timedelta(minutes=31)
-    fresh = await stored(ports, "d", at=later, priority=Priority.HIGH)
-    assert await admit(ports, later, limits(in_flight=4)) == [default.job_id, low.job_id, fresh.job_id]
-
-
-async def test_j5_one_user_cannot_take_all(ports: Ports) -> None:
-    """J5: at most `per_owner` of a user, and users take turns when the slots are few."""
-    flood = [await stored(ports, "flood", at=START + timedelta(seconds=number)) for number in range(8)]
-    later = START + timedelta(seconds=30)
-    other = await stored(ports, "other", at=later)
-    assert await admit(ports, later, limits(in_flight=2)) == [flood[0].job_id, other.job_id]
-    assert await admit(ports, later, limits(in_flight=10, per_owner=3)) == [flood[1].job_id, flood[2].job_id]
-    assert await admit(ports, later, limits(in_flight=10, per_owner=3)) == []
-
-
-async def test_j6_waits_for_its_time(ports: Ports) -> None:
-    """J6: a job that is to be tried again later is not started before."""
-    job = await stored(ports)
-    async with ports.jobs.change(job.job_id) as locked:
-        assert locked is not None
-        locked.start_attempt(START)
-        failure = Failure("C", "M", retryable=True)
-        fact = StateFact(1, RenderState.FAILED, JobStage.RENDERING, 5.0, failure=failure)
-        locked.apply(locked.render_id, [fact], START, RetryPolicy(), 0.5)
-    assert await admit(ports, START + timedelta(seconds=29), limits()) == []
-    assert await admit(ports, START + timedelta(seconds=30), limits()) == [job.job_id]
-
-
-async def test_admissions_at_once_keep_the_limits(ports: Ports) -> None:
-    """J5: ten dispatchers together start no job twice and no more than the limit."""
-    for number in range(12):
-        await stored(ports, f"user-{number}")
-    rounds = await asyncio.gather(*(admit(ports, START, limits(in_flight=5)) for _ in range(10)))
-    started = [job_id for admitted in rounds for job_id in admitted]
-    assert len(started) == len(set(started)) == 5
-
-
-async def test_admission_leaves_out_a_job_that_is_being_changed(ports: Ports) -> None:
-    busy, free = await stored(ports, "a"), await stored(ports, "b")
-    async with ports.jobs.change(busy.job_id) as locked:
-        assert await admit(ports, START, limits()) == [free.job_id]
-        assert locked is not None
-        locked.cancel(START)
-    assert await admit(ports, START, limits()) == []
-
-
-async def test_v3_recent_duration_is_the_median(ports: Ports) -> None:
-    """V3: estimates come from recent jobs of the same quality."""
-    assert await ports.queue.recent_duration(Quality.MEDIUM) is None
-    for seconds in (10, 1000, 30):
-        job = await stored(ports)
-        async with ports.jobs.change(job.job_id) as locked:
-            assert locked is not None
-            locked.start_attempt(START)
-            done = StateFact(1, RenderState.SUCCEEDED, JobStage.PUBLISHING, 100.0, video=VIDEO)
-            locked.apply(locked.render_id, [done], START + timedelta(seconds=seconds), RetryPolicy(), 0.5)
-    assert await ports.queue.recent_duration(Quality.MEDIUM) == timedelta(seconds=30)
-    assert await ports.queue.recent_duration(Quality.HIGH) is None
-
-
 async def test_commands_of_a_job_come_in_order(ports: Ports) -> None:
     """A cancel never overtakes the start before it."""
     job, other = await stored(ports), await stored(ports)
-    await admit(ports, START, limits())
+    await admit(ports, START)
     async with ports.jobs.change(job.job_id) as locked:
         assert locked is not None
         locked.cancel(START)
@@ -404,7 +332,7 @@ async def test_commands_of_a_job_come_in_order(ports: Ports) -> None:
 
 async def test_crashed_delivery_is_taken_over(ports: Ports) -> None:
     await stored(ports)
-    await admit(ports, START, limits())
+    await admit(ports, START)
     [first] = await ports.outbox.claim(Lane.RENDER, START, LEASE, 10)
     [second] = await ports.outbox.claim(Lane.RENDER, START + LEASE, LEASE, 10)
     assert (second.delivery_id, second.attempts) == (first.delivery_id, 2)
@@ -413,7 +341,7 @@ async def test_crashed_delivery_is_taken_over(ports: Ports) -> None:
 async def test_lease_is_held_by_one(ports: Ports) -> None:
     """Accepted renders of processing jobs only; several claims at once share them out."""
     jobs = [await stored(ports, f"user-{number}") for number in range(6)]
-    await admit(ports, START, limits())
+    await admit(ports, START)
     assert await ports.leases.claim("me", 10) == []
     for job in jobs[:5]:
         await accept_render(ports, job.job_id)
@@ -425,7 +353,7 @@ async def test_lease_is_held_by_one(ports: Ports) -> None:
 
 async def test_lease_ends_is_renewed_and_released(ports: Ports) -> None:
     job = await stored(ports)
-    await admit(ports, START, limits())
+    await admit(ports, START)
     await accept_render(ports, job.job_id)
     [following] = await ports.leases.claim("a", 10)
     await ports.leases.release("a")

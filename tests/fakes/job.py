@@ -16,11 +16,11 @@ from services.job.application.neighbours import (
     ObjectMissing,
     RenderAway,
     RenderCursorAhead,
+    RenderFaulty,
     RenderRefused,
     RenderUnknown,
 )
 from services.job.application.ports import (
-    AdmissionLimits,
     Created,
     Delivery,
     Following,
@@ -34,7 +34,7 @@ from services.job.application.ports import (
 from services.job.domain.events import Command, JobEvent, Lane
 from services.job.domain.job import Job
 from services.job.domain.render import RenderFact, RenderState, StateFact
-from services.job.domain.values import JobStatus, Quality
+from services.job.domain.values import JobStatus, Priority
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -80,8 +80,9 @@ class _Lease:
     until: float
 
 
-def _copy(job: Job) -> Job:
-    return replace(job, events=[], commands=[])
+def copy_of(job: Job) -> Job:
+    """A job of its own, as if read from the database."""
+    return replace(job, events=[], commands=[], stage_seconds=dict(job.stage_seconds))
 
 
 class FakeDatabase:
@@ -104,7 +105,7 @@ class FakeDatabase:
 
     async def save(self, job: Job) -> None:
         """Write the job, its events and its commands."""
-        self.jobs[job.job_id] = _copy(job)
+        self.jobs[job.job_id] = copy_of(job)
         self.events[job.job_id] += [StoredEvent(event.seq, self._encode(event)) for event in job.events]
         for command in job.commands:
             self._commands += 1
@@ -126,7 +127,7 @@ class FakeJobs:
             name = (key.owner_id, key.request_id)
             known = self._db.requests.get(name)
             if known is not None and known[0].expires_at > job.created_at:
-                return Repeated(_copy(self._db.jobs[known[1]]), known[0].fingerprint)
+                return Repeated(copy_of(self._db.jobs[known[1]]), known[0].fingerprint)
             self._db.requests[name] = (key, job.job_id)
         await self._db.save(job)
         return Created()
@@ -134,7 +135,7 @@ class FakeJobs:
     async def get(self, job_id: str) -> Job | None:
         """The job."""
         job = self._db.jobs.get(job_id)
-        return _copy(job) if job else None
+        return copy_of(job) if job else None
 
     @asynccontextmanager
     async def change(self, job_id: str) -> AsyncIterator[Job | None]:
@@ -154,7 +155,7 @@ class FakeJobs:
         found = sorted((job for job in self._db.jobs.values() if _matches(query, job)), key=key, reverse=True)
         if after is not None:
             found = [job for job in found if key(job) < (after.moment, after.job_id)]
-        return [replace(_copy(job), scenes=(), video=None) for job in found[skip : skip + limit]]
+        return [replace(copy_of(job), scenes=(), video=None) for job in found[skip : skip + limit]]
 
     async def count(self, query: JobQuery) -> int:
         """How many jobs match."""
@@ -182,63 +183,6 @@ def _matches(query: JobQuery, job: Job) -> bool:
         and (query.created_before is None or job.created_at < query.created_before)
         and query.topic.lower() in job.order.topic.lower()
     )
-
-
-class FakeQueue:
-    """`Queue` in memory."""
-
-    def __init__(self, database: FakeDatabase) -> None:
-        self._db = database
-        self._admitting = False
-
-    @asynccontextmanager
-    async def admit(self, now: datetime, limits: AdmissionLimits) -> AsyncIterator[list[Job]]:
-        """The jobs to start now."""
-        if self._admitting:
-            yield []
-            return
-        self._admitting = True
-        try:
-            jobs = [_copy(job) for job in self._next(now, limits)]
-            yield jobs
-            for job in jobs:
-                await self._db.save(job)
-        finally:
-            self._admitting = False
-
-    def _next(self, now: datetime, limits: AdmissionLimits) -> list[Job]:
-        flying: dict[str, int] = defaultdict(int)
-        for job in self._db.jobs.values():
-            flying[job.order.owner_id] += job.status is JobStatus.PROCESSING
-        room = limits.in_flight - sum(flying.values())
-        turns = dict(flying)
-        candidates: list[tuple[datetime, str, Job]] = []
-        for job in sorted(self._waiting(), key=lambda job: (job.due_at, job.job_id)):
-            turn = turns.get(job.order.owner_id, 0)
-            if job.ready_at <= now and turn < limits.per_owner and not self._db.lock(job.job_id).locked():
-                turns[job.order.owner_id] = turn + 1
-                candidates.append((job.due_at + limits.share_step * turn, job.job_id, job))
-        return [job for _, _, job in sorted(candidates, key=lambda item: item[:2])[: max(room, 0)]]
-
-    def _waiting(self) -> list[Job]:
-        return [job for job in self._db.jobs.values() if job.status is JobStatus.QUEUED]
-
-    async def position(self, job: Job) -> int:
-        """How many waiting jobs are before it."""
-        return sum((other.due_at, other.job_id) < (job.due_at, job.job_id) for other in self._waiting())
-
-    async def recent_duration(self, quality: Quality) -> timedelta | None:
-        """The median of the last twenty."""
-        ended = [
-            (job.completed_at, job.completed_at - job.attempt_started_at)
-            for job in self._db.jobs.values()
-            if job.status is JobStatus.COMPLETED
-            and job.order.quality is quality
-            and job.completed_at
-            and job.attempt_started_at
-        ]
-        durations = sorted(duration for _, duration in sorted(ended, reverse=True)[:20])
-        return durations[(len(durations) - 1) // 2] if durations else None
 
 
 class FakeOutbox:
@@ -351,6 +295,8 @@ class FakeRenders:
         self.renders: dict[str, FakeRender] = {}
         self.away = False
         self.refusal = ""
+        self.fault = ""
+        self.priorities: dict[str, Priority] = {}
         self.starts: list[str] = []
         self.watches: list[tuple[str, int]] = []
         self._lives = 0
@@ -372,12 +318,15 @@ class FakeRenders:
         if self.away:
             raise RenderAway("UNAVAILABLE: gone")
 
-    async def start(self, job: Job) -> None:
+    async def start(self, job: Job, priority: Priority) -> None:
         """Start the render of the current attempt."""
         self._check()
+        if self.fault:
+            raise RenderFaulty(self.fault)
         if self.refusal:
             raise RenderRefused(self.refusal)
         self.starts.append(job.render_id)
+        self.priorities[job.render_id] = priority
         await self.emit(job.render_id)
 
     async def cancel(self, render_id: str) -> None:

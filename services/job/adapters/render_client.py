@@ -9,10 +9,17 @@ import grpc
 from google.protobuf import json_format, struct_pb2
 
 from services.job.adapters import render_codec
-from services.job.application.neighbours import RenderAway, RenderCursorAhead, RenderRefused, RenderUnknown
+from services.job.application.neighbours import (
+    RenderAway,
+    RenderCursorAhead,
+    RenderFaulty,
+    RenderRefused,
+    RenderUnknown,
+)
 from services.job.domain.job import Job
 from services.job.domain.order import SCRIPT_MODEL
 from services.job.domain.render import RenderFact
+from services.job.domain.values import Priority
 from services.runtime.errors import rpc_error_details
 from t2m.video_render.v1 import render_service_pb2 as pb
 from t2m.video_render.v1 import render_service_pb2_grpc
@@ -26,6 +33,17 @@ _REFUSALS = frozenset(
 )
 
 
+_FAULTS = frozenset(
+    {
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+
+
 class GrpcRenders:
     """The `Renders` over `t2m.video_render.v1.RenderService`."""
 
@@ -33,7 +51,7 @@ class GrpcRenders:
         self._stub: Any = render_service_pb2_grpc.RenderServiceStub(channel)
         self._timeout_s = timeout_s
 
-    async def start(self, job: Job) -> None:
+    async def start(self, job: Job, priority: Priority) -> None:
         """Start the render of the current attempt."""
         order = job.order
         configuration = struct_pb2.Struct()
@@ -46,13 +64,15 @@ class GrpcRenders:
             context=order.context,
             planner=SCRIPT_MODEL,
             quality=render_codec.QUALITIES[order.quality],
-            priority=render_codec.PRIORITIES[order.priority],
+            priority=render_codec.PRIORITIES[priority],
             configuration=configuration,
         )
         try:
             await self._stub.StartRender(request, timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:
             failure = rpc_error_details(error)
+            if failure.code in _FAULTS:
+                raise RenderFaulty(f"{failure.code.name}: {failure.message}") from error
             if failure.code not in _REFUSALS:
                 raise _away(error) from error
             details = "; ".join(f"{path}: {text}" for path, text in failure.violations)

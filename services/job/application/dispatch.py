@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.job.application.ports import AdmissionLimits, Clock, Queue, Signal
+from services.job.application.ports import Clock, Signal
+from services.job.application.queueing import AdmissionLimits, Queue
 from services.job.application.ticking import Wakeup
 
 

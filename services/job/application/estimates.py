@@ -1,32 +1,39 @@
-"""When a job is expected to complete, from how long recent jobs of the same quality took."""
+"""When a job is expected to complete, from how long the stages of recent jobs of the same quality took (V3)."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from services.job.application.ports import Clock, Queue
+from services.job.application.ports import Clock
+from services.job.application.queueing import Pace, Queue
 from services.job.domain.job import Job
-from services.job.domain.values import JobStatus, Quality
+from services.job.domain.values import JobStage, JobStatus, Quality
 
 _KEPT = timedelta(seconds=10)
-_TRUSTED_PROGRESS = 10.0
+_TRUSTED_SHARE = 0.1
+"""The share of frames after which a job's own pace tells more than that of others."""
 
 
 class Estimates:
-    """Looks up recent durations, at most once every ten seconds for each quality."""
+    """Looks up recent paces, at most once every ten seconds for each quality."""
 
     def __init__(self, queue: Queue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
-        self._known: dict[Quality, tuple[datetime, timedelta | None]] = {}
+        self._known: dict[Quality, tuple[datetime, Pace | None]] = {}
 
-    async def duration(self, quality: Quality) -> timedelta | None:
-        """How long an attempt takes; None when no job of that quality has completed yet."""
+    async def pace(self, quality: Quality) -> Pace | None:
+        """How long the stages take; None when no job of that quality has completed yet."""
         now = self._clock.now()
         known = self._known.get(quality)
         if known is None or not timedelta(0) <= now - known[0] < _KEPT:
-            known = self._known[quality] = (now, await self._queue.recent_duration(quality))
+            known = self._known[quality] = (now, await self._queue.pace(quality))
         return known[1]
+
+    async def duration(self, quality: Quality) -> timedelta | None:
+        """How long an attempt takes; None when no job of that quality has completed yet."""
+        pace = await self.pace(quality)
+        return pace.total if pace else None
 
     async def completion(self, job: Job, waves_before: int = 0) -> datetime | None:
         """When the job is expected to complete; None when unknown or when it has ended.
@@ -35,13 +42,38 @@ class Estimates:
         """
         if job.status.terminal:
             return None
-        usual = await self.duration(job.order.quality)
-        if usual is None:
+        pace = await self.pace(job.order.quality)
+        if pace is None:
             return None
         now = self._clock.now()
         if job.status is JobStatus.QUEUED:
-            return max(now, job.ready_at) + usual * (waves_before + 1)
-        began = job.attempt_started_at or now
-        if job.progress >= _TRUSTED_PROGRESS:
-            return now + (now - began) * ((100.0 - job.progress) / job.progress)
-        return max(now, began + usual)
+            return max(now, job.ready_at) + pace.total * (waves_before + 1)
+        return now + remaining(job, pace, now)
+
+
+def remaining(job: Job, pace: Pace, now: datetime) -> timedelta:
+    """What is left of a running attempt: the rest of its stage, and the later stages."""
+    elapsed = now - (job.stage_started_at or job.attempt_started_at or now)
+    after_rendering = pace.assembling + pace.publishing
+    match job.stage:
+        case JobStage.RENDERING:
+            return _rendering(job, pace, elapsed) + after_rendering
+        case JobStage.ASSEMBLING:
+            return _rest(pace.assembling, elapsed) + pace.publishing
+        case JobStage.PUBLISHING:
+            return _rest(pace.publishing, elapsed)
+        case _:
+            return _rest(pace.planning, elapsed) + pace.rendering + after_rendering
+
+
+def _rendering(job: Job, pace: Pace, elapsed: timedelta) -> timedelta:
+    frames = sum(scene.frames_total for scene in job.scenes)
+    if not frames:  # A list does not load the scenes.
+        return _rest(pace.rendering, elapsed)
+    done = sum(scene.frames_done for scene in job.scenes)
+    per_frame = elapsed / done if done >= frames * _TRUSTED_SHARE else pace.per_frame
+    return per_frame * (frames - done)
+
+
+def _rest(usual: timedelta, elapsed: timedelta) -> timedelta:
+    return max(usual - elapsed, timedelta(0))

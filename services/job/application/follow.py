@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.job.application.coalesce import Coalescing, batches
+from services.job.application.estimates import Estimates
 from services.job.application.neighbours import RenderAway, RenderCursorAhead, Renders, RenderUnknown
 from services.job.application.ports import Clock, Following, JobStore, Leases, Signal
 from services.job.application.ticking import Backoff, Wakeup
@@ -22,6 +23,7 @@ from services.job.domain.render import RenderFact
 from services.job.domain.retry import RetryPolicy
 
 _log = structlog.get_logger(__name__)
+_HALF_WAY = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,11 @@ class _Reading:
 class RenderLog:
     """Writes what happens to a render into its job."""
 
-    def __init__(self, store: JobStore, clock: Clock, rules: FollowRules, commanded: Signal) -> None:
+    def __init__(
+        self, store: JobStore, clock: Clock, rules: FollowRules, commanded: Signal, estimates: Estimates
+    ) -> None:
         self._store = store
+        self._estimates = estimates
         self._clock = clock
         self._rules = rules
         self._commanded = commanded
@@ -60,7 +65,11 @@ class RenderLog:
         async with self._store.change(job_id) as job:
             if job is None:
                 return False
-            return job.apply(render_id, facts, self._clock.now(), self._rules.retry, self._rules.draw())
+            now = self._clock.now()
+            going_on = job.apply(render_id, facts, now, self._rules.retry, self._rules.draw())
+            if going_on and job.half_way_at is None and job.progress >= _HALF_WAY:
+                job.promised_half_way(await self._estimates.completion(job), now)
+            return going_on
 
     async def lost(self, job_id: str, render_id: str) -> None:
         """video_render does not know the render: ask for it again, under the same id."""

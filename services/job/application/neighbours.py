@@ -12,6 +12,7 @@ from typing import Protocol
 
 from services.job.domain.job import Job
 from services.job.domain.render import RenderFact
+from services.job.domain.values import Priority
 
 
 class NeighbourAway(Exception):
@@ -20,6 +21,10 @@ class NeighbourAway(Exception):
 
 class RenderAway(NeighbourAway):
     """video_render cannot be reached, or is not able to answer now."""
+
+
+class RenderFaulty(RenderAway):
+    """video_render answered with a fault of its own; the same call may meet it for ever."""
 
 
 class RenderUnknown(Exception):
@@ -37,8 +42,10 @@ class RenderCursorAhead(Exception):
 class Renders(Protocol):
     """video_render, as seen from here. Every method raises RenderAway when it cannot be reached."""
 
-    async def start(self, job: Job) -> None:
-        """Start the render of the job's current attempt; repeating it changes nothing. Raises RenderRefused."""
+    async def start(self, job: Job, priority: Priority) -> None:
+        """Start the render of the job's current attempt, its steps in the queue of that priority; repeating it changes
+        nothing. Raises RenderRefused, RenderFaulty.
+        """
         ...
 
     async def cancel(self, render_id: str) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from services.job.domain.events import Command, Lane
 from services.job.domain.job import Job
 from services.job.domain.order import DEFAULT_PLAN
-from services.job.domain.values import JobStatus, Priority, Quality
+from services.job.domain.values import JobStatus, Priority
 
 
 class Clock(Protocol):
@@ -113,37 +113,6 @@ class StoredEvent:
 
     seq: int
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AdmissionLimits:
-    """How many renders may run, in all and for one user."""
-
-    in_flight: int = 32
-    per_owner: int = 4
-    share_step: timedelta = timedelta(minutes=5)
-    """By how much each job that an owner has in flight (or ahead in the queue) delays the owner's next one against
-    those of others.
-    """
-
-
-class Queue(Protocol):
-    """The waiting jobs, in the order in which they will be started."""
-
-    def admit(self, now: datetime, limits: AdmissionLimits) -> AbstractAsyncContextManager[list[Job]]:
-        """The jobs to be started now, locked, best first; what the block does to them is stored on leaving.
-
-        Empty while another process admits. Never more than the limits allow, over all processes.
-        """
-        ...
-
-    async def position(self, job: Job) -> int:
-        """How many waiting jobs are before it."""
-        ...
-
-    async def recent_duration(self, quality: Quality) -> timedelta | None:
-        """How long an attempt took lately, at the median; None when there was none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from services.job.application.estimates import Estimates
 from services.job.application.page_tokens import PageTokens
-from services.job.application.ports import JobQuery, JobStore, PageKey, Queue, StoredEvent, Viewer
+from services.job.application.ports import JobQuery, JobStore, PageKey, StoredEvent, Viewer
+from services.job.application.queueing import Queue
 from services.job.domain.errors import JobNotFound
 from services.job.domain.job import Job
 from services.job.domain.values import JobStatus

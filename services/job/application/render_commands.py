@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from contextlib import suppress
 
-from services.job.application.neighbours import RenderRefused, Renders, RenderUnknown
+from services.job.application.neighbours import RenderFaulty, RenderRefused, Renders, RenderUnknown
 from services.job.application.ports import Clock, Delivery, JobStore, Signal
 from services.job.domain.events import CancelRender, StartRender
 from services.job.domain.render import Failure
+from services.job.domain.retry import RetryPolicy
 from services.job.domain.values import JobStage, JobStatus
+
+_FAULTS = 5
+"""After so many tries of which the last met a fault, rather than nobody, the attempt has failed (J6). While
+video_render is merely away the job waits and spends no attempt.
+"""
 
 
 class RenderCommands:
@@ -16,8 +24,19 @@ class RenderCommands:
     free again.
     """
 
-    def __init__(self, store: JobStore, renders: Renders, clock: Clock, accepted: Signal, freed: Signal) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        renders: Renders,
+        clock: Clock,
+        accepted: Signal,
+        freed: Signal,
+        retry: RetryPolicy | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self._store = store
+        self._retry = retry or RetryPolicy()
+        self._draw = draw
         self._renders = renders
         self._clock = clock
         self._accepted = accepted
@@ -27,22 +46,34 @@ class RenderCommands:
         """Start or stop a render. Raises RenderAway."""
         match delivery.command:
             case StartRender() as start:
-                await self._start(start)
+                await self._start(delivery, start)
             case CancelRender() as cancel:
                 await self._cancel(cancel)
 
-    async def _start(self, command: StartRender) -> None:
+    async def _give_up(self, command: StartRender, reason: str) -> None:
+        failure = Failure("RENDER_START_FAILED", reason, JobStage.PLANNING, retryable=True)
+        async with self._store.change(command.job_id) as locked:
+            if locked is not None:
+                locked.break_off(command.render_id, failure, self._clock.now(), self._retry, self._draw())
+        self._freed.set()
+
+    async def _start(self, delivery: Delivery, command: StartRender) -> None:
         job = await self._store.get(command.job_id)
         if job is None or job.status is not JobStatus.PROCESSING or job.render_id != command.render_id:
             return  # Cancelled in between: nothing must be started any more.
         try:
-            await self._renders.start(job)
+            await self._renders.start(job, job.order.priority.after(self._clock.now() - job.created_at))
         except RenderRefused as refused:
             failure = Failure("RENDER_REFUSED", str(refused), JobStage.PLANNING)
             async with self._store.change(command.job_id) as locked:
                 if locked is not None:
                     locked.refuse_render(command.render_id, failure, self._clock.now())
             self._freed.set()
+            return
+        except RenderFaulty as faulty:
+            if delivery.attempts < _FAULTS:
+                raise
+            await self._give_up(command, str(faulty))
             return
         async with self._store.change(command.job_id) as locked:
             if locked is not None:

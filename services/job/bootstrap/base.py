@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from functools import partial
 
 import grpc
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.job.adapters.metrics import PrometheusJobs
 from services.job.adapters.postgres.jobs import PostgresJobs
 from services.job.adapters.postgres.outbox import PostgresOutbox
 from services.job.adapters.postgres.queue import PostgresQueue
@@ -21,13 +22,14 @@ from services.job.adapters.sealed_secrets import SealedSecrets
 from services.job.api.codec import event_payload
 from services.job.application.couriers import Courier, Handler
 from services.job.application.estimates import Estimates
+from services.job.application.metrics import observe
 from services.job.application.page_tokens import PageTokens
-from services.job.application.ports import AdmissionLimits, Clock
+from services.job.application.ports import Clock
 from services.job.application.queries import Queries
+from services.job.application.queueing import AdmissionLimits
 from services.job.application.ticking import Wakeup
 from services.job.application.webhooks.endpoints import Webhooks
 from services.job.domain.events import Lane
-from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.webhook_targets import TargetRules
 from services.job.settings import JobSettings
 from services.runtime.eventlog import EventStore
@@ -95,13 +97,15 @@ class Base:
         )
         self.wake = Wakeups(settings.poll_s)
         self.writer = JobWriter(event_payload, Announcement(self.relay.wake))
+        self.metrics = PrometheusJobs()
+        self.writer.observers.append(partial(observe, self.metrics))
         self.store = PostgresJobs(engine, self.writer)
         self.queue = PostgresQueue(engine, self.writer)
         self.outbox = PostgresOutbox(engine)
         self.estimates = Estimates(self.queue, clock)
         self.tokens = PageTokens(settings.service_secret.get_secret_value().encode())
         self.plans = settings.known_plans()
-        self.limits = admission_limits(settings)
+        self.limits = AdmissionLimits(settings.max_in_flight, self.plans)
         self.queries = Queries(self.store, self.queue, self.estimates, self.tokens, self.limits.in_flight)
         self.webhook_rules = TargetRules(str(network) for network in settings.webhook_allowed_networks)
         self.webhook_seal = SealedSecrets(settings.webhook_key.get_secret_value().encode())
@@ -121,12 +125,3 @@ class Base:
         """The task that serves a lane of the outbox."""
         courier = Courier(lane, self.outbox, handler, self.clock, wakeup)
         return BackgroundTask(f"deliver {lane} commands", courier.run)
-
-
-def admission_limits(settings: JobSettings) -> AdmissionLimits:
-    """How many renders may run."""
-    return AdmissionLimits(
-        settings.max_in_flight,
-        settings.known_plans().of(DEFAULT_PLAN).in_flight,
-        timedelta(seconds=settings.fair_share_step_s),
-    )

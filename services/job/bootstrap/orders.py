@@ -15,7 +15,9 @@ from services.job.application.dispatch import Dispatcher
 from services.job.application.follow import Follower, FollowRules, RenderLog
 from services.job.application.neighbours import Objects, Renders
 from services.job.application.orders import Orders
+from services.job.application.overdue import Overdue
 from services.job.application.render_commands import RenderCommands
+from services.job.application.ticking import Wakeup
 from services.job.application.videos import Videos
 from services.job.application.watch import Watch
 from services.job.bootstrap.base import JOB_STREAM_PREFIX, Base, Part
@@ -28,6 +30,8 @@ from services.runtime.server import BackgroundTask
 from t2m.job.v1 import job_service_pb2_grpc, video_service_pb2_grpc
 
 _PURGE_EVERY_S = 3600.0
+_OVERDUE_EVERY_S = 10.0
+_MEASURE_EVERY_S = 10.0
 
 
 def follow_rules(settings: JobSettings) -> FollowRules:
@@ -50,14 +54,21 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
 
     leases = PostgresLeases(base.engine, timedelta(seconds=settings.follow_lease_s))
     dispatcher = Dispatcher(base.queue, clock, base.limits, wake.dispatch, wake.deliver)
-    commands = RenderCommands(base.store, renders, clock, accepted=wake.follow, freed=wake.dispatch)
-    render_log = RenderLog(base.store, clock, rules, wake.deliver)
+    commands = RenderCommands(base.store, renders, clock, wake.follow, wake.dispatch, rules.retry)
+    limit = timedelta(seconds=settings.attempt_limit_s)
+    overdue = Overdue(base.queue, base.store, clock, limit, rules.retry, wake.deliver)
+    render_log = RenderLog(base.store, clock, rules, wake.deliver, base.estimates)
     follower = Follower(new_id(), leases, renders, render_log, rules, wake.follow, wake.dispatch)
 
     async def purge() -> None:
         while True:
             await base.store.purge_requests(clock.now())
             await asyncio.sleep(_PURGE_EVERY_S)
+
+    async def measure() -> None:
+        while True:
+            base.metrics.queue(await base.queue.state(clock.now()))
+            await asyncio.sleep(_MEASURE_EVERY_S)
 
     def add_jobs(server: grpc.aio.Server) -> str:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(orders, base.queries, watch), server)
@@ -74,6 +85,8 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
             base.courier(Lane.RENDER, commands, wake.deliver),
             BackgroundTask("follow renders", follower.run),
             BackgroundTask("forget request ids", purge),
+            BackgroundTask("break off overdue attempts", lambda: overdue.run(Wakeup(_OVERDUE_EVERY_S))),
+            BackgroundTask("measure the queue", measure),
             # Watchers are sent what happened up to the end.
             BackgroundTask("relay events", base.relay.run, outlives_calls=True),
             BackgroundTask("read events", reader.run, outlives_calls=True),

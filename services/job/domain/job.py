@@ -52,6 +52,12 @@ class Job:
     next_attempt_at: datetime | None = None
     started_at: datetime | None = None
     attempt_started_at: datetime | None = None
+    stage_started_at: datetime | None = None
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """How long each stage of the attempt took, by its name."""
+    half_way_at: datetime | None = None
+    half_way_estimate: datetime | None = None
+    """What was promised when half of the attempt was done; to tell later how good the promise was."""
     changed_at: datetime | None = None
     """When the status, stage or attempt last changed. Drawn frames and scenes only move `updated_at`."""
     completed_at: datetime | None = None
@@ -100,7 +106,9 @@ class Job:
         """Leave the queue for the next attempt. Raises StateConflict unless queued."""
         if self.status is not JobStatus.QUEUED:
             raise StateConflict(f"the job is {self.status}, not queued")
-        self.status, self.stage = JobStatus.PROCESSING, JobStage.PLANNING
+        self.status, self.stage_seconds = JobStatus.PROCESSING, {}
+        self._enter(JobStage.PLANNING, now)
+        self.half_way_at = self.half_way_estimate = None
         self.attempt += 1
         self.progress, self.scenes, self.failure, self.next_attempt_at = 0.0, (), None, None
         self.render_cursor, self.render_accepted = 0, False
@@ -157,6 +165,16 @@ class Job:
         if self._runs(render_id):
             self._fail(failure, now)
 
+    def break_off(self, render_id: str, failure: Failure, now: datetime, policy: RetryPolicy, draw: float) -> None:
+        """Give an attempt up from this side: its render is stopped, should there be one."""
+        if self._runs(render_id):
+            self.commands.append(ev.CancelRender(self.job_id, render_id))
+            self._attempt_failed(failure, now, policy, draw)
+
+    def promised_half_way(self, estimate: datetime | None, now: datetime) -> None:
+        """Note what half way through the attempt is promised."""
+        self.half_way_at, self.half_way_estimate = now, estimate
+
     def cancel(self, now: datetime) -> None:
         """Stop for good. Nothing happens to a cancelled job; raises StateConflict when completed or failed."""
         if self.status is JobStatus.CANCELLED:
@@ -179,7 +197,8 @@ class Job:
         if self.status is JobStatus.PROCESSING:
             self.commands.append(ev.CancelRender(self.job_id, self.render_id))
             self.requeues += 1
-            self.status, self.stage, self.progress = JobStatus.QUEUED, JobStage.QUEUED, 0.0
+            self.status, self.progress = JobStatus.QUEUED, 0.0
+            self._enter(JobStage.QUEUED, now)
         elif self.next_attempt_at is None:
             return  # It waits for nothing but its turn.
         self.next_attempt_at = None
@@ -219,19 +238,27 @@ class Job:
                 self.progress = 100.0
                 self._end(JobStatus.COMPLETED, now)
             case RenderState.SUCCEEDED | RenderState.FAILED | RenderState.CANCELLED:
-                failure = fact.failure or _unexplained(fact)
-                if failure.retryable and self.attempt - self.requeues <= self.order.max_retries:
-                    self._retry(failure, now, policy, draw)
-                else:
-                    self._fail(failure, now)
+                self._attempt_failed(fact.failure or _unexplained(fact), now, policy, draw)
             case RenderState.PENDING | RenderState.RUNNING:
                 if fact.stage not in (JobStage.NONE, self.stage):
-                    self.stage = fact.stage
+                    self._enter(fact.stage, now)
                     self._changed(now)
 
+    def _attempt_failed(self, failure: Failure, now: datetime, policy: RetryPolicy, draw: float) -> None:
+        if failure.retryable and self.attempt - self.requeues <= self.order.max_retries:
+            self._retry(failure, now, policy, draw)
+        else:
+            self._fail(failure, now)
+
+    def _enter(self, stage: JobStage, now: datetime) -> None:
+        if self.stage_started_at is not None and self.stage not in (JobStage.NONE, JobStage.QUEUED):
+            spent = max((now - self.stage_started_at).total_seconds(), 0.0)
+            self.stage_seconds[self.stage.value] = self.stage_seconds.get(self.stage.value, 0.0) + spent
+        self.stage, self.stage_started_at = stage, now
+
     def _retry(self, failure: Failure, now: datetime, policy: RetryPolicy, draw: float) -> None:
-        self.status, self.stage, self.progress = JobStatus.QUEUED, JobStage.QUEUED, 0.0
-        self.failure = failure
+        self.status, self.progress, self.failure = JobStatus.QUEUED, 0.0, failure
+        self._enter(JobStage.QUEUED, now)
         self.next_attempt_at = now + policy.delay(self.attempt, draw)
         self._changed(now)
 
@@ -240,7 +267,8 @@ class Job:
         self._end(JobStatus.FAILED, now)
 
     def _end(self, status: JobStatus, now: datetime) -> None:
-        self.status, self.stage, self.next_attempt_at, self.completed_at = status, JobStage.NONE, None, now
+        self._enter(JobStage.NONE, now)
+        self.status, self.next_attempt_at, self.completed_at = status, None, now
         if status is not JobStatus.COMPLETED:
             self.scenes = tuple(
                 scene if scene.status.ended else replace(scene, status=SceneStatus.CANCELLED) for scene in self.scenes

@@ -51,7 +51,17 @@ class Priority(StrEnum):
         """
         return _HANDICAPS[self]
 
+    def after(self, waited: timedelta) -> Priority:
+        """The queue in which its render's steps are placed after so long a wait: a level higher for each half hour.
 
+        Workers serve those queues strictly in order. A job that had to wait for its turn would starve there.
+        """
+        order = (Priority.HIGH, Priority.DEFAULT, Priority.LOW)
+        levels = int(waited / _PROMOTED_AFTER) if waited > timedelta(0) else 0
+        return order[max(order.index(self) - levels, 0)]
+
+
+_PROMOTED_AFTER = timedelta(minutes=30)
 _HANDICAPS = {
     Priority.HIGH: timedelta(0),
     Priority.DEFAULT: timedelta(minutes=10),

@@ -11,10 +11,11 @@ import pytest
 
 from services.job.application.coalesce import Coalescing, batches
 from services.job.application.follow import Follower
-from services.job.application.ports import AdmissionLimits
+from services.job.application.queueing import AdmissionLimits
 from services.job.application.ticking import Backoff, Wakeup
 from services.job.domain.events import CancelRender, RemoveFiles
 from services.job.domain.job import Job
+from services.job.domain.plan import Plan, Plans
 from services.job.domain.render import (
     Failure,
     PlannedFact,
@@ -74,7 +75,7 @@ async def until(world: World, job: Job, condition: Callable[[Job], bool]) -> Job
 
 async def test_j5_dispatcher_keeps_the_limits() -> None:
     """J5: high first, at most two of a user, at most three in all."""
-    world = World(AdmissionLimits(in_flight=3, per_owner=2))
+    world = World(AdmissionLimits(3, Plans({"free": Plan(in_flight=2)})))
     low, high = await world.create(priority=Priority.LOW), await world.create(priority=Priority.HIGH)
     await world.create()
     assert await world.dispatcher.admit() == 2

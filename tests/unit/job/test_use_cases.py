@@ -24,7 +24,7 @@ from services.job.domain.errors import (
     Unsupported,
 )
 from services.job.domain.job import Job
-from services.job.domain.render import ProgressFact, RenderState, StateFact, Video
+from services.job.domain.render import PlannedFact, ProgressFact, RenderState, Scene, StateFact, Video
 from services.job.domain.values import JobStage, JobStatus
 from tests.fakes.job import START
 from tests.unit.job.world import ADA, ADMIN, BOB, World
@@ -134,9 +134,15 @@ async def test_v3_estimates(world: World) -> None:
     assert (await world.queries.get(ADA, queued.job_id)).estimated_completion == now + timedelta(seconds=60)
     async with world.jobs.change(queued.job_id) as locked:
         assert locked is not None
-        locked.apply(locked.render_id, [ProgressFact(1, 50.0, 0, 1, 2)], world.clock.now(), world.rules.retry, 0.5)
+        rendering = StateFact(1, RenderState.RUNNING, JobStage.RENDERING, 1.0)
+        plan = PlannedFact(2, "Title", (Scene(0, frames_total=60), Scene(1, frames_total=40)))
+        locked.apply(locked.render_id, [rendering, plan], world.clock.now(), world.rules.retry, 0.5)
+    world.clock.advance(seconds=10)
+    async with world.jobs.change(queued.job_id) as locked:
+        assert locked is not None
+        locked.apply(locked.render_id, [ProgressFact(3, 20.0, 0, 20, 60)], world.clock.now(), world.rules.retry, 0.5)
     view = await world.queries.progress(ADA, queued.job_id)
-    assert (view.queue_position, view.estimated_completion) == (None, now + timedelta(seconds=20))
+    assert (view.queue_position, view.estimated_completion) == (None, world.clock.now() + timedelta(seconds=40))
 
 
 async def test_v3_queue_position_counts_waves(world: World) -> None:

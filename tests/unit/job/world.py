@@ -17,8 +17,9 @@ from services.job.application.estimates import Estimates
 from services.job.application.follow import Follower, FollowRules, RenderLog
 from services.job.application.orders import Orders
 from services.job.application.page_tokens import PageTokens
-from services.job.application.ports import AdmissionLimits, Viewer
+from services.job.application.ports import Viewer
 from services.job.application.queries import Queries
+from services.job.application.queueing import AdmissionLimits
 from services.job.application.render_commands import RenderCommands
 from services.job.application.request import OrderRequest
 from services.job.application.ticking import Wakeup
@@ -39,9 +40,9 @@ from tests.fakes.job import (
     FakeLeases,
     FakeObjects,
     FakeOutbox,
-    FakeQueue,
     FakeRenders,
 )
+from tests.fakes.job_queue import FakeQueue
 from tests.fakes.webhooks import FakeDeliveries, FakeEndpoints, FakeSeal, WebhookRows
 
 ADA = Viewer("ada")
@@ -64,7 +65,7 @@ class World:
         self.renders, self.objects = FakeRenders(), FakeObjects()
         self.queued, self.commanded = CountingSignal(), CountingSignal()
         self.accepted, self.freed, self.due = CountingSignal(), CountingSignal(), CountingSignal()
-        estimates = Estimates(self.queue, self.clock)
+        self.estimates = estimates = Estimates(self.queue, self.clock)
         tokens = PageTokens(b"key")
         self.queries = Queries(self.jobs, self.queue, estimates, tokens, self.limits.in_flight)
         self.webhook_rows = WebhookRows()
@@ -90,13 +91,15 @@ class World:
         self.watch = Watch(self.queries, self.jobs, FakeEventSource(self.db, is_terminal))
         self.videos = Videos(self.queries, self.objects)
         self.dispatcher = Dispatcher(self.queue, self.clock, self.limits, Wakeup(60), self.commanded)
-        handler = RenderCommands(self.jobs, self.renders, self.clock, self.accepted, self.freed)
+        handler = RenderCommands(
+            self.jobs, self.renders, self.clock, self.accepted, self.freed, RetryPolicy(), lambda: self.draw
+        )
         self.deliveries = Courier(Lane.RENDER, self.outbox, handler, self.clock, Wakeup(60))
         self.rules = FollowRules(64, RetryPolicy(), Coalescing(1.0, 0.02), lambda: self.draw)
 
     def follower(self, holder: str = "me", ttl: timedelta = timedelta(seconds=5)) -> Follower:
         """A process that follows renders."""
-        log = RenderLog(self.jobs, self.clock, self.rules, self.commanded)
+        log = RenderLog(self.jobs, self.clock, self.rules, self.commanded, self.estimates)
         leases = FakeLeases(self.db, ttl)
         return Follower(holder, leases, self.renders, log, self.rules, Wakeup(0.01), self.freed)
 

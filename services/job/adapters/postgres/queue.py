@@ -6,48 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, literal, select, text, tuple_
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.job.adapters.postgres.admission import NEXT, PACE, POSITION, SERVED, STATE
+from services.job.adapters.postgres.queue_tables import JOB_QUEUE
 from services.job.adapters.postgres.rows import job_of
 from services.job.adapters.postgres.tables import JOBS
 from services.job.adapters.postgres.writer import JobWriter
-from services.job.application.ports import AdmissionLimits
+from services.job.application.queueing import AdmissionLimits, Pace, QueueDepth, QueueState
 from services.job.domain.job import Job
-from services.job.domain.values import JobStatus, Quality
+from services.job.domain.order import DEFAULT_PLAN
+from services.job.domain.values import JobStatus, Priority, Quality
 
 _RECENT = 20
 _ADMISSION_LOCK = 0x74326D_0001  # "t2m", 1
-
-_NEXT = text(
-    # Owners with waiting jobs by a loose index scan, then each owner's first few by its place in the queue: the cost
-    # grows with the owners that wait, not with their jobs. `turn` counts what the owner has in flight or ahead, and
-    # delays the job against those of other owners.
-    """
-    WITH RECURSIVE waiting(owner_id) AS (
-        (SELECT owner_id FROM jobs WHERE status = 'queued' ORDER BY owner_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT j.owner_id FROM jobs j WHERE j.status = 'queued' AND j.owner_id > w.owner_id
-                ORDER BY j.owner_id LIMIT 1)
-        FROM waiting w WHERE w.owner_id IS NOT NULL
-    ), flying AS (
-        SELECT owner_id, count(*) AS jobs FROM jobs WHERE status = 'processing' GROUP BY owner_id
-    )
-    SELECT first.job_id
-    FROM waiting w
-    LEFT JOIN flying f ON f.owner_id = w.owner_id
-    CROSS JOIN LATERAL (
-        SELECT j.job_id, j.due_at, COALESCE(f.jobs, 0) + row_number() OVER (ORDER BY j.due_at, j.job_id) - 1 AS turn
-        FROM jobs j
-        WHERE j.owner_id = w.owner_id AND j.status = 'queued' AND j.ready_at <= :now
-        ORDER BY j.due_at, j.job_id
-        LIMIT greatest(:per_owner - COALESCE(f.jobs, 0), 0)
-    ) first
-    WHERE w.owner_id IS NOT NULL
-    ORDER BY first.due_at + first.turn * CAST(:share_step AS interval), first.job_id
-    LIMIT :room
-    """
-)
 
 
 class PostgresQueue:
@@ -77,46 +50,84 @@ class PostgresQueue:
             self._writer.committed()
 
     async def position(self, job: Job) -> int:
-        """How many waiting jobs are before it, by priority and age; other owners' turns may still shift it."""
-        place = tuple_(literal(job.due_at), literal(job.job_id, JOBS.c.job_id.type))
-        before = tuple_(JOBS.c.due_at, JOBS.c.job_id) < place
-        statement = select(func.count()).where(JOBS.c.status == JobStatus.QUEUED.value, before)
+        """How many waiting jobs are before it."""
+        place = {"owner_id": job.order.owner_id, "due_at": job.due_at, "job_id": job.job_id}
         async with self._single.connect() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return int((await connection.execute(POSITION, place)).scalar_one())
 
-    async def recent_duration(self, quality: Quality) -> timedelta | None:
-        """The median of the last twenty."""
-        recent = (
-            select((JOBS.c.completed_at - JOBS.c.attempt_started_at).label("duration"))
-            .where(JOBS.c.status == JobStatus.COMPLETED.value, JOBS.c.quality == quality.value)
-            .order_by(JOBS.c.completed_at.desc())
-            .limit(_RECENT)
-            .subquery()
-        )
-        statement = select(func.percentile_disc(0.5).within_group(recent.c.duration))
+    async def pace(self, quality: Quality) -> Pace | None:
+        """The medians of the last twenty."""
         async with self._single.connect() as connection:
-            duration: timedelta | None = (await connection.execute(statement)).scalar_one()
-        return duration
+            row = (await connection.execute(PACE, {"quality": quality.value, "recent": _RECENT})).one()
+        if not row.jobs:
+            return None
+        names = ("planning", "rendering", "assembling", "publishing", "per_frame")
+        return Pace(**{name: timedelta(seconds=getattr(row, name) or 0.0) for name in names})
+
+    async def drain(self, actor: str, now: datetime) -> bool:
+        """Start nothing any more."""
+        statement = update(JOB_QUEUE).where(JOB_QUEUE.c.drained_at.is_(None)).values(drained_at=now, drained_by=actor)
+        async with self._single.connect() as connection:
+            return (await connection.execute(statement)).rowcount > 0
+
+    async def resume(self) -> bool:
+        """Start jobs again."""
+        statement = update(JOB_QUEUE).where(JOB_QUEUE.c.drained_at.is_not(None)).values(drained_at=None, drained_by="")
+        async with self._single.connect() as connection:
+            return (await connection.execute(statement)).rowcount > 0
+
+    async def state(self, now: datetime) -> QueueState:
+        """Depths and drain."""
+        flying = select(func.count()).where(JOBS.c.status == JobStatus.PROCESSING.value)
+        async with self._single.connect() as connection:
+            rows = {row.priority: row for row in await connection.execute(STATE, {"now": now})}
+            processing = (await connection.execute(flying)).scalar_one()
+            queue = (await connection.execute(select(JOB_QUEUE))).one()
+        depths = [
+            QueueDepth(priority, row.ready, row.delayed, row.oldest)
+            if (row := rows.get(priority.value))
+            else QueueDepth(priority)
+            for priority in Priority
+        ]
+        return QueueState(tuple(depths), processing, queue.drained_at, queue.drained_by)
+
+    async def overdue(self, begun_before: datetime, limit: int) -> list[str]:
+        """Jobs whose attempt began before that moment and runs still."""
+        statement = (
+            select(JOBS.c.job_id)
+            .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.attempt_started_at < begun_before)
+            .order_by(JOBS.c.attempt_started_at)
+            .limit(limit)
+        )
+        async with self._single.connect() as connection:
+            return [str(job_id) for job_id in (await connection.execute(statement)).scalars()]
 
 
 async def _next(connection: AsyncConnection, now: datetime, limits: AdmissionLimits) -> list[Job]:
-    flying = select(func.count()).where(JOBS.c.status == JobStatus.PROCESSING.value)
-    room = limits.in_flight - (await connection.execute(flying)).scalar_one()
-    if room <= 0:
+    flying = select(func.count()).where(JOBS.c.status == JobStatus.PROCESSING.value).scalar_subquery()
+    state = (await connection.execute(select(JOB_QUEUE.c.drained_at, flying.label("flying")))).one()
+    room = limits.in_flight - state.flying
+    if room <= 0 or state.drained_at is not None:
         return []
+    plans = list(limits.plans)
     parameters = {
         "now": now,
-        "per_owner": limits.per_owner,
-        "share_step": limits.share_step,
+        "plans": [plan.name for plan in plans],
+        "plan_limits": [plan.in_flight for plan in plans],
+        "default_limit": limits.plans.of(DEFAULT_PLAN).in_flight,
         "room": room,
     }
-    chosen = (await connection.execute(_NEXT, parameters)).scalars().all()
-    if not chosen:
+    tags = {str(row.job_id): row.tag for row in await connection.execute(NEXT, parameters)}
+    if not tags:
         return []
     locked = (
         select(JOBS)
-        .where(JOBS.c.job_id.in_(chosen), JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.deleted_at.is_(None))
+        .where(JOBS.c.job_id.in_(list(tags)), JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.deleted_at.is_(None))
         .with_for_update(skip_locked=True)
     )
     found = {str(row["job_id"]): job_of(row) for row in (await connection.execute(locked)).mappings()}
-    return [found[str(job_id)] for job_id in chosen if str(job_id) in found]
+    jobs = [found[job_id] for job_id in tags if job_id in found]
+    if jobs:
+        served = {"owners": [job.order.owner_id for job in jobs], "tags": [tags[job.job_id] for job in jobs]}
+        await connection.execute(SERVED, served)
+    return jobs

@@ -14,7 +14,7 @@ from services.job.domain.order import Order
 from services.job.domain.render import Chapter, Failure, Scene, Video
 from services.job.domain.values import JobStage, JobStatus, Priority, Quality, SceneStatus
 
-LISTED = [column for column in JOBS.c if column.name not in ("scenes", "video", "ready_at", "due_at")]
+LISTED = [column for column in JOBS.c if column.name not in ("scenes", "video", "ready_at", "due_at", "stage_seconds")]
 """What a list needs: everything but the large columns."""
 
 
@@ -36,6 +36,10 @@ def state_values(job: Job) -> dict[str, Any]:
         "next_attempt_at": job.next_attempt_at,
         "started_at": job.started_at,
         "attempt_started_at": job.attempt_started_at,
+        "stage_started_at": job.stage_started_at,
+        "stage_seconds": dict(job.stage_seconds),
+        "half_way_at": job.half_way_at,
+        "half_way_estimate": job.half_way_estimate,
         "completed_at": job.completed_at,
         "deleted_at": job.deleted_at,
         "ready_at": job.ready_at,
@@ -94,6 +98,10 @@ def job_of(row: RowMapping) -> Job:
         next_attempt_at=row["next_attempt_at"],
         started_at=row["started_at"],
         attempt_started_at=row["attempt_started_at"],
+        stage_started_at=row["stage_started_at"],
+        stage_seconds=dict(row.get("stage_seconds") or {}),
+        half_way_at=row["half_way_at"],
+        half_way_estimate=row["half_way_estimate"],
         changed_at=row["changed_at"],
         completed_at=row["completed_at"],
         deleted_at=row["deleted_at"],

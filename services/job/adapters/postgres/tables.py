@@ -77,6 +77,10 @@ JOBS = Table(
     _moment("next_attempt_at", nullable=True),
     _moment("started_at", nullable=True),
     _moment("attempt_started_at", nullable=True),
+    _moment("stage_started_at", nullable=True),
+    Column("stage_seconds", JSONB, nullable=False, server_default=text("'{}'")),
+    _moment("half_way_at", nullable=True),
+    _moment("half_way_estimate", nullable=True),
     _moment("completed_at", nullable=True),
     _moment("deleted_at", nullable=True),
     _moment("first_estimate", nullable=True),
@@ -122,6 +126,7 @@ JOBS = Table(
     Index("ix_jobs_queue", "due_at", "job_id", postgresql_where=_QUEUED),
     Index("ix_jobs_queue_owner", "owner_id", "due_at", postgresql_where=_QUEUED),
     Index("ix_jobs_in_flight", "owner_id", postgresql_where=_PROCESSING),
+    Index("ix_jobs_attempt_started", "attempt_started_at", postgresql_where=_PROCESSING),
     # Durations of recent jobs, for estimates.
     Index("ix_jobs_recent", "quality", text("completed_at DESC"), postgresql_where=text("status = 'completed'")),
 )

@@ -30,6 +30,8 @@ class JobWriter:
     def __init__(self, encode: Encode, stored: Signal) -> None:
         self.encode = encode
         self.effects: list[Effect] = []
+        self.observers: list[Callable[[Job], None]] = []
+        """Told of a change when it has been written: for figures only, its transaction may still fail."""
         self._stored = stored
 
     async def write(self, connection: AsyncConnection, job: Job) -> bool:
@@ -42,6 +44,8 @@ class JobWriter:
             await connection.execute(insert(JOB_OUTBOX), [command_values(job, command) for command in job.commands])
         for effect in self.effects:
             await effect(connection, job)
+        for observer in self.observers:
+            observer(job)
         happened = bool(job.events)
         job.events.clear()
         return happened

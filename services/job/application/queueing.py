@@ -1,0 +1,108 @@
+"""The queue: who may start next, how many wait, whether it is drained (J5, J9)."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from services.job.domain.job import Job
+from services.job.domain.plan import Plans
+from services.job.domain.values import Priority, Quality
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """How many renders may run, in all, and for one user by plan."""
+
+    in_flight: int = 32
+    plans: Plans = field(default_factory=Plans)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How many jobs of a priority wait."""
+
+    priority: Priority
+    ready: int = 0
+    """Could start now."""
+    delayed: int = 0
+    """Wait for a retry."""
+    oldest_created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The queue as it is at one moment."""
+
+    depths: tuple[QueueDepth, ...]
+    """One of each priority."""
+    processing: int
+    drained_at: datetime | None = None
+    drained_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the stages of recent jobs of one quality took, at the median."""
+
+    planning: timedelta
+    rendering: timedelta
+    assembling: timedelta
+    publishing: timedelta
+    per_frame: timedelta
+    """Of rendering, in wall time, with as many scenes at once as there usually are."""
+
+    @property
+    def total(self) -> timedelta:
+        """A whole attempt."""
+        return self.planning + self.rendering + self.assembling + self.publishing
+
+
+class Queue(Protocol):
+    """The waiting jobs.
+
+    They are started in the order of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996). An owner's jobs
+    have the start tags t, t+1, t+2 … in the order of `Job.due_at`; t rises by one with each job that is started. The
+    virtual time is the tag of the job started last, and no owner's t is below it: turns that were not used are not
+    saved up. The smallest tag goes first; of equal tags, the earliest `due_at`, which is the time of arrival plus the
+    handicap of the priority. So a fair share goes before priority, and priority before age.
+
+    However much one owner has handed in, another's first job has the tag of the virtual time, below all but one of
+    that owner's: it waits for one slot at most. Nothing starves: while a job waits, the virtual time reaches its tag
+    after finitely many starts, from then on it competes by `due_at` only, and no job that comes more than the largest
+    handicap later goes before it.
+    """
+
+    def admit(self, now: datetime, limits: AdmissionLimits) -> AbstractAsyncContextManager[list[Job]]:
+        """The jobs to be started now, locked, best first; what the block does to them is stored on leaving.
+
+        Empty while another process admits, and while the queue is drained. Never more than the limits allow, over all
+        processes.
+        """
+        ...
+
+    async def position(self, job: Job) -> int:
+        """How many waiting jobs will be started before it, should nothing else come; limits of plans left aside."""
+        ...
+
+    async def pace(self, quality: Quality) -> Pace | None:
+        """How long the stages took lately; None when nothing of that quality has completed."""
+        ...
+
+    async def drain(self, actor: str, now: datetime) -> bool:
+        """Start nothing any more; False when it was drained already, which it then stays by its first actor."""
+        ...
+
+    async def resume(self) -> bool:
+        """Start jobs again; False when it was not drained."""
+        ...
+
+    async def state(self, now: datetime) -> QueueState:
+        """Depths and drain."""
+        ...
+
+    async def overdue(self, begun_before: datetime, limit: int) -> list[str]:
+        """Jobs whose attempt began before that moment and runs still."""
+        ...
