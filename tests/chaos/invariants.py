@@ -102,6 +102,7 @@ def terminal_never_changes(history: History) -> Iterator[str]:
 def revisions_gap_free(history: History) -> Iterator[str]:
     """A watcher has every revision exactly once and in order, over all its reconnects, up to the terminal one."""
     ended = {final["job_id"] for final in history.of("final") if final["status"] in TERMINAL}
+    ended |= {one["batch_id"] for one in history.of("batch") if one["batch"].get("status") not in {None, "processing"}}
     connects = history.grouped("connect", "watcher")
     seen = history.grouped("event", "watcher")
     for watcher, opened in connects.items():

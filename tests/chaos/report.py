@@ -70,6 +70,9 @@ def _figures(history: History, violations: dict[str, list[str]]) -> dict[str, ob
         "jobs accepted": len(history.job_ids),
         "completed / cancelled by request": f"{finals.count('completed')} / {finals.count('cancelled')}",
         "lost": len(violations.get("accepted_jobs_end", [])),
+        "good credentials refused (401, 403)": sum(
+            one["status"] in {401, 403} for sort in ("answer", "connect") for one in history.of(sort)
+        ),
         "orders repeated under their key": len(history.of("answer")) - len(history.grouped("answer", "request_id")),
         "scenes begun again (at-least-once work)": len(begun_again),
         "duplicate starts (one attempt begun twice)": len(violations.get("attempts_begin_once", [])),

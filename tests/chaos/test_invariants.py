@@ -147,6 +147,7 @@ FORGERIES: list[tuple[str, Callable[[list[Record]], None]]] = [
     ("revisions_gap_free", drop("event", 3)),
     ("revisions_gap_free", drop("event", 0)),
     ("revisions_gap_free", drop("event", 6)),
+    ("revisions_gap_free", drop("event", -1)),
     ("revisions_gap_free", change("event", 3, seq=3)),
     ("revisions_gap_free", change("connect", 2, status=410)),
     ("history_is_what_was_told", rewrite(lambda events: events.pop(2))),
