@@ -25,6 +25,7 @@ from tests.chaos.storm import Storm, blow
 @click.option("--minutes", type=float, default=60.0, show_default=True, help="Inject nothing later than this.")
 @click.option("--at-once", default=5, show_default=True, help="Orders under way.")
 @click.option("--lease", type=float, default=15.0, show_default=True, help="Lease of a render step in seconds.")
+@click.option("--calm", type=float, default=0.0, help="Seconds of calm before each fault.")
 @click.option("--only", multiple=True, help="A kind of fault, several times for several; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for history, table and logs; kept.")
 @click.option("--check", type=click.Path(exists=True, path_type=Path), help="No storm: check this history again.")
@@ -35,6 +36,7 @@ def main(
     minutes: float,
     at_once: int,
     lease: float,
+    calm: float,
     only: tuple[str, ...],
     out: Path | None,
     check: Path | None,
@@ -45,7 +47,7 @@ def main(
     else:
         folder = out or Path(tempfile.mkdtemp(prefix="t2m-chaos-"))
         folder.mkdir(parents=True, exist_ok=True)
-        storm = Storm(seed, faults, jobs, at_once, minutes * 60, only=only)
+        storm = Storm(seed, faults, jobs, at_once, minutes * 60, calm_s=calm, only=only)
         history = asyncio.run(_storm(storm, folder, lease))
     report = table(history)
     if check is None:

@@ -33,19 +33,27 @@ def table(history: History) -> str:
     return "\n".join(lines) + "\n"
 
 
-def restarts(history: History) -> list[float]:
+def restarts(history: History, *, undisturbed: bool = False) -> list[float]:
     """Seconds from the death of a worker, pool process or render to the next beginning of a scene that it held.
 
     Read from the jobs' histories: a scene had begun before the death, and its next beginning is after it. That counts
     what other faults added, the wait for a free worker, and scenes that another fault has stopped: never too little.
+    `undisturbed` leaves out what another fault met on the way.
     """
-    deaths = [fault["at"] for fault in history.of("fault", phase="inject") if fault["kind"] in _WORKER_DEATHS]
+    faults = [
+        (fault[0]["kind"], fault[0]["at"], fault[-1]["at"]) for fault in history.grouped("fault", "number").values()
+    ]
     found = []
     for _, before, after in _next_attempts(history):
-        cause = [at for at in deaths if before <= at <= after]
-        if cause:
-            found.append(after - cause[0])
+        deaths = [began for kind, began, _ in faults if kind in _WORKER_DEATHS and before <= began <= after]
+        if deaths and not (undisturbed and _met(faults, deaths[0], after)):
+            found.append(after - deaths[0])
     return found
+
+
+def _met(faults: Sequence[tuple[str, float, float]], death: float, after: float) -> bool:
+    """Whether any fault but that death was there between the two moments."""
+    return any(began != death and began <= after and ended >= death for _, began, ended in faults)
 
 
 def _fault_lines(history: History) -> Iterator[str]:
@@ -86,6 +94,7 @@ def _figures(history: History, violations: dict[str, list[str]]) -> dict[str, ob
         "batches": len(history.of("batch")),
         "credit reservations": len(history.of("credit_row")),
         "a worker dies → its scene runs again, p50 / max s": _spread(restarts(history)),
+        "the same where no other fault met it": _spread(restarts(history, undisturbed=True)),
     }
 
 

@@ -36,6 +36,8 @@ class Storm:
     """After so long without recovery the storm goes on, and the record says `unready`."""
     settle_s: float = 420.0
     """How long every job may take to end once nothing is wrong: three retries with their pauses fit."""
+    calm_s: float = 0.0
+    """Pause before each fault, beside the schedule's own: long enough, and every fault is met alone."""
     only: Sequence[str] = field(default=())
     """Kinds of faults; all when empty."""
 
@@ -78,7 +80,7 @@ async def _lanes(storm: Storm, arena: Arena, history: History, say: Callable[[st
 
     async def lane(faults: Iterable[PlannedFault]) -> None:
         for one in faults:
-            await asyncio.sleep(one.gap_s)
+            await asyncio.sleep(one.gap_s + storm.calm_s)
             if time.monotonic() > until_when:
                 return
             await _strike(one, storm, arena, history, say)
