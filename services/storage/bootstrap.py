@@ -24,7 +24,7 @@ from services.storage.adapters.tickets import HmacTicketOffice
 from services.storage.api.errors import ERROR_TABLE
 from services.storage.api.servicer import ObjectServicer, UseCases
 from services.storage.application.locating import LocateObject
-from services.storage.application.reading import DeleteObject, ListObjects, ReadObject
+from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject
 from services.storage.application.sweeping import Sweep
 from services.storage.application.writing import WriteLimits, WriteObject
 from services.storage.settings import StorageSettings
@@ -63,6 +63,7 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
         read=ReadObject(objects, blobs, tickets, clock),
         page=ListObjects(objects),
         delete=DeleteObject(objects, blobs, clock),
+        delete_job=DeleteJobObjects(objects, blobs, clock),
         locate=LocateObject(objects, blobs, tickets, clock, settings.public_url),
         objects=objects,
     )

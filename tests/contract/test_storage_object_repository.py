@@ -193,3 +193,29 @@ async def test_pages_are_whole_ordered_and_filtered(objects: ObjectRepository) -
     assert len(job) == 4
     videos = await objects.page(ObjectFilter("u1", "j0", ArtifactKind.VIDEO), None, 10)
     assert {row.request_id for row in videos} == {"r0", "r6"}
+
+
+async def test_J10_the_objects_of_a_job_are_deleted_together(objects: ObjectRepository) -> None:
+    """J10: committed and pending ones of the owner and job, by kind or all; a write of it cannot commit after."""
+    segment, other = await committed(objects, pending("r1")), await committed(objects, pending("r2", job="j2"))
+    video = await committed(objects, pending("r3", kind=ArtifactKind.VIDEO))
+    foreign = await committed(objects, pending("r4", owner="u2"))
+    unfinished = pending("r5", kind=ArtifactKind.VIDEO)
+    await objects.add(unfinished)
+    gone = await objects.mark_job_deleted("u1", "j1", frozenset({ArtifactKind.SEGMENT}), NOW)
+    assert [(row.object_id, row.state) for row in gone] == [(segment.object_id, ObjectState.COMMITTED)]
+    gone = await objects.mark_job_deleted("u1", "j1", frozenset(), NOW)
+    assert {row.object_id: row.state for row in gone} == {
+        video.object_id: ObjectState.COMMITTED,
+        unfinished.object_id: ObjectState.PENDING,
+    }
+    with pytest.raises(WriteSuperseded):
+        await objects.commit(unfinished.commit(RECEIPT, NOW))
+    assert await objects.mark_job_deleted("u1", "j1", frozenset(), NOW) == []
+    assert {row.object_id for row in await objects.deleted(None, 10)} == {
+        segment.object_id,
+        video.object_id,
+        unfinished.object_id,
+    }
+    assert await objects.find(other.object_id, "u1") == other
+    assert await objects.find(foreign.object_id, "u2") == foreign

@@ -358,3 +358,26 @@ async def test_a_failure_is_stored_with_its_place(bench: Bench) -> None:
         1,
         False,
     )
+
+
+async def test_J10_a_job_is_forgotten_with_what_is_its_own(bench: Bench) -> None:
+    """J10: its renders, steps, events, deliveries and the scenes it drew; nothing of other jobs."""
+    await add(bench.store, order())
+    await add(bench.store, order("r2"))
+    other = RenderRequest("r3", "u1", "j2", topic="t", context="c", quality=Quality.LOW, priority=Priority.HIGH)
+    await add(bench.store, other)
+    await bench.pending()
+    await plan(bench.store, "a", "b")
+    await finish_scene(bench.store, await claim(bench.store, "r1.scene.0"))
+    assert set(await bench.store.of_job("u1", "j1")) == {"r1", "r2"}
+    assert await bench.store.of_job("u2", "j1") == []
+    assert await bench.store.forget_job("u2", "j1") == 0
+    assert await bench.store.forget_job("u1", "j1") == 2
+    assert await bench.store.forget_job("u1", "j1") == 0
+    for render_id in ("r1", "r2"):
+        with pytest.raises(RenderNotFound):
+            await bench.store.get(render_id)
+    assert await bench.store.cached_scenes("u1", ["a"]) == {}
+    assert await bench.pending() == []
+    assert (await bench.store.get("r3")).request == other
+    assert not await bench.store.renew("r1.scene.1", 1, timedelta(seconds=1))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.storage.application.ports import ObjectFilter, Presentation
 from services.storage.domain.errors import BytesLost, WriteSuperseded
-from services.storage.domain.objects import BlobAddress, BlobReceipt, ObjectState, StoredObject
+from services.storage.domain.objects import ArtifactKind, BlobAddress, BlobReceipt, ObjectState, StoredObject
 
 _READ_CHUNK = 256 * 1024
 
@@ -115,6 +115,21 @@ class MemoryObjectRepository:
 
     async def mark_deleted(self, object_id: str, owner_id: str | None, now: datetime) -> StoredObject | None:
         return self._delete(self._row(object_id, owner_id, ObjectState.COMMITTED))
+
+    async def mark_job_deleted(
+        self, owner_id: str, job_id: str, kinds: frozenset[ArtifactKind], now: datetime
+    ) -> Sequence[StoredObject]:
+        open_states = (ObjectState.PENDING, ObjectState.COMMITTED)
+        found = [
+            row
+            for _, row in sorted(self.rows.items())
+            if (row.placement.owner_id, row.placement.job_id) == (owner_id, job_id)
+            and row.state in open_states
+            and (not kinds or row.placement.kind in kinds)
+        ]
+        for row in found:
+            self._delete(row)
+        return found
 
     async def abandon(self, object_id: str, owner_id: str, now: datetime) -> bool:
         await asyncio.sleep(0)

@@ -152,6 +152,7 @@ class MemoryRenderStore:
         self._clock = clock
         self._renders: dict[str, Render] = {}
         self._cache: dict[tuple[str, str], RenderedScene] = {}
+        self._drawn_for: dict[tuple[str, str], str] = {}
         self.events: dict[str, list[Event]] = {}
         self.pending: list[Delivery] = []
         self._delivered = 0
@@ -208,6 +209,22 @@ class MemoryRenderStore:
         found.sort(key=lambda step: step.queued_at)
         return [step.step_id for step in found[:limit]]
 
+    async def of_job(self, owner_id: str, job_id: str) -> list[str]:
+        """See the port."""
+        place = (owner_id, job_id)
+        return [key for key, made in self._renders.items() if (made.request.owner_id, made.request.job_id) == place]
+
+    async def forget_job(self, owner_id: str, job_id: str) -> int:
+        """See the port."""
+        found = await self.of_job(owner_id, job_id)
+        for render_id in found:
+            del self._renders[render_id], self.events[render_id]
+            self.pending = [delivery for delivery in self.pending if render_id_of(delivery.step_id) != render_id]
+        self._cache = {
+            key: scene for key, scene in self._cache.items() if (key[0], self._drawn_for[key]) != (owner_id, job_id)
+        }
+        return len(found)
+
     async def cached_scenes(self, owner_id: str, content_hashes: Sequence[str]) -> Mapping[str, RenderedScene]:
         """See the port."""
         wanted = set(content_hashes)
@@ -232,6 +249,7 @@ class MemoryRenderStore:
             made.dispatches.clear()
         owner = render.request.owner_id
         self._cache.update({(owner, key): scene for key, scene in change.remembered.items()})
+        self._drawn_for.update({(owner, key): render.request.job_id for key in change.remembered})
         for key in change.forgotten:
             self._cache.pop((owner, key), None)
         self._renders[render.render_id] = render

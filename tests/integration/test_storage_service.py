@@ -320,3 +320,20 @@ async def test_bytes_that_are_missing_are_said_to_be(storage: Running) -> None:
     path.unlink()
     error = await failure(storage.read(object_id=stored.object_id))
     assert error.code is grpc.StatusCode.DATA_LOSS
+
+
+async def test_J10_the_objects_of_a_job_are_really_gone(storage: Running) -> None:
+    """J10, J3: from the disk too; another job's stay, and a repeat finds nothing."""
+    doomed = [await storage.write(b"x" * 100, request_id=f"d{number}") for number in range(3)]
+    kept = await storage.write(b"y", request_id="k", job_id="j2")
+    request = pb.DeleteJobObjectsRequest(owner_id="u1", job_id="j1", kinds=[object_pb2.ARTIFACT_KIND_VIDEO])
+    nothing = await storage.stub.DeleteJobObjects(request, metadata=metadata())
+    assert (nothing.object_count, nothing.total_bytes) == (0, 0)
+    request = pb.DeleteJobObjectsRequest(owner_id="u1", job_id="j1")
+    answers = [await storage.stub.DeleteJobObjects(request, metadata=metadata()) for _ in range(2)]
+    assert [(answer.object_count, answer.total_bytes) for answer in answers] == [(3, 300), (0, 0)]
+    assert [path.name for path in storage.files()] == [f"000007-{kept.object_id}.mp4"]
+    for gone in doomed:
+        assert (await failure(storage.read(object_id=gone.object_id))).code == grpc.StatusCode.NOT_FOUND
+    foreign = await failure(storage.stub.DeleteJobObjects(request, metadata=metadata(Role.ADMIN)))
+    assert foreign.code == grpc.StatusCode.PERMISSION_DENIED

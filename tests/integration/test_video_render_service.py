@@ -142,3 +142,19 @@ async def test_R1_a_render_by_the_real_engine(stack: Stack) -> None:
     poster = await stack.storage.read(object_id=render.video.thumbnail_object_id)
     assert poster.startswith(b"\x89PNG")
     assert render.video.thumbnail_content_type == "image/png"
+
+
+async def test_J10_J3_a_job_is_forgotten_while_it_runs(stack: Stack) -> None:
+    """J10, J3: its render is stopped, then nothing is known of it; a repeat succeeds, and the worker goes on."""
+    await stack.start_worker()
+    render = await stack.start("r1", "burn 30")
+    await stack.until_drawing()
+    request = pb.DeleteRendersRequest(owner_id=render.owner_id, job_id=render.job_id)
+    caller = storage_harness.metadata()
+    answers = [await stack.stub.DeleteRenders(request, metadata=caller) for _ in range(2)]
+    assert [answer.render_count for answer in answers] == [1, 0]
+    unknown = await storage_harness.failure(stack.get("r1"))
+    assert unknown.code == CODE.NOT_FOUND
+    await stack.start("r2", "burn 0.1")
+    done, _ = await stack.finished("r2")
+    assert done.state == render_pb2.RENDER_STATE_SUCCEEDED

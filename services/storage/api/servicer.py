@@ -15,7 +15,7 @@ from services.storage.api import codec
 from services.storage.api.page_tokens import decode_page_token, encode_page_token
 from services.storage.application.locating import LocateObject
 from services.storage.application.ports import ObjectFilter, ObjectRepository, Presentation
-from services.storage.application.reading import DeleteObject, ListObjects, ReadObject, require
+from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject, require
 from services.storage.application.writing import WriteObject
 from services.storage.domain.errors import InvalidInput
 from t2m.storage.v1 import object_service_pb2 as pb
@@ -33,6 +33,7 @@ class UseCases:
     read: ReadObject
     page: ListObjects
     delete: DeleteObject
+    delete_job: DeleteJobObjects
     locate: LocateObject
     objects: ObjectRepository
 
@@ -98,6 +99,14 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         """Succeeds also when there is nothing."""
         await self._do.delete(request.object_id, request.owner_id or None)
         return pb.DeleteObjectResponse()
+
+    async def DeleteJobObjects(
+        self, request: pb.DeleteJobObjectsRequest, _context: Context
+    ) -> pb.DeleteJobObjectsResponse:
+        """Succeeds also when there is nothing."""
+        kinds = frozenset(kind for number in request.kinds if (kind := codec.decode_kind(number)))
+        removed = await self._do.delete_job(request.owner_id, request.job_id, kinds)
+        return pb.DeleteJobObjectsResponse(object_count=removed.objects, total_bytes=removed.total_bytes)
 
     async def CreateObjectLocation(
         self, request: pb.CreateObjectLocationRequest, _context: Context

@@ -109,6 +109,14 @@ class ObjectRepository(Protocol):
         """Committed → deleted; None when there was no such committed object."""
         ...
 
+    async def mark_job_deleted(
+        self, owner_id: str, job_id: str, kinds: frozenset[ArtifactKind], now: datetime
+    ) -> Sequence[StoredObject]:
+        """Pending and committed → deleted for the objects of a job, all or those of some kinds; their rows as they
+        were before.
+        """
+        ...
+
     async def abandon(self, object_id: str, owner_id: str, now: datetime) -> bool:
         """Pending → deleted, by the write that owns the row; False when it is not pending any more."""
         ...

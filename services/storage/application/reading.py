@@ -14,7 +14,7 @@ from services.storage.application.ports import (
     TicketOffice,
 )
 from services.storage.domain.errors import ObjectNotFound, ServiceOnly
-from services.storage.domain.objects import StoredObject
+from services.storage.domain.objects import ArtifactKind, ObjectState, StoredObject
 from services.storage.domain.ranges import clip
 
 DEFAULT_PAGE_SIZE = 50
@@ -96,3 +96,31 @@ class DeleteObject:
             return
         await self._blobs.delete(deleted.address)
         await self._objects.purge(object_id, deleted.placement.owner_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What went."""
+
+    objects: int
+    total_bytes: int
+
+
+class DeleteJobObjects:
+    """Removes the objects of a job, all or those of some kinds."""
+
+    def __init__(self, objects: ObjectRepository, blobs: BlobStore, clock: Clock) -> None:
+        self._objects = objects
+        self._blobs = blobs
+        self._clock = clock
+
+    async def __call__(self, owner_id: str, job_id: str, kinds: frozenset[ArtifactKind]) -> Removed:
+        """Succeeds when there is nothing. A write in progress can no longer be committed; its bytes are its own to
+        remove, or the sweeper's, as are bytes that resist here.
+        """
+        rows = await self._objects.mark_job_deleted(owner_id, job_id, kinds, self._clock.now())
+        committed = [row for row in rows if row.state is ObjectState.COMMITTED]
+        for row in committed:
+            await self._blobs.delete(row.address)
+            await self._objects.purge(row.object_id, owner_id)
+        return Removed(len(committed), sum(row.size_bytes or 0 for row in committed))

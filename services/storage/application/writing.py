@@ -84,6 +84,11 @@ class WriteObject:
             receipt = await self._store(pending, command, chunks)
             committed = pending.commit(receipt, self._clock.now())
             won = await self._objects.commit(committed)
+        except WriteSuperseded:
+            # The row was deleted meanwhile, perhaps with its job: nothing points to these bytes.
+            with contextlib.suppress(Exception):
+                await self._blobs.delete(pending.address)
+            raise
         except BaseException:
             await self._discard(pending)
             raise

@@ -69,3 +69,11 @@ class RenderServicer(render_service_pb2_grpc.RenderServiceServicer):
         """Stop a render."""
         render = await self._renders.cancel(request.render_id)
         return pb.CancelRenderResponse(render=codec.encode_render(render))
+
+    async def DeleteRenders(
+        self, request: pb.DeleteRendersRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> pb.DeleteRendersResponse:
+        """Forget the renders of a job."""
+        return pb.DeleteRendersResponse(
+            render_count=await self._renders.delete_of_job(request.owner_id, request.job_id)
+        )

@@ -31,7 +31,7 @@ class Change(Protocol):
         ...
 
     def remember(self, content_hash: str, scene: RenderedScene) -> None:
-        """Save a scene under its content address for the render's owner."""
+        """Save a scene, whose files belong to the render's job, under its content address for the render's owner."""
         ...
 
     def forget(self, content_hashes: Iterable[str]) -> None:
@@ -77,6 +77,16 @@ class RenderStore(Protocol):
 
     async def unclaimed(self, queue: Priority, older_than: timedelta, limit: int) -> list[str]:
         """Steps that were offered to a queue (nothing of them waits in the outbox) and not claimed since."""
+        ...
+
+    async def of_job(self, owner_id: str, job_id: str) -> list[str]:
+        """The ids of the renders that were made for a job."""
+        ...
+
+    async def forget_job(self, owner_id: str, job_id: str) -> int:
+        """Drop the renders of a job with their steps, events and deliveries, and the remembered scenes whose files are
+        the job's; how many renders there were.
+        """
         ...
 
     async def cached_scenes(self, owner_id: str, content_hashes: Sequence[str]) -> Mapping[str, RenderedScene]:

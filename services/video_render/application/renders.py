@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.video_render.application.ports import RenderStore, TaskQueue
-from services.video_render.domain.errors import PositionAhead, RenderIdTaken
+from services.video_render.domain.errors import PositionAhead, RenderIdTaken, RenderNotFound
 from services.video_render.domain.render import Render
 from services.video_render.domain.request import RenderRequest
 
@@ -49,3 +50,10 @@ class Renders:
         if deliveries:
             await self.queue.revoke(deliveries)
         return await self.store.get(render_id)
+
+    async def delete_of_job(self, owner_id: str, job_id: str) -> int:
+        """Forget the renders of a job, cancelled first; how many there were."""
+        for render_id in await self.store.of_job(owner_id, job_id):
+            with suppress(RenderNotFound):
+                await self.cancel(render_id)
+        return await self.store.forget_job(owner_id, job_id)

@@ -38,14 +38,15 @@ class SceneStep:
 
     async def __call__(self, claim: Claim) -> None:
         """Raises `SceneFailed`, `SceneCrashed`, `FileUnavailable`, `LeaseLost`."""
-        scene = await self._known(claim)
+        scene = known = await self._known(claim)
         if scene is None:
             async with self.workspace.folder(claim.step_id, claim.fence) as folder:
                 scene = await self._stored(claim, await self._drawn(claim, folder))
 
         def record(change: Change) -> None:
             change.render.scene_rendered(claim.step_id, claim.fence, scene, change.now)
-            change.remember(claim.step.content_hash, scene)
+            if known is None:  # Else the files are those of the job that drew it.
+                change.remember(claim.step.content_hash, scene)
 
         await transition(self.store, claim.render.render_id, record)
 

@@ -81,7 +81,7 @@ class StepRunner:
         _log.info("step begun", fence=claim.fence, attempt=claim.step.attempts)
         try:
             await self.keeper.hold(claim.step_id, claim.fence, claimed_at, self.works[claim.step.kind](claim))
-        except LeaseLost as exc:
+        except (LeaseLost, RenderNotFound) as exc:
             _log.warning("result thrown away", reason=str(exc))
         except HandedBack:
             await self._hand_back(claim)
@@ -112,8 +112,8 @@ class StepRunner:
                     claim.render.render_id,
                     lambda change: change.render.hand_back(claim.step_id, claim.fence, change.now),
                 )
-        except LeaseLost:
-            pass  # it was finished or taken over in the last moment
+        except (LeaseLost, RenderNotFound):
+            pass  # it was finished, taken over or forgotten in the last moment
 
     async def _fail(self, claim: Claim, exc: Exception) -> None:
         failure = failure_of(exc)
@@ -127,7 +127,7 @@ class StepRunner:
                         claim.step_id, claim.fence, failure, change.now, self.policy
                     ),
                 )
-        except LeaseLost as lost:
+        except (LeaseLost, RenderNotFound) as lost:
             _log.warning("failure thrown away", reason=str(lost))
             return
         if stopped:

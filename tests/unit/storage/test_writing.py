@@ -235,3 +235,18 @@ async def test_a_write_that_was_swept_starts_afresh() -> None:
     with pytest.raises(WriteSuperseded):
         await write(COMMAND, chunks(b"abcdef"))
     assert await world.objects.find_written("u1", "r1") is None
+
+
+async def test_J3_a_write_whose_job_was_removed_meanwhile_leaves_no_bytes() -> None:
+    """J3, J10: the job's objects are deleted while the bytes still flow."""
+    world = World()
+
+    async def interrupted() -> AsyncIterator[bytes]:
+        yield b"abc"
+        place = COMMAND.placement
+        await world.objects.mark_job_deleted(place.owner_id, place.job_id, frozenset(), ManualClock().now())
+        yield b"def"
+
+    with pytest.raises(WriteSuperseded):
+        await world.write(COMMAND, interrupted())
+    assert world.blobs.blobs == {}

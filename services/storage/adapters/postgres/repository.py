@@ -95,6 +95,19 @@ class PostgresObjectRepository:
         statement = _delete_where(_named(object_id, owner_id), _COMMITTED, now=now)
         return await self._one(statement.returning(objects))
 
+    async def mark_job_deleted(
+        self, owner_id: str, job_id: str, kinds: frozenset[ArtifactKind], now: datetime
+    ) -> Sequence[StoredObject]:
+        """See `ObjectRepository.mark_job_deleted`."""
+        mine = [objects.c.owner_id == owner_id, objects.c.job_id == job_id, sa.or_(_PENDING, _COMMITTED)]
+        if kinds:
+            mine.append(objects.c.kind.in_(sorted(kind.value for kind in kinds)))
+        before = sa.select(objects).where(*mine).with_for_update().cte("before").prefix_with("MATERIALIZED")
+        gone = _delete_where(objects.c.object_id.in_(sa.select(before.c.object_id)), now=now).cte("gone")
+        async with self._engine.begin() as connection:
+            rows = await connection.execute(sa.select(before).add_cte(gone).order_by(before.c.object_id))
+            return [_object(row) for row in rows]
+
     async def abandon(self, object_id: str, owner_id: str, now: datetime) -> bool:
         """See `ObjectRepository.abandon`."""
         async with self._engine.begin() as connection:

@@ -22,7 +22,7 @@ from services.runtime import eventlog
 from services.runtime.errors import is_dependency_away
 from services.runtime.eventlog import EventStore
 from services.video_render.adapters.postgres import rows
-from services.video_render.adapters.postgres.tables import OUTBOX_CHANNEL, outbox, renders, scene_cache, steps
+from services.video_render.adapters.postgres.tables import OUTBOX_CHANNEL, events, outbox, renders, scene_cache, steps
 from services.video_render.application.ports import StoreUnavailable
 from services.video_render.domain.errors import LeaseLost, RenderNotFound
 from services.video_render.domain.events import Event
@@ -123,6 +123,27 @@ class PostgresRenderStore:
             .limit(limit)
         )
 
+    async def of_job(self, owner_id: str, job_id: str) -> list[str]:
+        """The ids of the renders that were made for a job."""
+        statement = select(renders.c.render_id).where(renders.c.job_id == job_id, renders.c.owner_id == owner_id)
+        async with _answering(), self._engine.connect() as connection:
+            return list((await connection.execute(statement)).scalars())
+
+    async def forget_job(self, owner_id: str, job_id: str) -> int:
+        """Drop the renders of a job and the remembered scenes whose files are the job's."""
+        mine = select(renders.c.render_id).where(renders.c.job_id == job_id, renders.c.owner_id == owner_id)
+        async with _answering(), self._engine.begin() as connection:
+            # The locks first, as every transition takes them, in one order.
+            locked = (await connection.execute(mine.order_by(renders.c.render_id).with_for_update())).scalars()
+            found = list(locked)
+            of_them = select(steps.c.step_id).where(steps.c.render_id.in_(found))
+            await connection.execute(delete(outbox).where(outbox.c.step_id.in_(of_them)))
+            await connection.execute(delete(events).where(events.c.stream_id.in_(found)))
+            await connection.execute(delete(renders).where(renders.c.render_id.in_(found)))
+            theirs = (scene_cache.c.owner_id == owner_id, scene_cache.c.job_id == job_id)
+            await connection.execute(delete(scene_cache).where(*theirs))
+        return len(found)
+
     async def cached_scenes(self, owner_id: str, content_hashes: Sequence[str]) -> Mapping[str, RenderedScene]:
         """The owner's scenes among these addresses."""
         statement = select(scene_cache.c.content_hash, scene_cache.c.result).where(
@@ -218,12 +239,13 @@ async def _save_dispatches(connection: AsyncConnection, render: Render) -> None:
 
 
 async def _save_cache(connection: AsyncConnection, change: PostgresChange) -> None:
-    owner_id = change.render.request.owner_id
+    owner_id, job_id = change.render.request.owner_id, change.render.request.job_id
     for content_hash, scene in change.remembered.items():
-        entry = {"owner_id": owner_id, "content_hash": content_hash, "result": asdict(scene)}
+        entry = {"owner_id": owner_id, "content_hash": content_hash, "result": asdict(scene), "job_id": job_id}
         statement = upsert(scene_cache).values(entry)
         replaced = statement.on_conflict_do_update(
-            index_elements=["owner_id", "content_hash"], set_={"result": statement.excluded.result}
+            index_elements=["owner_id", "content_hash"],
+            set_={name: statement.excluded[name] for name in ("result", "job_id")},
         )
         await connection.execute(replaced)
     if change.forgotten:

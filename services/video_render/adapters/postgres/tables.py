@@ -49,6 +49,7 @@ renders = Table(
     Column("created_at", _Time, nullable=False),
     Column("started_at", _Time),
     Column("completed_at", _Time),
+    Index("ix_renders_job_id", "job_id"),
 )
 
 steps = Table(
@@ -94,5 +95,8 @@ scene_cache = Table(
     Column("owner_id", Text, primary_key=True),
     Column("content_hash", Text, primary_key=True),
     Column("result", JSONB, nullable=False),
+    # Whose files they are: they go with that job.
+    Column("job_id", Text, nullable=False),
     Column("created_at", _Time, nullable=False, server_default=func.clock_timestamp()),
+    Index("ix_scene_cache_job_id", "job_id"),
 )
