@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, mod
 
 from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.plan import Kept, Plan, Plans
+from services.job.domain.retry import TimeLimits
 from services.runtime.settings import ServiceSettings
 
 _DAY_S = 86400.0
@@ -48,10 +49,13 @@ class JobSettings(ServiceSettings):
     """Renders that may run at once, over all replicas."""
     plans: dict[str, PlanSettings] = Field(default_factory=lambda: {DEFAULT_PLAN: PlanSettings()})
     """The plans by name, in JSON. A user whose plan is not here has the one named `free`."""
-    attempt_limit_s: float = Field(default=14_400.0, gt=0)
-    """An attempt that takes longer is broken off and counts as failed. Workers limit each of its steps by themselves
-    (`T2M_SOFT_TIME_LIMIT_S`, `T2M_HARD_TIME_LIMIT_S`); this is for what they never got, or lost.
+    attempt_soft_limit_s: float = Field(default=3600.0, gt=0)
+    """An attempt that takes longer, waiting for workers included, has its render stopped and counts as failed. Where
+    `max_in_flight` renders share few workers, either is to be set so that a full house is through in that time. Workers
+    limit each step by themselves (`T2M_SOFT_TIME_LIMIT_S`, `T2M_HARD_TIME_LIMIT_S`).
     """
+    attempt_hard_limit_s: float = Field(default=4000.0, gt=0)
+    """The same for an attempt that video_render has never confirmed."""
 
     retry_base_s: float = Field(default=60.0, ge=0)
     """Longest wait after the first failed attempt; doubles with each."""
@@ -91,6 +95,16 @@ class JobSettings(ServiceSettings):
         if self.webhook_lease_s <= self.webhook_timeout_s:
             raise ValueError("webhook_lease_s must be longer than webhook_timeout_s")
         return self
+
+    @model_validator(mode="after")
+    def _the_hard_limit_is_the_last(self) -> Self:
+        if self.attempt_hard_limit_s < self.attempt_soft_limit_s:
+            raise ValueError("attempt_hard_limit_s must not be shorter than attempt_soft_limit_s")
+        return self
+
+    def time_limits(self) -> TimeLimits:
+        """How long an attempt may take."""
+        return TimeLimits(timedelta(seconds=self.attempt_soft_limit_s), timedelta(seconds=self.attempt_hard_limit_s))
 
     def known_plans(self) -> Plans:
         """The plans as the domain knows them."""

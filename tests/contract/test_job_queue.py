@@ -21,7 +21,7 @@ from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.plan import Plan, Plans
 from services.job.domain.render import Failure, RenderState, StateFact
-from services.job.domain.retry import RetryPolicy
+from services.job.domain.retry import RetryPolicy, TimeLimits
 from services.job.domain.values import JobStage, Priority, Quality
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
@@ -250,16 +250,25 @@ async def test_J9_a_drained_queue_starts_nothing(bench: Bench) -> None:
 
 
 async def test_J6_attempts_that_take_too_long_are_found(bench: Bench) -> None:
-    """J6: by when they began, oldest first."""
+    """J6: the soft limit for a render that was accepted, the hard one for any; oldest first."""
     old, young, waiting = await bench.add("a"), await bench.add("b"), await bench.add("c", START + HOUR)
     for job, at in ((young, START + MINUTE), (old, START)):
         async with bench.jobs.change(job.job_id) as locked:
             assert locked is not None
             locked.start_attempt(at)
-    assert await bench.queue.overdue(START + HOUR, 10) == [old.job_id, young.job_id]
-    assert await bench.queue.overdue(START + MINUTE, 10) == [old.job_id]
-    assert await bench.queue.overdue(START, 10) == []
-    assert waiting.job_id
+            if job is old:
+                locked.confirm_render(locked.render_id)
+    limits = TimeLimits(soft=10 * MINUTE, hard=15 * MINUTE)
+
+    async def found(after: timedelta) -> list[str]:
+        return await bench.queue.overdue(START + after, limits, 10)
+
+    assert await found(10 * MINUTE) == []
+    assert await found(11 * MINUTE + SECOND) == [old.job_id]
+    assert await found(16 * MINUTE) == [old.job_id]
+    assert await found(16 * MINUTE + SECOND) == [old.job_id, young.job_id]
+    assert await bench.queue.overdue(START + HOUR, limits, 1) == [old.job_id]
+    assert waiting.job_id not in await found(HOUR)
 
 
 async def test_V3_the_pace_is_the_median_of_recent_jobs(bench: Bench) -> None:

@@ -72,6 +72,7 @@ class _Command:
     command: Command
     available_at: datetime
     attempts: int = 0
+    faults: int = 0
 
 
 @dataclass
@@ -203,18 +204,19 @@ class FakeOutbox:
             if first and row.available_at <= now and len(taken) < limit:
                 row.available_at = now + lease
                 row.attempts += 1
-                taken.append(Delivery(row.delivery_id, row.command, row.attempts))
+                taken.append(Delivery(row.delivery_id, row.command, row.attempts, row.faults))
         return taken
 
     async def done(self, delivery: Delivery) -> None:
         """Forget the command."""
         self._db.outbox = [row for row in self._db.outbox if row.delivery_id != delivery.delivery_id]
 
-    async def postpone(self, delivery: Delivery, until: datetime) -> None:
+    async def postpone(self, delivery: Delivery, until: datetime, *, faulty: bool = False) -> None:
         """Offer the command again then."""
         for row in self._db.outbox:
             if row.delivery_id == delivery.delivery_id and row.attempts == delivery.attempts:
                 row.available_at = until
+                row.faults += faulty
 
 
 class FakeLeases:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from services.job.application.queueing import AdmissionLimits, Pace, QueueDepth, QueueState
 from services.job.domain.job import Job
+from services.job.domain.retry import TimeLimits
 from services.job.domain.values import JobStatus, Priority, Quality
 from tests.fakes.job import FakeDatabase, copy_of
 
@@ -143,11 +144,13 @@ class FakeQueue:
         at, actor = self._drained or (None, "")
         return QueueState(tuple(depths.values()), processing, at, actor)
 
-    async def overdue(self, begun_before: datetime, limit: int) -> list[str]:
-        """Jobs whose attempt began before that moment and runs still."""
+    async def overdue(self, now: datetime, limits: TimeLimits, limit: int) -> list[str]:
+        """Jobs whose running attempt has exceeded its limit."""
         begun = [
             (job.attempt_started_at, job.job_id)
             for job in self._db.jobs.values()
-            if job.status is JobStatus.PROCESSING and job.attempt_started_at and job.attempt_started_at < begun_before
+            if job.status is JobStatus.PROCESSING
+            and job.attempt_started_at
+            and limits.exceeded(now - job.attempt_started_at, accepted=job.render_accepted)
         ]
         return [job_id for _, job_id in sorted(begun)[:limit]]

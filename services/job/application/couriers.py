@@ -59,7 +59,7 @@ class Courier:
         except NeighbourAway as away:
             wait = timedelta(seconds=delay_s(delivery.attempts - 1, 0.25, 10.0))
             _log.warning("neighbour is away", lane=self._lane, job_id=delivery.command.job_id, reason=str(away))
-            await self._outbox.postpone(delivery, self._clock.now() + wait)
+            await self._outbox.postpone(delivery, self._clock.now() + wait, faulty=away.faulty)
         except asyncio.CancelledError:
             # The next process need not wait for the lease to end.
             await self._outbox.postpone(delivery, self._clock.now())

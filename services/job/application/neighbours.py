@@ -18,6 +18,9 @@ from services.job.domain.values import Priority
 class NeighbourAway(Exception):
     """Another service cannot be reached, or is not able to answer now: what it was told must be told again."""
 
+    faulty = False
+    """Whether it was there, and answered with a fault of its own."""
+
 
 class RenderAway(NeighbourAway):
     """video_render cannot be reached, or is not able to answer now."""
@@ -25,6 +28,8 @@ class RenderAway(NeighbourAway):
 
 class RenderFaulty(RenderAway):
     """video_render answered with a fault of its own; the same call may meet it for ever."""
+
+    faulty = True
 
 
 class RenderUnknown(Exception):

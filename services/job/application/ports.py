@@ -123,6 +123,8 @@ class Delivery:
     command: Command
     attempts: int
     """How often it was taken, this time included."""
+    faults: int = 0
+    """How often the other service answered, and with a fault."""
 
 
 class Outbox(Protocol):
@@ -136,8 +138,8 @@ class Outbox(Protocol):
         """The command was answered: forget it."""
         ...
 
-    async def postpone(self, delivery: Delivery, until: datetime) -> None:
-        """The command could not be delivered: offer it again then."""
+    async def postpone(self, delivery: Delivery, until: datetime, *, faulty: bool = False) -> None:
+        """The command could not be delivered: offer it again then. `faulty`: it met a fault, which is counted."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from services.job.domain.job import Job
 from services.job.domain.plan import Plans
+from services.job.domain.retry import TimeLimits
 from services.job.domain.values import Priority, Quality
 
 
@@ -103,6 +104,6 @@ class Queue(Protocol):
         """Depths and drain."""
         ...
 
-    async def overdue(self, begun_before: datetime, limit: int) -> list[str]:
-        """Jobs whose attempt began before that moment and runs still."""
+    async def overdue(self, now: datetime, limits: TimeLimits, limit: int) -> list[str]:
+        """Jobs whose running attempt has exceeded its limit; those that began first, first."""
         ...

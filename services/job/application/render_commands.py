@@ -14,8 +14,8 @@ from services.job.domain.retry import RetryPolicy
 from services.job.domain.values import JobStage, JobStatus
 
 _FAULTS = 5
-"""After so many tries of which the last met a fault, rather than nobody, the attempt has failed (J6). While
-video_render is merely away the job waits and spends no attempt.
+"""After so many answers that were faults the attempt has failed (J6). While video_render is merely away the job waits
+and spends no attempt.
 """
 
 
@@ -71,7 +71,7 @@ class RenderCommands:
             self._freed.set()
             return
         except RenderFaulty as faulty:
-            if delivery.attempts < _FAULTS:
+            if delivery.faults + 1 < _FAULTS:
                 raise
             await self._give_up(command, str(faulty))
             return

@@ -55,8 +55,7 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
     leases = PostgresLeases(base.engine, timedelta(seconds=settings.follow_lease_s))
     dispatcher = Dispatcher(base.queue, clock, base.limits, wake.dispatch, wake.deliver)
     commands = RenderCommands(base.store, renders, clock, wake.follow, wake.dispatch, rules.retry)
-    limit = timedelta(seconds=settings.attempt_limit_s)
-    overdue = Overdue(base.queue, base.store, clock, limit, rules.retry, wake.deliver)
+    overdue = Overdue(base.queue, base.store, clock, settings.time_limits(), rules.retry, wake.deliver)
     render_log = RenderLog(base.store, clock, rules, wake.deliver, base.estimates)
     follower = Follower(new_id(), leases, renders, render_log, rules, wake.follow, wake.dispatch)
 

@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again (J6)."""
+"""When a failed attempt is tried again, and when one is given up (J6)."""
 
 from __future__ import annotations
 
@@ -21,3 +21,17 @@ class RetryPolicy:
     def delay(self, attempt: int, draw: float) -> timedelta:
         """The wait after the given attempt; `draw` is uniform in [0, 1) and spreads jobs that failed together."""
         return self.ceiling(attempt) * draw
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long an attempt may take, from its admission."""
+
+    soft: timedelta = timedelta(seconds=3600)
+    """Once video_render has taken it."""
+    hard: timedelta = timedelta(seconds=4000)
+    """Whatever video_render says, or does not say."""
+
+    def exceeded(self, spent: timedelta, *, accepted: bool) -> bool:
+        """Whether an attempt that runs for so long is to be given up; `accepted`: video_render has taken it."""
+        return spent > (self.soft if accepted else self.hard)

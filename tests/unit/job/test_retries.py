@@ -16,13 +16,11 @@ from services.job.application.queueing import QueueState
 from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.render import Failure, RenderState, StateFact
-from services.job.domain.retry import RetryPolicy
+from services.job.domain.retry import RetryPolicy, TimeLimits
 from services.job.domain.values import JobStage, JobStatus, Priority
 from tests.contract.test_job_ports import VIDEO
 from tests.fakes.job import START, CountingSignal
 from tests.unit.job.world import World
-
-HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -105,7 +103,7 @@ async def test_J6_an_attempt_that_takes_too_long_is_broken_off(
 ) -> None:
     """J6: its render is stopped, and it counts as failed."""
     job = await world.processing(max_retries=max_retries)
-    overdue = Overdue(world.queue, world.jobs, world.clock, HOUR, RetryPolicy(), CountingSignal(), lambda: 0.5)
+    overdue = Overdue(world.queue, world.jobs, world.clock, TimeLimits(), RetryPolicy(), CountingSignal(), lambda: 0.5)
     world.clock.advance(seconds=3600)
     assert await overdue.look() == 0
     world.clock.advance(seconds=1)
@@ -115,6 +113,35 @@ async def test_J6_an_attempt_that_takes_too_long_is_broken_off(
     await world.deliveries.deliver()
     assert world.renders.renders[f"{job.job_id}-1"].cancelled
     assert await overdue.look() == 0
+
+
+async def test_J6_an_attempt_that_video_render_never_took_has_the_hard_limit(world: World) -> None:
+    """J6: away for longer than that; then the attempt is given up, as any other."""
+    world.renders.away = True
+    job = await world.create(max_retries=0)
+    await world.dispatcher.admit()
+    overdue = Overdue(world.queue, world.jobs, world.clock, TimeLimits(), RetryPolicy(), CountingSignal())
+    world.clock.advance(seconds=4000)
+    assert await overdue.look() == 0
+    world.clock.advance(seconds=1)
+    assert await overdue.look() == 1
+    ended = await world.job(job.job_id)
+    assert (ended.status, ended.failure and ended.failure.code) == (JobStatus.FAILED, "TIME_LIMIT_EXCEEDED")
+
+
+async def test_J6_only_answers_count_as_faults(world: World) -> None:
+    """J6: many tries that reached nobody, then four faults: the start is offered still."""
+    world.renders.away = True
+    job = await world.create(max_retries=0)
+    await world.dispatcher.admit()
+    for number in range(24):
+        if number == 20:
+            world.renders.away, world.renders.fault = False, "INTERNAL: no"
+        await world.deliveries.deliver()
+        world.clock.advance(seconds=15)
+    world.renders.fault = ""
+    await world.deliveries.deliver()
+    assert world.renders.starts == [f"{job.job_id}-1"]
 
 
 @pytest.mark.parametrize(

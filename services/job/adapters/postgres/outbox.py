@@ -85,19 +85,19 @@ class PostgresOutbox:
         )
         async with self._single.connect() as connection:
             rows = (await connection.execute(claim)).all()
-        return [Delivery(row.id, _command_of(row), row.attempts) for row in rows]
+        return [Delivery(row.id, _command_of(row), row.attempts, row.faults) for row in rows]
 
     async def done(self, delivery: Delivery) -> None:
         """Forget the command."""
         async with self._single.connect() as connection:
             await connection.execute(delete(JOB_OUTBOX).where(JOB_OUTBOX.c.id == delivery.delivery_id))
 
-    async def postpone(self, delivery: Delivery, until: datetime) -> None:
+    async def postpone(self, delivery: Delivery, until: datetime, *, faulty: bool = False) -> None:
         """Offer the command again then, unless somebody took it over in between."""
         statement = (
             update(JOB_OUTBOX)
             .where(JOB_OUTBOX.c.id == delivery.delivery_id, JOB_OUTBOX.c.attempts == delivery.attempts)
-            .values(available_at=until)
+            .values(available_at=until, faults=JOB_OUTBOX.c.faults + int(faulty))
         )
         async with self._single.connect() as connection:
             await connection.execute(statement)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.job.adapters.postgres.admission import NEXT, PACE, POSITION, SERVED, STATE
@@ -17,6 +17,7 @@ from services.job.adapters.postgres.writer import JobWriter
 from services.job.application.queueing import AdmissionLimits, Pace, QueueDepth, QueueState
 from services.job.domain.job import Job
 from services.job.domain.order import DEFAULT_PLAN
+from services.job.domain.retry import TimeLimits
 from services.job.domain.values import JobStatus, Priority, Quality
 
 _RECENT = 20
@@ -91,12 +92,15 @@ class PostgresQueue:
         ]
         return QueueState(tuple(depths), processing, queue.drained_at, queue.drained_by)
 
-    async def overdue(self, begun_before: datetime, limit: int) -> list[str]:
-        """Jobs whose attempt began before that moment and runs still."""
+    async def overdue(self, now: datetime, limits: TimeLimits, limit: int) -> list[str]:
+        """Jobs whose running attempt has exceeded its limit; those that began first, first."""
+        begun = JOBS.c.attempt_started_at
+        late = or_(and_(JOBS.c.render_accepted, begun < now - limits.soft), begun < now - limits.hard)
         statement = (
             select(JOBS.c.job_id)
-            .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.attempt_started_at < begun_before)
-            .order_by(JOBS.c.attempt_started_at)
+            # The first condition is implied; it is the one that the index serves.
+            .where(JOBS.c.status == JobStatus.PROCESSING.value, begun < now - min(limits.soft, limits.hard), late)
+            .order_by(begun)
             .limit(limit)
         )
         async with self._single.connect() as connection:

@@ -157,6 +157,7 @@ JOB_OUTBOX = Table(
     Column("kind", Text, nullable=False),
     Column("render_id", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("faults", Integer, nullable=False, server_default=text("0")),
     _moment("available_at"),
     Index("ix_job_outbox_available", "lane", "available_at"),
     Index("ix_job_outbox_job", "job_id", "lane", "id"),

@@ -35,10 +35,12 @@ _UP = (
         ADD COLUMN half_way_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN half_way_estimate TIMESTAMP WITH TIME ZONE
     """,
+    "ALTER TABLE job_outbox ADD COLUMN faults INTEGER DEFAULT 0 NOT NULL",
     "CREATE INDEX ix_jobs_attempt_started ON jobs (attempt_started_at) WHERE status = 'processing'",
 )
 _DOWN = (
     "DROP INDEX ix_jobs_attempt_started",
+    "ALTER TABLE job_outbox DROP COLUMN faults",
     """
     ALTER TABLE jobs
         DROP COLUMN stage_started_at,
