@@ -171,5 +171,5 @@ class SupervisedProcess:
         self._changed(self)
 
     def _note(self, error: Exception) -> None:
-        with self.log.open("a", encoding="utf-8") as log:
+        with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
             log.write(f"[supervisor {os.getpid()}] {error}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -18,6 +19,8 @@ from deploy.local.supervisor import Supervisor
 
 RELEASE_TIMEOUT = 30.0
 """Seconds to wait for the remains of a crashed stack, whose guardian still holds the lock."""
+REWRITE_INTERVAL = 1.0
+"""Seconds until the state file is tried again after it could not be written."""
 
 
 class AlreadyRunningError(StackError):
@@ -59,6 +62,7 @@ class Runner:
         self._announce = announce
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rewrite: asyncio.TimerHandle | None = None
         self._status = "starting"
         self._began = time.time()
         self._supervisor = Supervisor(stages, logs=folder.logs, changed=self._on_change, lock=lock)
@@ -110,11 +114,12 @@ class Runner:
             task.add_done_callback(self._tasks.discard)
 
     def _on_change(self, state: ProcessState) -> None:
-        if state.status == "ready":
-            took = time.time() - (state.started_at or 0.0)
-            self._announce(f"{state.name:<13} ready   pid {state.pid}, {took:.1f} s")
-        elif state.status == "backoff":
-            self._announce(f"{state.name:<13} died    exit {state.last_exit}; starting it again")
+        with contextlib.suppress(OSError):  # our output may go to a disk that is full
+            if state.status == "ready":
+                took = time.time() - (state.started_at or 0.0)
+                self._announce(f"{state.name:<13} ready   pid {state.pid}, {took:.1f} s")
+            elif state.status == "backoff":
+                self._announce(f"{state.name:<13} died    exit {state.last_exit}; starting it again")
         self._write()
 
     def _set(self, status: str) -> None:
@@ -122,14 +127,21 @@ class Runner:
         self._write()
 
     def _write(self) -> None:
-        files.write_json(
-            self._folder.state,
-            {
-                **self._facts,
-                "status": self._status,
-                "pid": os.getpid(),
-                "process_started": process_started(os.getpid()),
-                "started_at": self._began,
-                "processes": [state.as_json() for state in self._supervisor.states],
-            },
-        )
+        """Write the state file. A full disk stops nobody: it is written as soon as there is room."""
+        if self._rewrite is not None:
+            self._rewrite.cancel()
+            self._rewrite = None
+        try:
+            files.write_json(self._folder.state, self._state())
+        except OSError:
+            self._rewrite = asyncio.get_running_loop().call_later(REWRITE_INTERVAL, self._write)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            **self._facts,
+            "status": self._status,
+            "pid": os.getpid(),
+            "process_started": process_started(os.getpid()),
+            "started_at": self._began,
+            "processes": [state.as_json() for state in self._supervisor.states],
+        }

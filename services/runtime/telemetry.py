@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import Coroutine, MutableMapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import orjson
 import structlog
@@ -50,7 +51,7 @@ def configure_logging(service: str, *, level: str = "info", log_format: str = "j
     structlog.configure(
         processors=[*shared, *last, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Forgiving(sys.stdout))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -61,6 +62,25 @@ def configure_logging(service: str, *, level: str = "info", log_format: str = "j
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
+
+
+class _Forgiving:
+    """An output whose loss harms nobody: on a full disk, or with its reader gone, lines are dropped.
+
+    The standard library's handlers do the same; structlog would raise into whatever was being done.
+    """
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._output.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._output.flush()
 
 
 def _service_name(service: str) -> Any:

@@ -32,8 +32,8 @@ USES = {
     "gateway": ("auth", "job", "storage", "video_render"),
 }
 """Which process calls which: each pair is a link of its own, so a partition may be partial."""
-DISKS = {"objects": 256, "scratch": 256}
-"""Folders of the data folder that are disks of their own here, in MiB."""
+DISKS = {"data": (".", 1024, "711"), "objects": ("objects", 256, "700"), "scratch": ("scratch", 256, "700")}
+"""What is a disk of its own here: a folder of the data folder, MiB, mode. `data` has Postgres, Redis and the logs."""
 _POLL_S = 0.05
 
 
@@ -69,13 +69,19 @@ class Arena:
             await asyncio.to_thread(self.stack.down)
             for link in self.links.values():
                 await link.close()
+            await asyncio.to_thread(self._keep_logs)
             await asyncio.to_thread(unmount, self.disks.values())
+
+    def _keep_logs(self) -> None:
+        """The logs go with the disk that they are on; a failed run is not understood without them."""
+        with contextlib.suppress(OSError):
+            shutil.copytree(self.folder / "logs", self.folder.with_name(f"{self.folder.name}.logs"), dirs_exist_ok=True)
 
     async def _prepare(self) -> None:
         """Choose what the stack would choose at its start, and put proxies before it."""
+        self.disks = dict(mounted(self.folder))
         data = DataFolder(self.folder)
         data.create()
-        self.disks = dict(mounted(self.folder))
         postgres, redis = EmbeddedPostgres(self.folder / "postgres"), EmbeddedRedis(self.folder / "redis")
         await asyncio.to_thread(postgres.prepare)
         await asyncio.to_thread(redis.prepare)
@@ -188,18 +194,18 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def mounted(folder: Path) -> list[tuple[str, Path]]:
-    """Give each of `DISKS` a small file system of its own; none where this account may not mount."""
+    """Make `DISKS`, each a small file system; none where this account may not mount."""
     made = []
-    for name, mebibytes in DISKS.items():
-        path = folder / name
-        path.mkdir(mode=0o700, exist_ok=True)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=700", "tmpfs", str(path)]
+    for name, (below, mebibytes, mode) in DISKS.items():
+        path = folder / below
+        path.mkdir(parents=True, exist_ok=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode={mode}", "tmpfs", str(path)]
         if shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
             made.append((name, path))
     return made
 
 
 def unmount(disks: Iterable[Path]) -> None:
-    """Take them away again, even while something has a file open."""
-    for disk in disks:
+    """Take them away again, the inner ones first, even while something has a file open."""
+    for disk in reversed(list(disks)):
         subprocess.run(["umount", "-l", str(disk)], check=False)

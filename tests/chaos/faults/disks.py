@@ -13,6 +13,7 @@ from tests.chaos.schedule import Kind
 
 _HOLD_S = (2.0, 6.0)
 _BLOCK = 1 << 20
+_WRITERS = {"objects": ("storage",), "scratch": ("worker",), "data": ("postgres", "redis", "storage", "job", "worker")}
 
 
 def kinds(arena: Arena) -> list[FaultKind]:
@@ -38,7 +39,7 @@ class FullDisk:
 
     async def ready(self) -> bool:
         """Who writes there serves."""
-        return await self._arena.serves("storage" if self._target == "objects" else "worker")
+        return all([await self._arena.serves(writer) for writer in _WRITERS[self._target]])
 
 
 def _fill(ballast: Path) -> int:
