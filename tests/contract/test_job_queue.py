@@ -167,6 +167,23 @@ async def test_J5_a_low_job_does_not_starve(bench: Bench, same_owner: bool) -> N
     assert START + 30 * MINUTE <= now <= START + 32 * MINUTE
 
 
+async def test_J5_endless_newcomers_do_not_starve_who_had_a_turn(bench: Bench) -> None:
+    """J5: every slot is asked for by a new owner, each with less turns than the one who waits for the second."""
+    first, second = await bench.flood("regular", 2)
+    [started] = await bench.admit(START + MINUTE, limits(1))
+    assert started.job_id == first.job_id
+    for minute in range(1, 100):
+        now = START + minute * MINUTE
+        await bench.end(started, now)
+        await bench.add(f"newcomer-{minute}", now, priority=Priority.HIGH)
+        [started] = await bench.admit(now, limits(1))
+        if started.job_id == second.job_id:
+            break
+    else:
+        pytest.fail("the second job was never started")
+    assert minute <= 33
+
+
 async def test_J5_jobs_at_once_by_plan(bench: Bench) -> None:
     """J5: a user of the free plan runs one job at once, one of the pro plan three; an unknown plan is the free one."""
     rules = limits(10, free=1, pro=3)

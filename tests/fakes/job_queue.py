@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from services.job.application.queueing import AdmissionLimits, Pace, QueueDepth, QueueState
 from services.job.domain.job import Job
 from services.job.domain.retry import TimeLimits
+from services.job.domain.shares import VirtualTime
 from services.job.domain.values import JobStatus, Priority, Quality
 from tests.fakes.job import FakeDatabase, copy_of
 
@@ -35,7 +36,7 @@ class FakeQueue:
     def __init__(self, database: FakeDatabase) -> None:
         self._db = database
         self._admitting = False
-        self._virtual_time = 0
+        self._time = VirtualTime()
         self._tags: dict[str, int] = {}
         self._drained: tuple[datetime, str] | None = None
 
@@ -49,8 +50,9 @@ class FakeQueue:
         try:
             turns = [] if self._drained else self._next(now, limits)
             jobs = [copy_of(turn.job) for turn in turns]
+            if turns:
+                self._time = self._time.after([turn.tag for turn in turns], len(self._waiting()))
             for turn in turns:
-                self._virtual_time = max(self._virtual_time, turn.tag)
                 self._tags[turn.job.order.owner_id] = turn.tag + 1
             yield jobs
             for job in jobs:
@@ -72,7 +74,7 @@ class FakeQueue:
         return [turn for turn in chosen if not self._db.lock(turn.job.job_id).locked()]
 
     def _turns(self, owner: str, jobs: list[Job]) -> list[_Turn]:
-        tag = max(self._tags.get(owner, 0), self._virtual_time)
+        tag = max(self._tags.get(owner, 0), self._time.tag)
         return [_Turn(tag + number, job) for number, job in enumerate(jobs)]
 
     def _waiting(self) -> dict[str, list[Job]]:

@@ -66,14 +66,15 @@ class Queue(Protocol):
 
     They are started in the order of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996). An owner's jobs
     have the start tags t, t+1, t+2 … in the order of `Job.due_at`; t rises by one with each job that is started. The
-    virtual time is the tag of the job started last, and no owner's t is below it: turns that were not used are not
+    virtual time is the largest tag of a started job, and no owner's t is below it: turns that were not used are not
     saved up. The smallest tag goes first; of equal tags, the earliest `due_at`, which is the time of arrival plus the
     handicap of the priority. So a fair share goes before priority, and priority before age.
 
-    However much one owner has handed in, another's first job has the tag of the virtual time, below all but one of
-    that owner's: it waits for one slot at most. Nothing starves: while a job waits, the virtual time reaches its tag
-    after finitely many starts, from then on it competes by `due_at` only, and no job that comes more than the largest
-    handicap later goes before it.
+    However much one owner has handed in, another's first job has the tag of the virtual time, and that owner at most
+    one job with as small a tag: it delays the newcomer by one slot at most. Nothing starves: the virtual time also
+    rises after each round (`domain/shares.py`), so it reaches a tag that is k turns away after at most k rounds,
+    whoever comes meanwhile. From then on the job is among the smallest tags, and of these no job goes before it that
+    comes later by more than the largest handicap; its owner's other jobs included.
     """
 
     def admit(self, now: datetime, limits: AdmissionLimits) -> AbstractAsyncContextManager[list[Job]]:
@@ -85,7 +86,12 @@ class Queue(Protocol):
         ...
 
     async def position(self, job: Job) -> int:
-        """How many waiting jobs will be started before it, should nothing else come; limits of plans left aside."""
+        """How many waiting jobs will be started before it, should nothing else come.
+
+        Exact but for three things: limits of plans are left aside, a job that waits for its next attempt counts as if
+        it were ready, and the end of a round, which puts those who had their turn level with those who had not, is
+        not foreseen (with up to 32 owners it takes newcomers to end one).
+        """
         ...
 
     async def pace(self, quality: Quality) -> Pace | None:

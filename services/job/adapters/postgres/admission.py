@@ -31,7 +31,7 @@ NEXT = text(
     ), limits AS (
         SELECT * FROM unnest(CAST(:plans AS text[]), CAST(:plan_limits AS integer[])) AS l(plan, in_flight)
     )
-    SELECT first.job_id, first.tag
+    SELECT first.job_id, first.tag, (SELECT count(*) FROM owners) AS owners
     FROM owners o
     LEFT JOIN flying f ON f.owner_id = o.owner_id
     CROSS JOIN LATERAL (
@@ -56,14 +56,13 @@ SERVED = text(
     WITH served AS (
         SELECT * FROM unnest(CAST(:owners AS text[]), CAST(:tags AS bigint[])) AS s(owner_id, tag)
     ), moved AS (
-        UPDATE job_queue SET virtual_time = greatest(virtual_time, (SELECT max(tag) FROM served))
-        RETURNING virtual_time
+        UPDATE job_queue SET virtual_time = :virtual_time, starts = :starts
     ), raised AS (
         INSERT INTO job_shares (owner_id, tag) SELECT owner_id, max(tag) + 1 FROM served GROUP BY owner_id
         ON CONFLICT (owner_id) DO UPDATE SET tag = excluded.tag
     )
     DELETE FROM job_shares
-    WHERE tag <= (SELECT virtual_time FROM moved) AND owner_id NOT IN (SELECT owner_id FROM served)
+    WHERE tag <= :virtual_time AND owner_id NOT IN (SELECT owner_id FROM served)
     """
 )
 

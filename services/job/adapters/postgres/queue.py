@@ -18,6 +18,7 @@ from services.job.application.queueing import AdmissionLimits, Pace, QueueDepth,
 from services.job.domain.job import Job
 from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.retry import TimeLimits
+from services.job.domain.shares import VirtualTime
 from services.job.domain.values import JobStatus, Priority, Quality
 
 _RECENT = 20
@@ -109,7 +110,7 @@ class PostgresQueue:
 
 async def _next(connection: AsyncConnection, now: datetime, limits: AdmissionLimits) -> list[Job]:
     flying = select(func.count()).where(JOBS.c.status == JobStatus.PROCESSING.value).scalar_subquery()
-    state = (await connection.execute(select(JOB_QUEUE.c.drained_at, flying.label("flying")))).one()
+    state = (await connection.execute(select(JOB_QUEUE, flying.label("flying")))).one()
     room = limits.in_flight - state.flying
     if room <= 0 or state.drained_at is not None:
         return []
@@ -121,9 +122,10 @@ async def _next(connection: AsyncConnection, now: datetime, limits: AdmissionLim
         "default_limit": limits.plans.of(DEFAULT_PLAN).in_flight,
         "room": room,
     }
-    tags = {str(row.job_id): row.tag for row in await connection.execute(NEXT, parameters)}
-    if not tags:
+    rows = (await connection.execute(NEXT, parameters)).all()
+    if not rows:
         return []
+    tags = {str(row.job_id): row.tag for row in rows}
     locked = (
         select(JOBS)
         .where(JOBS.c.job_id.in_(list(tags)), JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.deleted_at.is_(None))
@@ -132,6 +134,9 @@ async def _next(connection: AsyncConnection, now: datetime, limits: AdmissionLim
     found = {str(row["job_id"]): job_of(row) for row in (await connection.execute(locked)).mappings()}
     jobs = [found[job_id] for job_id in tags if job_id in found]
     if jobs:
-        served = {"owners": [job.order.owner_id for job in jobs], "tags": [tags[job.job_id] for job in jobs]}
-        await connection.execute(SERVED, served)
+        served = [tags[job.job_id] for job in jobs]
+        time = VirtualTime(state.virtual_time, state.starts).after(served, rows[0].owners)
+        owners = [job.order.owner_id for job in jobs]
+        values = {"owners": owners, "tags": served, "virtual_time": time.tag, "starts": time.starts}
+        await connection.execute(SERVED, values)
     return jobs

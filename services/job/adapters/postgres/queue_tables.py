@@ -19,8 +19,9 @@ JOB_QUEUE = Table(
     METADATA,
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("virtual_time", BigInteger, nullable=False, server_default=text("0")),
+    Column("starts", BigInteger, nullable=False, server_default=text("0")),
     Column("drained_at", DateTime(timezone=True)),
     Column("drained_by", Text, nullable=False, server_default=""),
     CheckConstraint("id = 1", name="single"),
 )
-"""One row: the start tag of the job admitted last, and who stopped the queue."""
+"""One row: the virtual time (`domain/shares.py`), and who stopped the queue."""

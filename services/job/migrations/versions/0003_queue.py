@@ -21,6 +21,7 @@ _UP = (
     CREATE TABLE job_queue (
         id SMALLINT NOT NULL,
         virtual_time BIGINT DEFAULT 0 NOT NULL,
+        starts BIGINT DEFAULT 0 NOT NULL,
         drained_at TIMESTAMP WITH TIME ZONE,
         drained_by TEXT DEFAULT '' NOT NULL,
         CONSTRAINT pk_job_queue PRIMARY KEY (id),
