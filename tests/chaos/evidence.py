@@ -30,7 +30,7 @@ async def collect(arena: Arena, history: History, clients: Sequence[Client]) -> 
     for batch_id, user in batches.items():
         answer = await by_user[user].get(f"/api/v1/videos/batch/{batch_id}")
         history.add("batch", batch_id=batch_id, batch=answer.json())
-    await _tables(arena, history)
+    await _tables(arena, history, clients[0])
     for process in [render for pool in arena.pool() for render in renders_of(pool)]:
         history.add("leftover", what=f"process {process.pid} draws")
     history.add("refused_results", count=_refused_results(arena.folder / "logs" / "worker.log"))
@@ -103,7 +103,7 @@ def _frames(video: bytes) -> int:
         return -1
 
 
-async def _tables(arena: Arena, history: History) -> None:
+async def _tables(arena: Arena, history: History, client: Client) -> None:
     """Rows of the services' own databases: what no route shows."""
     for job in await _rows(arena, "job", "SELECT job_id::text, status, deleted_at IS NOT NULL AS deleted FROM jobs"):
         history.add("job_row", **job)
@@ -114,7 +114,7 @@ async def _tables(arena: Arena, history: History) -> None:
     for row in await _rows(arena, "storage", _OBJECTS):
         found = await asyncio.to_thread(_digest, root, row["key"])
         history.add("object_row", **row, found_sha256=found)
-    for reservation in await _reservations(arena):
+    for reservation in await _reservations(arena, client):
         history.add("credit_row", **reservation)
 
 
@@ -128,10 +128,9 @@ _OBJECTS = """
     WHERE state <> 'pending' ORDER BY created_at"""
 
 
-async def _reservations(arena: Arena) -> list[dict[str, Any]]:
-    """The ledger's reservations; none while there is no ledger."""
-    known = await _rows(arena, "auth", "SELECT to_regclass('credit_reservations') IS NOT NULL AS there")
-    if not known[0]["there"]:
+async def _reservations(arena: Arena, client: Client) -> list[dict[str, Any]]:
+    """The ledger's reservations; none while users have no credits."""
+    if not (await client.get("/api/v1/users/credits")).is_success:
         return []
     return await _rows(arena, "auth", "SELECT job_id::text, state, amount FROM credit_reservations")
 

@@ -40,7 +40,7 @@ class PlannedFault:
 HEAVY, LIGHT = 0, 1
 """The lanes. Two heavy faults never hold at once, so there is always something that can proceed."""
 _GAP_S = (0.2, 2.0)
-_TO_THE_LIGHT_LANE = 0.7
+_TO_THE_LIGHT_LANE = 0.55
 
 
 def schedule(seed: int, count: int, kinds: Mapping[str, Kind]) -> list[PlannedFault]:
