@@ -61,6 +61,9 @@ class JobSettings(ServiceSettings):
     """Longest wait after the first failed attempt; doubles with each."""
     retry_cap_s: float = Field(default=3600.0, ge=0)
 
+    retention_poll_s: float = Field(default=10.0, gt=0)
+    """How often is looked for what has had its time."""
+
     follow_at_once: int = Field(default=64, ge=1)
     """Renders that one replica follows."""
     follow_lease_s: float = Field(default=5.0, gt=0)

@@ -14,6 +14,7 @@ from services.job.application.neighbours import (
     Location,
     LocationRequest,
     ObjectMissing,
+    ObjectsAway,
     RenderAway,
     RenderCursorAhead,
     RenderFaulty,
@@ -31,6 +32,7 @@ from services.job.application.ports import (
     RequestKey,
     StoredEvent,
 )
+from services.job.domain.audit import AuditEntry
 from services.job.domain.events import Command, JobEvent, Lane
 from services.job.domain.job import Job
 from services.job.domain.render import RenderFact, RenderState, StateFact
@@ -83,7 +85,7 @@ class _Lease:
 
 def copy_of(job: Job) -> Job:
     """A job of its own, as if read from the database."""
-    return replace(job, events=[], commands=[], stage_seconds=dict(job.stage_seconds))
+    return replace(job, events=[], commands=[], notes=[], stage_seconds=dict(job.stage_seconds))
 
 
 class FakeDatabase:
@@ -95,6 +97,7 @@ class FakeDatabase:
         self.requests: dict[tuple[str, str], tuple[RequestKey, str]] = {}
         self.outbox: list[_Command] = []
         self.leases: dict[str, _Lease] = {}
+        self.audit: list[AuditEntry] = []
         self.grown = asyncio.Condition()
         self._encode = encode
         self._commands = 0
@@ -111,7 +114,12 @@ class FakeDatabase:
         for command in job.commands:
             self._commands += 1
             self.outbox.append(_Command(self._commands, command, job.updated_at))
+        self.audit += [
+            AuditEntry(len(self.audit) + number, job.updated_at, note, job.job_id, job.order.owner_id)
+            for number, note in enumerate(job.notes, 1)
+        ]
         job.events.clear()
+        job.notes.clear()
         async with self.grown:
             self.grown.notify_all()
 
@@ -165,6 +173,11 @@ class FakeJobs:
     async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
         """Events after the position."""
         return [event for event in self._db.events[job_id] if event.seq > after_seq][:limit]
+
+    async def pinned(self, owner_id: str) -> int:
+        """How many jobs of the owner are pinned."""
+        jobs = self._db.jobs.values()
+        return sum(bool(job.pinned_at) and not job.deleted_at and job.order.owner_id == owner_id for job in jobs)
 
     async def purge_requests(self, now: datetime) -> None:
         """Forget request ids that have expired."""
@@ -331,6 +344,11 @@ class FakeRenders:
         self.priorities[job.render_id] = priority
         await self.emit(job.render_id)
 
+    async def forget(self, owner_id: str, job_id: str) -> None:
+        """Stop and forget every render of the job."""
+        self._check()
+        self.renders = {key: render for key, render in self.renders.items() if not key.startswith(f"{job_id}-")}
+
     async def cancel(self, render_id: str) -> None:
         """Stop the render."""
         self._check()
@@ -368,6 +386,7 @@ class FakeObjects:
 
     def __init__(self) -> None:
         self.owners: dict[str, str] = {}
+        self.away = False
         self.kept: dict[str, list[Artifact]] = defaultdict(list)
 
     async def locate(self, request: LocationRequest) -> Location:
@@ -392,3 +411,14 @@ class FakeObjects:
     async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:
         """Everything kept for the job."""
         return list(self.kept[job_id])
+
+    async def remove(self, owner_id: str, job_id: str, kinds: frozenset[str] = frozenset()) -> tuple[int, int]:
+        """Remove the files of the job."""
+        if self.away:
+            raise ObjectsAway("UNAVAILABLE: gone")
+        gone = [kept for kept in self.kept[job_id] if not kinds or kept.kind in kinds]
+        gone = [kept for kept in gone if self.owners.get(kept.object_id) == owner_id]
+        self.kept[job_id] = [kept for kept in self.kept[job_id] if kept not in gone]
+        for kept in gone:
+            del self.owners[kept.object_id]
+        return len(gone), sum(kept.size_bytes for kept in gone)

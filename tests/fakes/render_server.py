@@ -46,6 +46,7 @@ class ScriptedRender:
     events: list[render_pb2.RenderEvent] = field(default_factory=list)
     starts: int = 1
     cancels: int = 0
+    forgotten: bool = False
     watches: list[int] = field(default_factory=list)
     """The position of every watch that was opened."""
 
@@ -185,10 +186,21 @@ class RenderScript(render_service_pb2_grpc.RenderServiceServicer):
             self._changed.notify_all()
         return pb.StartRenderResponse(render=render_pb2.Render(render_id=request.render_id))
 
+    async def DeleteRenders(self, request: pb.DeleteRendersRequest, context: Any) -> pb.DeleteRendersResponse:
+        """Forget the renders of a job; tests may still look at them."""
+        async with self._changed:
+            mine = [render for render in self.renders.values() if render.request.job_id == request.job_id]
+            for render in mine:
+                render.forgotten = True
+            self._changed.notify_all()
+        return pb.DeleteRendersResponse(render_count=len(mine))
+
     async def CancelRender(self, request: pb.CancelRenderRequest, context: Any) -> pb.CancelRenderResponse:
         """Stop a render."""
         async with self._changed:
             render = self.renders.get(request.render_id)
+            if render is not None and render.forgotten:
+                render = None
             if render is not None:
                 render.cancels += 1
                 if not render.ended:
@@ -201,7 +213,7 @@ class RenderScript(render_service_pb2_grpc.RenderServiceServicer):
     async def WatchRender(self, request: pb.WatchRenderRequest, context: Any) -> AsyncIterator[pb.WatchRenderResponse]:
         """The events of a render, as they come."""
         render = self.renders.get(request.render_id)
-        if render is None:
+        if render is None or render.forgotten:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such render")
             return
         if request.after_seq > len(render.events):
@@ -263,6 +275,21 @@ class Objects(object_service_pb2_grpc.ObjectServiceServicer):
         location.expires_at.GetCurrentTime()
         location.expires_at.seconds += request.lifetime.seconds
         return object_service_pb2.CreateObjectLocationResponse(location=location)
+
+    async def DeleteJobObjects(
+        self, request: object_service_pb2.DeleteJobObjectsRequest, context: Any
+    ) -> object_service_pb2.DeleteJobObjectsResponse:
+        """Remove the objects of a job."""
+        place = (request.owner_id, request.job_id)
+        gone = [
+            item
+            for item in self.objects.values()
+            if (item.owner_id, item.job_id) == place and (not request.kinds or item.kind in request.kinds)
+        ]
+        for item in gone:
+            del self.objects[item.object_id]
+        size = sum(item.size_bytes for item in gone)
+        return object_service_pb2.DeleteJobObjectsResponse(object_count=len(gone), total_bytes=size)
 
     async def ListObjects(
         self, request: object_service_pb2.ListObjectsRequest, context: Any

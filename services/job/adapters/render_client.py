@@ -84,6 +84,14 @@ class GrpcRenders:
         except grpc.aio.AioRpcError as error:
             raise _lost(error, render_id) from error
 
+    async def forget(self, owner_id: str, job_id: str) -> None:
+        """Stop and forget every render of the job."""
+        try:
+            request = pb.DeleteRendersRequest(owner_id=owner_id, job_id=job_id)
+            await self._stub.DeleteRenders(request, timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _away(error) from error
+
     async def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
         """What happens to the render after the position."""
         call = self._stub.WatchRender(pb.WatchRenderRequest(render_id=render_id, after_seq=after_seq))

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from services.job.application.neighbours import Artifact, Location, LocationRequest, ObjectMissing
+from services.job.application.neighbours import Artifact, Location, LocationRequest, ObjectMissing, ObjectsAway
 from t2m.storage.v1 import object_pb2, object_service_pb2_grpc
 from t2m.storage.v1 import object_service_pb2 as pb
 
@@ -19,6 +19,7 @@ _KINDS: dict[int, str] = {
     object_pb2.ARTIFACT_KIND_STORYBOARD: "storyboard",
 }
 _PAGE = 500
+_REMOVAL_S = 30.0
 
 
 class GrpcObjects:
@@ -61,6 +62,16 @@ class GrpcObjects:
             if not answer.next_page_token:
                 return found
             request.page_token = answer.next_page_token
+
+    async def remove(self, owner_id: str, job_id: str, kinds: frozenset[str] = frozenset()) -> tuple[int, int]:
+        """Remove the files of the job."""
+        numbers = [number for number, kind in _KINDS.items() if kind in kinds]
+        request = pb.DeleteJobObjectsRequest(owner_id=owner_id, job_id=job_id, kinds=numbers)  # type: ignore[arg-type]
+        try:
+            answer = await self._stub.DeleteJobObjects(request, timeout=_REMOVAL_S)
+        except grpc.aio.AioRpcError as error:
+            raise ObjectsAway(f"{error.code().name}: {error.details()}") from error
+        return answer.object_count, answer.total_bytes
 
 
 def _location_of(location: object_pb2.ObjectLocation) -> Location:

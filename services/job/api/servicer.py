@@ -10,7 +10,7 @@ import grpc
 
 from services.job.api import codec, video_codec
 from services.job.api.errors import TABLE
-from services.job.application.orders import Orders
+from services.job.application.orders import Orders, Pins
 from services.job.application.ports import Viewer
 from services.job.application.queries import JobView, Queries
 from services.job.application.videos import Videos
@@ -36,8 +36,9 @@ def current_viewer() -> Viewer:
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     """Orders for videos."""
 
-    def __init__(self, orders: Orders, queries: Queries, watch: Watch) -> None:
+    def __init__(self, orders: Orders, pins: Pins, queries: Queries, watch: Watch) -> None:
         self._orders = orders
+        self._pins = pins
         self._queries = queries
         self._watch = watch
 
@@ -86,6 +87,16 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         """Remove a job from every list."""
         await self._orders.delete(current_viewer(), codec.canonical_id(request.job_id))
         return pb.DeleteJobResponse()
+
+    async def PinJob(self, request: pb.PinJobRequest, context: Context) -> pb.PinJobResponse:
+        """Keep a job."""
+        job = await self._pins.pin(current_viewer(), codec.canonical_id(request.job_id))
+        return pb.PinJobResponse(job=codec.job(await self._queries.view(job)))
+
+    async def UnpinJob(self, request: pb.UnpinJobRequest, context: Context) -> pb.UnpinJobResponse:
+        """Leave a job to retention."""
+        job = await self._pins.unpin(current_viewer(), codec.canonical_id(request.job_id))
+        return pb.UnpinJobResponse(job=codec.job(await self._queries.view(job)))
 
     async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> AsyncIterator[pb.WatchJobResponse]:
         """Follow a job to its end."""

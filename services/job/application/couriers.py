@@ -19,11 +19,19 @@ _LEASE = timedelta(seconds=8)
 """Longer than a call may take; a crashed process' commands are taken over after it."""
 
 
+class DeliverAgain(Exception):
+    """The command was carried out, and is to be once more after a while."""
+
+    def __init__(self, after: timedelta) -> None:
+        super().__init__(f"again in {after}")
+        self.after = after
+
+
 class Handler(Protocol):
     """Tells one service."""
 
     async def handle(self, delivery: Delivery) -> None:
-        """Carry the command out; twice is once. Raises NeighbourAway to have it offered again later."""
+        """Carry the command out; twice is once. Raises NeighbourAway or DeliverAgain to have it offered again."""
         ...
 
 
@@ -60,6 +68,8 @@ class Courier:
             wait = timedelta(seconds=delay_s(delivery.attempts - 1, 0.25, 10.0))
             _log.warning("neighbour is away", lane=self._lane, job_id=delivery.command.job_id, reason=str(away))
             await self._outbox.postpone(delivery, self._clock.now() + wait, faulty=away.faulty)
+        except DeliverAgain as again:
+            await self._outbox.postpone(delivery, self._clock.now() + again.after)
         except asyncio.CancelledError:
             # The next process need not wait for the lease to end.
             await self._outbox.postpone(delivery, self._clock.now())

@@ -57,6 +57,10 @@ class Renders(Protocol):
         """Stop the render; repeating it changes nothing. Raises RenderUnknown."""
         ...
 
+    async def forget(self, owner_id: str, job_id: str) -> None:
+        """Stop and forget every render of the job; repeating it changes nothing."""
+        ...
+
     def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
         """What happens to the render after the position; ends after its terminal state.
 
@@ -109,6 +113,10 @@ class ObjectMissing(Exception):
     """Storage has no such object of that owner."""
 
 
+class ObjectsAway(NeighbourAway):
+    """storage cannot be reached, or is not able to answer now."""
+
+
 class Objects(Protocol):
     """storage, as seen from here."""
 
@@ -118,4 +126,10 @@ class Objects(Protocol):
 
     async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:
         """Everything kept for the job, oldest first."""
+        ...
+
+    async def remove(self, owner_id: str, job_id: str, kinds: frozenset[str] = frozenset()) -> tuple[int, int]:
+        """Remove the files of the job, all or those of some kinds; how many, and how many bytes. Repeating it changes
+        nothing. Raises ObjectsAway.
+        """
         ...

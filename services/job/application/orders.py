@@ -10,8 +10,11 @@ from services.job.application.estimates import Estimates
 from services.job.application.ports import Clock, JobStore, Repeated, RequestKey, Signal, Viewer
 from services.job.application.request import OrderRequest
 from services.job.application.webhooks.ports import Receivers
-from services.job.domain.errors import IdempotencyConflict, JobNotFound
+from services.job.domain.audit import AuditNote
+from services.job.domain.errors import IdempotencyConflict, JobNotFound, QuotaExhausted
 from services.job.domain.job import Job
+from services.job.domain.plan import Plans
+from services.job.domain.retention import pin, unpin
 
 REQUEST_ID_LIFETIME = timedelta(hours=24)
 """How long a request id names its request."""
@@ -82,6 +85,39 @@ class Orders:
             if job is None or not viewer.may_see(job):
                 raise JobNotFound(job_id)
             job.delete(self._clock.now())
+            job.notes.append(AuditNote(viewer.subject, "job.deleted"))
             commanded = bool(job.commands)
         if commanded:
             self._commanded.set()
+
+
+class Pins:
+    """Keeps jobs beyond retention (J10)."""
+
+    def __init__(self, store: JobStore, plans: Plans, clock: Clock) -> None:
+        self._store = store
+        self._plans = plans
+        self._clock = clock
+
+    async def pin(self, viewer: Viewer, job_id: str) -> Job:
+        """Keep a job. Raises JobNotFound, StateConflict, QuotaExhausted (of two at the limit, both may pass)."""
+        async with self._store.change(job_id) as job:
+            if job is None or not viewer.may_see(job):
+                raise JobNotFound(job_id)
+            if job.pinned_at is None:
+                plan = self._plans.of(job.order.plan)
+                if await self._store.pinned(job.order.owner_id) >= plan.pinned:
+                    raise QuotaExhausted(f"the plan {plan.name} allows {plan.pinned} pinned jobs; unpin one")
+                pin(job, plan, self._clock.now())
+                job.notes.append(AuditNote(viewer.subject, "job.pinned"))
+        return job
+
+    async def unpin(self, viewer: Viewer, job_id: str) -> Job:
+        """Leave a job to retention again. Raises JobNotFound."""
+        async with self._store.change(job_id) as job:
+            if job is None or not viewer.may_see(job):
+                raise JobNotFound(job_id)
+            if job.pinned_at is not None:
+                unpin(job, self._plans.of(job.order.plan), self._clock.now())
+                job.notes.append(AuditNote(viewer.subject, "job.unpinned"))
+        return job

@@ -102,6 +102,10 @@ class JobStore(Protocol):
         """Events after the position, oldest first."""
         ...
 
+    async def pinned(self, owner_id: str) -> int:
+        """How many jobs of the owner are pinned."""
+        ...
+
     async def purge_requests(self, now: datetime) -> None:
         """Forget request ids that have expired."""
         ...

@@ -63,6 +63,8 @@ class Videos:
 
     async def _finished(self, viewer: Viewer, job_id: str) -> tuple[Job, Video]:
         job = await self._queries.visible(viewer, job_id)
+        if job.expired_at is not None:
+            raise ArtifactNotFound(f"the video expired on {job.expired_at:%Y-%m-%d}")
         if job.video is None:
             raise StateConflict(f"there is no video: the job is {job.status}")
         return job, job.video

@@ -15,6 +15,7 @@ from services.job.application.ports import Clock
 from services.job.bootstrap.base import Base
 from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.orders import build_orders, follow_rules
+from services.job.bootstrap.retention import build_retention
 from services.job.bootstrap.webhooks import build_webhooks
 from services.job.settings import JobSettings
 from services.runtime.client import ServiceCredentials, auth_channel, channel
@@ -44,6 +45,7 @@ def build_server(
     base = Base(settings, engine, redis, clock or SystemClock())
     parts = [
         build_orders(base, renders, objects, rules or follow_rules(settings)),
+        build_retention(base, renders, objects),
         build_dashboard(base),
         build_webhooks(base),
     ]

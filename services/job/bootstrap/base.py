@@ -30,6 +30,8 @@ from services.job.application.queueing import AdmissionLimits
 from services.job.application.ticking import Wakeup
 from services.job.application.webhooks.endpoints import Webhooks
 from services.job.domain.events import Lane
+from services.job.domain.job import Job
+from services.job.domain.retention import schedule
 from services.job.domain.webhook_targets import TargetRules
 from services.job.settings import JobSettings
 from services.runtime.eventlog import EventStore
@@ -79,6 +81,11 @@ class Wakeups:
     files: Wakeup = field(init=False)
     webhooks: Wakeup = field(init=False)
 
+    def lanes(self) -> None:
+        """A change left commands."""
+        for lane in (self.deliver, self.credits, self.files):
+            lane.set()
+
     def __post_init__(self) -> None:
         self.dispatch = Wakeup(self.poll_s, _DISPATCH_LINGER_S)
         self.deliver, self.follow = Wakeup(self.poll_s), Wakeup(self.poll_s)
@@ -96,7 +103,9 @@ class Base:
             self.log.fetch_unrelayed, self.log.mark_relayed, redis, prefix=JOB_STREAM_PREFIX, keep=settings.event_keep
         )
         self.wake = Wakeups(settings.poll_s)
+        self.commanded = Announcement(self.wake.lanes)
         self.writer = JobWriter(event_payload, Announcement(self.relay.wake))
+        self.writer.preparations.append(self._schedule)
         self.metrics = PrometheusJobs()
         self.writer.observers.append(partial(observe, self.metrics))
         self.store = PostgresJobs(engine, self.writer)
@@ -120,6 +129,11 @@ class Base:
             self.tokens,
             self.wake.webhooks,
         )
+
+    def _schedule(self, job: Job) -> None:
+        """A job that has just ended, or was deleted, is given its times (J10)."""
+        if (job.purge_at is None and job.pinned_at is None and job.status.terminal) or job.deleted_at is not None:
+            schedule(job, self.plans.of(job.order.plan))
 
     def courier(self, lane: Lane, handler: Handler, wakeup: Wakeup) -> BackgroundTask:
         """The task that serves a lane of the outbox."""

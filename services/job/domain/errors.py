@@ -73,3 +73,7 @@ class WebhookLimitReached(JobError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"there are {limit} webhook endpoints, which is as many as can be; remove one")
+
+
+class QuotaExhausted(JobError):
+    """The owner has as many as the plan allows."""

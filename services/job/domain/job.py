@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from services.job.domain import events as ev
+from services.job.domain.audit import AuditNote
 from services.job.domain.errors import StateConflict
 from services.job.domain.order import Order
 from services.job.domain.render import (
@@ -69,6 +70,9 @@ class Job:
     """When retention takes the video."""
     expired_at: datetime | None = None
     """When retention took the video."""
+    segments_expire_at: datetime | None = None
+    purge_at: datetime | None = None
+    """When nothing of the job is kept any more."""
     log_seq: int = 0
     """Number of the newest line of its log."""
     render_cursor: int = 0
@@ -79,6 +83,8 @@ class Job:
     """Happened since the job was loaded; not stored yet."""
     commands: list[ev.Command] = field(default_factory=list)
     """To be sent once the change is stored."""
+    notes: list[AuditNote] = field(default_factory=list)
+    """To be audited with the change."""
 
     @classmethod
     def accept(cls, job_id: str, order: Order, now: datetime, first_estimate: datetime | None = None) -> Job:
@@ -101,6 +107,11 @@ class Job:
     def due_at(self) -> datetime:
         """Its place in the queue: earlier goes first."""
         return self.ready_at + self.order.priority.handicap
+
+    @property
+    def retention_at(self) -> datetime | None:
+        """When retention has something to do with it."""
+        return min((time for time in (self.expires_at, self.segments_expire_at, self.purge_at) if time), default=None)
 
     def start_attempt(self, now: datetime) -> None:
         """Leave the queue for the next attempt. Raises StateConflict unless queued."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
+    func,
     insert,
     literal,
     select,
@@ -144,6 +145,12 @@ class PostgresJobs:
     async def history(self, job_id: str, after_seq: int, limit: int) -> list[StoredEvent]:
         """Events after the position, oldest first."""
         return [StoredEvent(*event) for event in await self._log.load(job_id, after_seq, limit)]
+
+    async def pinned(self, owner_id: str) -> int:
+        """How many jobs of the owner are pinned."""
+        pinned = (JOBS.c.owner_id == owner_id, JOBS.c.pinned_at.is_not(None), JOBS.c.deleted_at.is_(None))
+        async with self._single.connect() as connection:
+            return int((await connection.execute(select(func.count()).where(*pinned))).scalar_one())
 
     async def purge_requests(self, now: datetime) -> None:
         """Forget request ids that have expired."""

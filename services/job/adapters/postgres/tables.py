@@ -87,6 +87,10 @@ JOBS = Table(
     _moment("pinned_at", nullable=True),
     _moment("expires_at", nullable=True),
     _moment("expired_at", nullable=True),
+    _moment("segments_expire_at", nullable=True),
+    _moment("purge_at", nullable=True),
+    # The earliest of the three; put off while somebody deals with it.
+    _moment("retention_at", nullable=True),
     # Number of the newest line of its log; taken under this row's lock, like `revision`.
     Column("log_seq", BigInteger, nullable=False, server_default=text("0")),
     # From when on it may be started, and its place in the queue.
@@ -127,6 +131,8 @@ JOBS = Table(
     Index("ix_jobs_queue_owner", "owner_id", "due_at", postgresql_where=_QUEUED),
     Index("ix_jobs_in_flight", "owner_id", postgresql_where=_PROCESSING),
     Index("ix_jobs_attempt_started", "attempt_started_at", postgresql_where=_PROCESSING),
+    Index("ix_jobs_retention", "retention_at", postgresql_where=text("retention_at IS NOT NULL")),
+    Index("ix_jobs_pinned", "owner_id", postgresql_where=text("pinned_at IS NOT NULL AND deleted_at IS NULL")),
     # Durations of recent jobs, for estimates.
     Index("ix_jobs_recent", "quality", text("completed_at DESC"), postgresql_where=text("status = 'completed'")),
 )

@@ -9,6 +9,8 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.job.adapters.postgres.outbox import command_values
+from services.job.adapters.postgres.retention import audit_values
+from services.job.adapters.postgres.retention_tables import JOB_AUDIT
 from services.job.adapters.postgres.rows import state_values
 from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOBS
 from services.job.application.ports import Signal
@@ -29,6 +31,8 @@ class JobWriter:
 
     def __init__(self, encode: Encode, stored: Signal) -> None:
         self.encode = encode
+        self.preparations: list[Callable[[Job], None]] = []
+        """What a change still needs before it is written: times that depend on the plan."""
         self.effects: list[Effect] = []
         self.observers: list[Callable[[Job], None]] = []
         """Told of a change when it has been written: for figures only, its transaction may still fail."""
@@ -36,12 +40,18 @@ class JobWriter:
 
     async def write(self, connection: AsyncConnection, job: Job) -> bool:
         """Write the job's state, events and commands; the caller holds its row's lock. True when there are events."""
+        for prepare in self.preparations:
+            prepare(job)
         await connection.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(**state_values(job)))
         if job.events:
             entries = [self._entry(event) for event in job.events]
             await connection.execute(insert(JOB_EVENTS), entries)
         if job.commands:
             await connection.execute(insert(JOB_OUTBOX), [command_values(job, command) for command in job.commands])
+        if job.notes:
+            notes = [audit_values(note, job.updated_at, job) for note in job.notes]
+            await connection.execute(insert(JOB_AUDIT), notes)
+            job.notes.clear()
         for effect in self.effects:
             await effect(connection, job)
         for observer in self.observers:
