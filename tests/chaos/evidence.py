@@ -113,7 +113,7 @@ async def _tables(arena: Arena, history: History, client: Client) -> None:
     root = arena.folder / "objects"
     for row in await _rows(arena, "storage", _OBJECTS):
         found = await asyncio.to_thread(_digest, root, row["key"])
-        history.add("object_row", **row, found_sha256=found)
+        history.add("object_row", made_by=_maker(row.pop("request_id")), **row, found_sha256=found)
     for reservation in await _reservations(arena, client):
         history.add("credit_row", **reservation)
 
@@ -124,8 +124,14 @@ _STEPS = """
            s.result::text AS result
     FROM renders r JOIN steps s USING (render_id) ORDER BY r.created_at, s.step_id"""
 _OBJECTS = """
-    SELECT object_id::text, job_id, kind, scene_index, fence, state, key, size_bytes, sha256 FROM objects
+    SELECT object_id::text, request_id, job_id, kind, scene_index, fence, state, key, size_bytes, sha256 FROM objects
     WHERE state <> 'pending' ORDER BY created_at"""
+
+
+def _maker(request_id: str) -> str:
+    """The step that stored an object: workers name their writes `render:step:fence:kind`."""
+    render_id, step, _, _ = request_id.rsplit(":", 3)
+    return f"{render_id}.{step}"
 
 
 async def _reservations(arena: Arena, client: Client) -> list[dict[str, Any]]:

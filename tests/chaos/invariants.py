@@ -49,16 +49,16 @@ def one_job_per_key(history: History) -> Iterator[str]:
 
 
 def results_accepted_once(history: History) -> Iterator[str]:
-    """A scene has one accepted result per execution of its job, made under the last fence that was given out."""
-    fences = {row["object_id"]: row["fence"] for row in history.of("object_row")}
+    """A scene's result was made under the last fence that its step gave out, or is another step's, from the cache."""
+    objects = {row["object_id"]: row for row in history.of("object_row")}
     for step in history.of("step_row", kind="scene", state="succeeded"):
         result = step["result"]
         if not result:
             yield f"step {step['step_id']} succeeded without a result"
             continue
-        accepted = fences.get(result["segment"]["object_id"])
-        if accepted is not None and accepted != step["fence"]:
-            yield f"step {step['step_id']} has the result of fence {accepted}, its last holder had {step['fence']}"
+        found = objects.get(result["segment"]["object_id"])
+        if found and found["made_by"] == step["step_id"] and found["fence"] != step["fence"]:
+            yield f"step {step['step_id']} has the result of fence {found['fence']}, its last holder had {step['fence']}"
     for job_id, events in _stored(history):
         for (attempt, scene), statuses in _scene_statuses(events).items():
             for before, after in pairwise(statuses):

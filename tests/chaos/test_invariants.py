@@ -89,8 +89,9 @@ def good() -> list[Record]:
         fence=2,
         result={"segment": segment},
     )
-    add("object_row", object_id="o1", job_id=GOOD, fence=2, key="k1", state="committed", sha256="a", found_sha256="a")
-    add("object_row", object_id="o2", job_id=GONE, fence=1, key="k2", state="deleted", sha256="b", found_sha256=None)
+    whole, removed = {"sha256": "a", "found_sha256": "a"}, {"sha256": "b", "found_sha256": None}
+    add("object_row", object_id="o1", made_by="g-1.scene.0", job_id=GOOD, fence=2, key="k1", state="committed", **whole)
+    add("object_row", object_id="o2", made_by="c-1.scene.0", job_id=GONE, fence=1, key="k2", state="deleted", **removed)
     add("credit_row", job_id=GOOD, state="settled", amount=1)
     add("credit_row", job_id=GONE, state="released", amount=1)
     return list(history)
