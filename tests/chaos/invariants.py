@@ -58,7 +58,7 @@ def results_accepted_once(history: History) -> Iterator[str]:
             continue
         found = objects.get(result["segment"]["object_id"])
         if found and found["made_by"] == step["step_id"] and found["fence"] != step["fence"]:
-            yield f"step {step['step_id']} has the result of fence {found['fence']}, its last holder had {step['fence']}"
+            yield f"step {step['step_id']} has a result of fence {found['fence']}, its last holder had {step['fence']}"
     for job_id, events in _stored(history):
         for (attempt, scene), statuses in _scene_statuses(events).items():
             for before, after in pairwise(statuses):
