@@ -214,6 +214,20 @@ async def test_V3_the_position_is_the_order_in_which_jobs_start(bench: Bench) ->
     assert started == [promised[number] for number in range(len(left))]
 
 
+async def test_V3_the_position_of_a_job_that_is_not_stored_yet(bench: Bench) -> None:
+    """V3: what the acceptance promises, for an owner with waiting jobs and for one without."""
+    await bench.flood("a", 3)
+    await bench.flood("b", 2)
+    positions = []
+    for owner in ("a", "c"):
+        job = Job.accept(new_id(), Order(owner, "T", "C"), START + MINUTE)
+        foretold = await bench.queue.position(job)
+        await bench.jobs.create(job, None)
+        assert await bench.queue.position(job) == foretold
+        positions.append(foretold)
+    assert positions == [5, 2]
+
+
 async def test_J6_waits_for_its_time(bench: Bench) -> None:
     """J6: a job that is to be tried again later is not started before."""
     job = await bench.add("ada")

@@ -87,9 +87,14 @@ class FakeQueue:
 
     async def position(self, job: Job) -> int:
         """How many waiting jobs are before it."""
-        turns = [turn for owner, jobs in self._waiting().items() for turn in self._turns(owner, jobs)]
+        waiting = self._waiting()
+        mine = waiting[job.order.owner_id]
+        if job.job_id not in {other.job_id for other in mine}:
+            mine.append(job)
+            mine.sort(key=lambda job: (job.due_at, job.job_id))
+        turns = [turn for owner, jobs in waiting.items() for turn in self._turns(owner, jobs)]
         ordered = [turn.job.job_id for turn in sorted(turns, key=lambda turn: turn.place)]
-        return ordered.index(job.job_id) if job.job_id in ordered else 0
+        return ordered.index(job.job_id)
 
     async def pace(self, quality: Quality) -> Pace | None:
         """The medians of the last twenty."""

@@ -17,8 +17,10 @@ _TRUSTED_SHARE = 0.1
 class Estimates:
     """Looks up recent paces, at most once every ten seconds for each quality."""
 
-    def __init__(self, queue: Queue, clock: Clock) -> None:
+    def __init__(self, queue: Queue, clock: Clock, slots: int = 32) -> None:
         self._queue = queue
+        self._slots = max(slots, 1)
+        self._crowd: tuple[datetime, int] | None = None
         self._clock = clock
         self._known: dict[Quality, tuple[datetime, Pace | None]] = {}
 
@@ -30,10 +32,22 @@ class Estimates:
             known = self._known[quality] = (now, await self._queue.pace(quality))
         return known[1]
 
-    async def duration(self, quality: Quality) -> timedelta | None:
-        """How long an attempt takes; None when no job of that quality has completed yet."""
-        pace = await self.pace(quality)
-        return pace.total if pace else None
+    async def promise(self, job: Job) -> datetime | None:
+        """When a job that is just being accepted is expected to complete; None when unknown.
+
+        Its place is only looked up while more jobs wait than run at once: the many orders of quiet times cost nothing.
+        """
+        if await self.pace(job.order.quality) is None:
+            return None
+        crowded = await self._waiting() >= self._slots
+        return await self.completion(job, await self._queue.position(job) // self._slots if crowded else 0)
+
+    async def _waiting(self) -> int:
+        now = self._clock.now()
+        if self._crowd is None or not timedelta(0) <= now - self._crowd[0] < _KEPT:
+            state = await self._queue.state(now)
+            self._crowd = (now, sum(depth.ready for depth in state.depths))
+        return self._crowd[1]
 
     async def completion(self, job: Job, waves_before: int = 0) -> datetime | None:
         """When the job is expected to complete; None when unknown or when it has ended.

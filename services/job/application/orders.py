@@ -50,8 +50,8 @@ class Orders:
         if order.webhook_url:
             order = replace(order, webhook_url=await self._receivers.accept(viewer.subject, order.webhook_url))
         now = self._clock.now()
-        usual = await self._estimates.duration(order.quality)
-        job = Job.accept(self._new_id(), order, now, now + usual if usual else None)
+        job = Job.accept(self._new_id(), order, now)
+        job.first_estimate = await self._estimates.promise(job)
         key = None
         if request_id:
             expires = now + REQUEST_ID_LIFETIME

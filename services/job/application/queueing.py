@@ -86,7 +86,7 @@ class Queue(Protocol):
         ...
 
     async def position(self, job: Job) -> int:
-        """How many waiting jobs will be started before it, should nothing else come.
+        """How many waiting jobs will be started before it, stored or not yet, should nothing else come.
 
         Exact but for three things: limits of plans are left aside, a job that waits for its next attempt counts as if
         it were ready, and the end of a round, which puts those who had their turn level with those who had not, is

@@ -111,7 +111,7 @@ class Base:
         self.store = PostgresJobs(engine, self.writer)
         self.queue = PostgresQueue(engine, self.writer)
         self.outbox = PostgresOutbox(engine)
-        self.estimates = Estimates(self.queue, clock)
+        self.estimates = Estimates(self.queue, clock, settings.max_in_flight)
         self.tokens = PageTokens(settings.service_secret.get_secret_value().encode())
         self.plans = settings.known_plans()
         self.limits = AdmissionLimits(settings.max_in_flight, self.plans)

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.job.application.estimates import Estimates
 from services.job.application.neighbours import Artifact
 from services.job.application.ports import JobQuery, LiveEvent
 from services.job.application.queries import PageWish
@@ -143,6 +144,18 @@ async def test_v3_estimates(world: World) -> None:
         locked.apply(locked.render_id, [ProgressFact(3, 20.0, 0, 20, 60)], world.clock.now(), world.rules.retry, 0.5)
     view = await world.queries.progress(ADA, queued.job_id)
     assert (view.queue_position, view.estimated_completion) == (None, world.clock.now() + timedelta(seconds=40))
+
+
+async def test_v3_the_first_promise_includes_the_wait(world: World) -> None:
+    """V3: accepted behind two full rounds of the slots, an order is promised for after them."""
+    job = await world.processing()
+    world.clock.advance(seconds=60)
+    await complete(world, job)
+    estimates = Estimates(world.queue, world.clock, slots=2)
+    for _ in range(5):
+        await world.create()
+    waiting = Job.accept("last", job.order, world.clock.now())
+    assert await estimates.promise(waiting) == world.clock.now() + 3 * timedelta(seconds=60)
 
 
 async def test_v3_queue_position_counts_waves(world: World) -> None:

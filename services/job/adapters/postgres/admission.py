@@ -71,12 +71,12 @@ POSITION = text(
     _WAITING  # noqa: S608 – two literals
     + """
     , mine AS (
-        SELECT o.tag + (
+        SELECT greatest(COALESCE((SELECT tag FROM job_shares WHERE owner_id = :owner_id), 0), q.virtual_time) + (
             SELECT count(*) FROM jobs j
             WHERE j.owner_id = :owner_id AND j.status = 'queued'
                 AND (j.due_at, j.job_id) < (:due_at, CAST(:job_id AS uuid))
         ) AS tag
-        FROM owners o WHERE o.owner_id = :owner_id
+        FROM queue q
     )
     SELECT count(*)
     FROM mine m CROSS JOIN owners o
