@@ -126,8 +126,8 @@ class PostgresJobs:
             job = job_of(row) if row else None
             yield job
             stored = job is not None and await self._writer.write(connection, job)
-        if stored:
-            self._writer.committed()
+        if job is not None and stored:
+            self._writer.committed(job)
 
     async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
         """A page of the list by keyset: its cost does not depend on its depth, but for `skip`."""

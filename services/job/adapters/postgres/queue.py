@@ -49,7 +49,7 @@ class PostgresQueue:
             for job in jobs:
                 await self._writer.write(connection, job)
         if jobs:
-            self._writer.committed()
+            self._writer.committed(*jobs)
 
     async def position(self, job: Job) -> int:
         """How many waiting jobs are before it."""

@@ -35,7 +35,7 @@ class JobWriter:
         """What a change still needs before it is written: times that depend on the plan."""
         self.effects: list[Effect] = []
         self.observers: list[Callable[[Job], None]] = []
-        """Told of a change when it has been written: for figures only, its transaction may still fail."""
+        """Told of a change once its transaction is committed, `job.events` being what is new: for figures."""
         self._stored = stored
 
     async def write(self, connection: AsyncConnection, job: Job) -> bool:
@@ -54,14 +54,14 @@ class JobWriter:
             job.notes.clear()
         for effect in self.effects:
             await effect(connection, job)
-        for observer in self.observers:
-            observer(job)
-        happened = bool(job.events)
-        job.events.clear()
-        return happened
+        return bool(job.events)
 
-    def committed(self) -> None:
-        """The transaction of a write that had events is committed."""
+    def committed(self, *jobs: Job) -> None:
+        """The transaction that wrote these jobs' events is committed."""
+        for job in jobs:
+            for observer in self.observers:
+                observer(job)
+            job.events.clear()
         self._stored.set()
 
     def _entry(self, event: JobEvent) -> dict[str, Any]:
