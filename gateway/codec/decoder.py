@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from gateway.codec import scalars, wellknown
 from gateway.codec.fields import WRAPPERS, is_map, is_repeated, map_entry
 from gateway.codec.names import Violation, json_name, kind_of
+from t2m.common.v1 import options_pb2
 
 Convert = Callable[[object, str, list[Violation]], Any]
 """(parsed JSON value, path of the field, violations to add to) → what the message constructor takes, or
@@ -26,13 +27,15 @@ None.
 class MessageDecoder:
     """Decodes objects of one message type."""
 
-    __slots__ = ("_class", "_fields", "_oneofs", "descriptor")
+    __slots__ = ("_class", "_fields", "_isolated", "_oneofs", "descriptor")
 
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
         self._class: type[Message] = message_factory.GetMessageClass(descriptor)
         # JSON name → (proto name, type that needs no conversion, converter, whether null is a value)
         self._fields: dict[str, tuple[str, type | None, Convert, bool]] = {}
+        # Proto names of lists whose items are read one by one, each with the field that lists what could not be read.
+        self._isolated: dict[str, str] = {}
         self._oneofs = [
             {field.name: json_name(field) for field in oneof.fields}
             for oneof in descriptor.oneofs
@@ -46,6 +49,11 @@ class MessageDecoder:
             plain = {FieldDescriptor.TYPE_STRING: str, FieldDescriptor.TYPE_BOOL: bool}.get(field.type)
         takes_null = field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
         self._fields[json_name(field)] = (field.name, plain, convert, takes_null and not is_repeated(field))
+
+    def isolate(self, field: FieldDescriptor, sibling: str) -> None:
+        """Let a bad item of the list not refuse the others; `sibling` is filled here and by nobody else."""
+        self._isolated[field.name] = sibling
+        self._fields = {key: known for key, known in self._fields.items() if known[0] != sibling}
 
     def convert(self, value: object, path: str, violations: list[Violation]) -> Message | None:
         """Decode `value` found at `path` ("" for the body)."""
@@ -74,6 +82,9 @@ class MessageDecoder:
                 converted = convert(item, prefix + key, violations)
                 if converted is not None:
                     out[name] = converted
+        for name, sibling in self._isolated.items():
+            if name in out:
+                out[name], out[sibling] = out[name]
         for members in self._oneofs:
             given = [label for name, label in members.items() if name in out]
             if len(given) > 1:
@@ -94,6 +105,9 @@ class DecoderSet:
             decoder = self._decoders[descriptor.full_name] = MessageDecoder(descriptor)
             for field in descriptor.fields:
                 decoder.add_field(field, self.field(field))
+            for field in descriptor.fields:
+                if sibling := isolation_of(field):
+                    decoder.isolate(field, sibling)
         return decoder
 
     def field(self, field: FieldDescriptor) -> Convert:
@@ -102,7 +116,11 @@ class DecoderSet:
             key, value = map_entry(field)
             return _map_converter(scalars.json_converter(key), self.single(value))
         single = self.single(field)
-        return _list_converter(single) if is_repeated(field) else single
+        if not is_repeated(field):
+            return single
+        return (
+            _isolating_converter(self.message(field.message_type)) if isolation_of(field) else _list_converter(single)
+        )
 
     def text(self, field: FieldDescriptor) -> Convert:
         """The converter of the text form of one value, as paths, queries and headers carry it."""
@@ -136,6 +154,34 @@ def _list_converter(single: Convert) -> Convert:
         return [single(item, f"{path}[{index}]", violations) for index, item in enumerate(value)]
 
     return _dropping_failures(convert)
+
+
+def isolation_of(field: FieldDescriptor) -> str:
+    """The sibling that lists unreadable items, where a list has its items read one by one; else empty."""
+    sibling: str = field.GetOptions().Extensions[options_pb2.rules].isolate_items
+    return sibling
+
+
+def _isolating_converter(item_decoder: MessageDecoder) -> Convert:
+    """Items and what could not be read of them; an item of which something could not is empty."""
+    empty: type[Message] = message_factory.GetMessageClass(item_decoder.descriptor)
+
+    def convert(value: object, path: str, violations: list[Violation]) -> tuple[list[Any], list[Any]] | None:
+        if not isinstance(value, list):
+            violations.append(Violation(path, f"expected array, got {kind_of(value)}"))
+            return None
+        items, unreadable = [], []
+        for index, item in enumerate(value):
+            bad: list[Violation] = []
+            converted = item_decoder.convert(item, "item", bad)
+            items.append(empty() if bad else converted)
+            unreadable += [
+                options_pb2.UnreadableItem(index=index, field=path[5:] if path != "item" else "", description=text)
+                for path, text in bad
+            ]
+        return items, unreadable
+
+    return convert
 
 
 def _map_converter(key_of: Convert, single: Convert) -> Convert:

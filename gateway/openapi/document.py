@@ -71,7 +71,9 @@ _ERROR_SCHEMA: Schema = {
 
 def build_document(rpcs: Iterable[Rpc], comments: Mapping[str, str], version: str = "1") -> dict[str, Any]:
     """The whole document."""
-    schemas = SchemaSet(comments)
+    rpcs = list(rpcs)
+    from_headers = {rpc.input.full_name: {bound.field for bound in rpc.extras.headers} for rpc in rpcs}
+    schemas = SchemaSet(comments, from_headers)
     schemas.components["Error"] = _ERROR_SCHEMA
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, str] = {}

@@ -45,10 +45,15 @@ _WELL_KNOWN: dict[str, Schema] = {
 
 
 class SchemaSet:
-    """Collects `components.schemas`. Requests list what must be sent, responses what is always there."""
+    """Collects `components.schemas`. Requests list what must be sent, responses what is always there.
 
-    def __init__(self, comments: Mapping[str, str]) -> None:
+    `from_headers`: fields of a request message, by its full name, that are headers and never in a body, not even where
+    the message is an item of another one.
+    """
+
+    def __init__(self, comments: Mapping[str, str], from_headers: Mapping[str, Collection[str]]) -> None:
         self.components: dict[str, Schema] = {}
+        self._from_headers = from_headers
         self._comments = comments
         self._names: dict[str, str] = {}
 
@@ -93,7 +98,10 @@ class SchemaSet:
         return dict(_SCALARS[field.type])
 
     def _object(self, descriptor: Descriptor, *, request: bool, without: Collection[str]) -> Schema:
-        fields = [field for field in descriptor.fields if field.name not in without]
+        hidden = {*without, *(name for field in descriptor.fields if (name := field_rules(field).isolate_items))}
+        if request:
+            hidden |= set(self._from_headers.get(descriptor.full_name, ()))
+        fields = [field for field in descriptor.fields if field.name not in hidden]
         schema: Schema = {
             "type": "object",
             "properties": {json_name(field): self.field(field, request=request) for field in fields},

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.codec import DecoderSet, EncoderSet, Violation, enum_labels
+from t2m.job.v1 import batch_service_pb2
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -244,3 +245,26 @@ def test_nesting_is_bounded(kitchen: Any) -> None:
     dish, violations = decode(kitchen, {"extra": value["a"]})
     assert violations == []
     assert kitchen.Dish.FromString(dish.SerializeToString()) == dish
+
+
+def test_V2_a_bad_item_does_not_refuse_the_others() -> None:
+    """V2: an item that cannot be read is sent empty and listed; the list as a whole is refused as ever."""
+    decode = DecoderSet().message(batch_service_pb2.CreateBatchRequest.DESCRIPTOR)
+    items = [{"topic": "T"}, {"topic": 5, "quality": "ultra"}, "no object", {"nope": 1}, None]
+    violations: list[Violation] = []
+    message = decode.convert({"requests": items}, "", violations)
+    assert isinstance(message, batch_service_pb2.CreateBatchRequest)
+    assert violations == []
+    assert [item.topic for item in message.requests] == ["T", "", "", "", ""]
+    assert [(bad.index, bad.field) for bad in message.unreadable] == [
+        (1, "topic"),
+        (1, "quality"),
+        (2, ""),
+        (3, "nope"),
+        (4, ""),
+    ]
+    assert all(bad.description for bad in message.unreadable)
+    for body, field in (({"requests": {}}, "requests"), ({"unreadable": []}, "unreadable")):
+        violations = []
+        decode.convert(body, "", violations)
+        assert [violation.field for violation in violations] == [field]
