@@ -118,9 +118,9 @@ class DecoderSet:
         single = self.single(field)
         if not is_repeated(field):
             return single
-        return (
-            _isolating_converter(self.message(field.message_type)) if isolation_of(field) else _list_converter(single)
-        )
+        if field.message_type is not None and isolation_of(field):
+            return _isolating_converter(self.message(field.message_type))
+        return _list_converter(single)
 
     def text(self, field: FieldDescriptor) -> Convert:
         """The converter of the text form of one value, as paths, queries and headers carry it."""

@@ -63,7 +63,7 @@ class Caller:
         self.subject = subject
         self._channel = channel
         self._jobs: Any = job_service_pb2_grpc.JobServiceStub(channel)
-        self._metadata = metadata(subject, role)
+        self.metadata = metadata(subject, role)
 
     def method(self, name: str, request: Any) -> Any:
         """The method of that name, of the service whose file declares the request."""
@@ -73,7 +73,7 @@ class Caller:
 
     async def call(self, name: str, request: Any) -> Any:
         """One unary call."""
-        return await self.method(name, request)(request, metadata=self._metadata, timeout=DEADLINE_S)
+        return await self.method(name, request)(request, metadata=self.metadata, timeout=DEADLINE_S)
 
     async def create(self, **fields: Any) -> job_pb2.Job:
         """Order a video."""
@@ -106,7 +106,7 @@ class Caller:
     async def watching(self, job_id: str, after_seq: int | None = None) -> AsyncGenerator[Watching]:
         """An open watch."""
         request = pb.WatchJobRequest(job_id=job_id, after_seq=after_seq)
-        call = self._jobs.WatchJob(request, metadata=self._metadata, timeout=60)
+        call = self._jobs.WatchJob(request, metadata=self.metadata, timeout=60)
         try:
             yield Watching(call)
         finally:

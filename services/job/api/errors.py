@@ -22,6 +22,7 @@ TABLE = ErrorTable(
         errors.PositionExpired: ErrorSpec(grpc.StatusCode.OUT_OF_RANGE, ErrorReason.ERROR_REASON_POSITION_EXPIRED),
         errors.WebhookNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.WebhookExists: ErrorSpec(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_ALREADY_EXISTS),
+        errors.BatchNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.QuotaExhausted: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED),
         errors.WebhookLimitReached: ErrorSpec(
             grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED

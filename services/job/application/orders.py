@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.job.application.estimates import Estimates
@@ -13,11 +13,19 @@ from services.job.application.webhooks.ports import Receivers
 from services.job.domain.audit import AuditNote
 from services.job.domain.errors import IdempotencyConflict, JobNotFound, QuotaExhausted
 from services.job.domain.job import Job
+from services.job.domain.order import Order
 from services.job.domain.plan import Plans
 from services.job.domain.retention import pin, unpin
 
 REQUEST_ID_LIFETIME = timedelta(hours=24)
 """How long a request id names its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A job that can be stored."""
+
+    job: Job
 
 
 class Orders:
@@ -46,24 +54,53 @@ class Orders:
 
         Raises FieldsRefused, Unsupported, IdempotencyConflict; WebhookLimitReached for one webhook URL too many.
         """
-        order = request.to_order(viewer.subject, viewer.plan)
-        if order.webhook_url:
-            order = replace(order, webhook_url=await self._receivers.accept(viewer.subject, order.webhook_url))
-        now = self._clock.now()
-        job = Job.accept(self._new_id(), order, now)
-        job.first_estimate = await self._estimates.promise(job)
+        acceptance = await self.accept(viewer, request)
         key = None
         if request_id:
-            expires = now + REQUEST_ID_LIFETIME
+            expires = self._clock.now() + REQUEST_ID_LIFETIME
             key = RequestKey(viewer.subject, request_id, request.fingerprint(), expires)
-        outcome = await self._store.create(job, key)
+        return await self._store_new(acceptance, key)
+
+    async def repeat(self, origin: Job, number: int) -> Job:
+        """Order what a job was about once more, in its owner's name; the same job for the same number (J9)."""
+        order = replace(origin.order, origin_job_id=origin.job_id, batch_id="")
+        expires = self._clock.now() + REQUEST_ID_LIFETIME
+        # A client's request id has no space, so it cannot be taken for this one.
+        key = RequestKey(order.owner_id, f"repeat {origin.job_id} {number}", b"repeat", expires)
+        return await self._store_new(await self._accept(order), key)
+
+    async def accept(self, viewer: Viewer, request: OrderRequest, batch_id: str = "") -> Acceptance:
+        """A job that is not stored yet; what is reserved for it is given back by `withdraw`.
+
+        Raises FieldsRefused, Unsupported, WebhookLimitReached.
+        """
+        order = request.to_order(viewer.subject, viewer.plan)
+        if order.webhook_url:
+            order = replace(order, webhook_url=await self.receiver(viewer, order.webhook_url))
+        return await self._accept(replace(order, batch_id=batch_id) if batch_id else order)
+
+    async def receiver(self, viewer: Viewer, url: str) -> str:
+        """A webhook's URL as it is stored. Raises FieldsRefused, WebhookLimitReached."""
+        return await self._receivers.accept(viewer.subject, url)
+
+    async def withdraw(self, acceptances: Iterable[Acceptance]) -> None:
+        """Give back what was reserved for jobs that were not stored."""
+
+    async def _accept(self, order: Order) -> Acceptance:
+        job = Job.accept(self._new_id(), order, self._clock.now())
+        job.first_estimate = await self._estimates.promise(job)
+        return Acceptance(job)
+
+    async def _store_new(self, acceptance: Acceptance, key: RequestKey | None) -> Job:
+        outcome = await self._store.create(acceptance.job, key)
         if isinstance(outcome, Repeated):
+            await self.withdraw([acceptance])
             if key is None or outcome.fingerprint != key.fingerprint:
                 raise IdempotencyConflict
             first = outcome.job
             return Job.accept(first.job_id, first.order, first.created_at, first.first_estimate)
         self._queued.set()
-        return job
+        return acceptance.job
 
     async def cancel(self, viewer: Viewer, job_id: str) -> Job:
         """Stop a job (J3): its row now, its render as soon as video_render can be reached.

@@ -13,6 +13,7 @@ from services.job.api.errors import TABLE
 from services.job.application.follow import FollowRules
 from services.job.application.ports import Clock
 from services.job.bootstrap.base import Base
+from services.job.bootstrap.batches import build_batches
 from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.orders import build_orders, follow_rules
 from services.job.bootstrap.retention import build_retention
@@ -45,6 +46,7 @@ def build_server(
     base = Base(settings, engine, redis, clock or SystemClock())
     parts = [
         build_orders(base, renders, objects, rules or follow_rules(settings)),
+        build_batches(base, base.orders),
         build_retention(base, renders, objects),
         build_dashboard(base),
         build_webhooks(base),

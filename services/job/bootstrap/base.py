@@ -23,6 +23,7 @@ from services.job.api.codec import event_payload
 from services.job.application.couriers import Courier, Handler
 from services.job.application.estimates import Estimates
 from services.job.application.metrics import observe
+from services.job.application.orders import Orders
 from services.job.application.page_tokens import PageTokens
 from services.job.application.ports import Clock
 from services.job.application.queries import Queries
@@ -128,6 +129,9 @@ class Base:
             new_id,
             self.tokens,
             self.wake.webhooks,
+        )
+        self.orders = Orders(
+            self.store, self.estimates, clock, new_id, self.wake.dispatch, self.commanded, self.webhooks
         )
 
     def _schedule(self, job: Job) -> None:

@@ -14,7 +14,7 @@ from services.job.application.coalesce import Coalescing
 from services.job.application.dispatch import Dispatcher
 from services.job.application.follow import Follower, FollowRules, RenderLog
 from services.job.application.neighbours import Objects, Renders
-from services.job.application.orders import Orders, Pins
+from services.job.application.orders import Pins
 from services.job.application.overdue import Overdue
 from services.job.application.render_commands import RenderCommands
 from services.job.application.ticking import Wakeup
@@ -48,7 +48,6 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
     """`JobService` and `VideoService`, the dispatcher, the couriers to video_render, the follower."""
     settings, clock, wake = base.settings, base.clock, base.wake
     reader = EventReader(base.redis, base.log.load, prefix=JOB_STREAM_PREFIX, queue_limit=settings.event_queue)
-    orders = Orders(base.store, base.estimates, clock, new_id, wake.dispatch, base.commanded, base.webhooks)
     pins = Pins(base.store, base.plans, clock)
     watch = Watch(base.queries, base.store, LiveEvents(reader, is_terminal))
     videos = Videos(base.queries, objects)
@@ -71,7 +70,9 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
             await asyncio.sleep(_MEASURE_EVERY_S)
 
     def add_jobs(server: grpc.aio.Server) -> str:
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(orders, pins, base.queries, watch), server)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(
+            JobServicer(base.orders, pins, base.queries, watch), server
+        )
         return "t2m.job.v1.JobService"
 
     def add_videos(server: grpc.aio.Server) -> str:

@@ -77,3 +77,10 @@ class WebhookLimitReached(JobError):
 
 class QuotaExhausted(JobError):
     """The owner has as many as the plan allows."""
+
+
+class BatchNotFound(JobError):
+    """No such batch, or somebody else's."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"there is no batch {batch_id}")

@@ -81,6 +81,8 @@ class Job:
     """Whether video_render has confirmed the attempt's render."""
     events: list[ev.JobEvent] = field(default_factory=list)
     """Happened since the job was loaded; not stored yet."""
+    stored_status: JobStatus | None = field(default=None, compare=False)
+    """The status that the row has; None for a job that is not stored yet."""
     commands: list[ev.Command] = field(default_factory=list)
     """To be sent once the change is stored."""
     notes: list[AuditNote] = field(default_factory=list)

@@ -89,6 +89,7 @@ def job_of(row: RowMapping) -> Job:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         status=JobStatus(row["status"]),
+        stored_status=JobStatus(row["status"]),
         stage=JobStage(row["stage"]),
         progress=row["progress"],
         attempt=row["attempt"],

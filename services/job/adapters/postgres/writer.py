@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy import insert, update
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.job.adapters.postgres.outbox import command_values
 from services.job.adapters.postgres.retention import audit_values
 from services.job.adapters.postgres.retention_tables import JOB_AUDIT
-from services.job.adapters.postgres.rows import state_values
+from services.job.adapters.postgres.rows import new_values, state_values
 from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOBS
 from services.job.application.ports import Signal
 from services.job.domain.events import JobEvent
@@ -55,6 +55,16 @@ class JobWriter:
         for effect in self.effects:
             await effect(connection, job)
         return bool(job.events)
+
+    async def insert(self, connection: AsyncConnection, jobs: Sequence[Job]) -> None:
+        """Write new jobs with their events and commands; no effects, since nothing of them was stored before."""
+        if not jobs:
+            return
+        await connection.execute(insert(JOBS), [new_values(job) for job in jobs])
+        await connection.execute(insert(JOB_EVENTS), [self._entry(event) for job in jobs for event in job.events])
+        commands = [command_values(job, command) for job in jobs for command in job.commands]
+        if commands:
+            await connection.execute(insert(JOB_OUTBOX), commands)
 
     def committed(self, *jobs: Job) -> None:
         """The transaction that wrote these jobs' events is committed."""
