@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.job.application.ports import JobQuery, Viewer
@@ -94,10 +95,10 @@ def job_query(request: pb.ListJobsRequest, viewer: Viewer) -> JobQuery:
         owner_id=viewer.owner_filter,
         statuses=frozenset(_STATUS_OF[number] for number in request.status if number in _STATUS_OF),
         priority=_PRIORITY_OF.get(request.priority),
-        batch_id=_without_nul("batch_id", request.batch_id),
-        created_after=_moment_of(request, "created_after"),
-        created_before=_moment_of(request, "created_before"),
-        topic=_without_nul("topic", request.topic),
+        batch_id=without_nul("batch_id", request.batch_id),
+        created_after=moment_of(request, "created_after"),
+        created_before=moment_of(request, "created_before"),
+        topic=without_nul("topic", request.topic),
         by_update=request.order_by == pb.JOB_ORDER_UPDATED_AT,
     )
 
@@ -112,14 +113,16 @@ def page_wish(request: pb.ListJobsRequest) -> PageWish:
     return PageWish(limit, request.page_token, request.skip, request.include_total)
 
 
-def _without_nul(path: str, value: str) -> str:
+def without_nul(path: str, value: str) -> str:
+    """The text, if Postgres can hold it. Raises FieldsRefused."""
     if "\0" in value:
         raise FieldsRefused([(path, "must not contain the character U+0000")])
     return value
 
 
-def _moment_of(request: pb.ListJobsRequest, field: str) -> datetime | None:
-    if not request.HasField(field):  # type: ignore[arg-type]
+def moment_of(request: Message, field: str) -> datetime | None:
+    """The moment in a field; None when it is not set. Raises FieldsRefused for one that no calendar has."""
+    if not request.HasField(field):
         return None
     try:
         moment: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)

@@ -12,6 +12,7 @@ from services.job.adapters.storage_client import GrpcObjects
 from services.job.api.errors import TABLE
 from services.job.application.follow import FollowRules
 from services.job.application.ports import Clock
+from services.job.bootstrap.admin import build_admin
 from services.job.bootstrap.base import Base
 from services.job.bootstrap.batches import build_batches
 from services.job.bootstrap.dashboard import build_dashboard
@@ -49,6 +50,7 @@ def build_server(
         build_batches(base, base.orders),
         build_retention(base, renders, objects),
         build_dashboard(base),
+        build_admin(base),
         build_webhooks(base),
     ]
 
