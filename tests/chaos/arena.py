@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +60,24 @@ class Arena:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Arena]:
         """Up and ready; taken down at the end, whatever happened."""
-        try:
-            await self._prepare()
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(asyncio.to_thread, self._free_disks)
+            await self._prepare(undo)
+            undo.push_async_callback(asyncio.to_thread, self.stack.down)
+            undo.callback(self.thaw)
             await asyncio.to_thread(self.stack.up)
             yield self
-        finally:
-            self.thaw()
-            await asyncio.to_thread(self.stack.down)
-            for link in self.links.values():
-                await link.close()
-            await asyncio.to_thread(self._keep_logs)
-            await asyncio.to_thread(unmount, self.disks.values())
+
+    def _free_disks(self) -> None:
+        self._keep_logs()
+        unmount(self.disks.values())
 
     def _keep_logs(self) -> None:
         """The logs go with the disk that they are on; a failed run is not understood without them."""
         with contextlib.suppress(OSError):
             shutil.copytree(self.folder / "logs", self.folder.with_name(f"{self.folder.name}.logs"), dirs_exist_ok=True)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, undo: AsyncExitStack) -> None:
         """Choose what the stack would choose at its start, and put proxies before it."""
         self.disks = dict(mounted(self.folder))
         data = DataFolder(self.folder)
@@ -95,6 +95,7 @@ class Arena:
             for target in targets:
                 link = self.links[f"{process}>{target}"] = Link(f"{process}>{target}", addresses[target])
                 await link.start()
+                undo.push_async_callback(link.close)
         environment = {name: self._environment(name, postgres, redis) for name in USES}
         self._process_env.write_text(json.dumps(environment), encoding="utf-8")
 

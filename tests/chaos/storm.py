@@ -44,9 +44,9 @@ class Storm:
 
 async def blow(storm: Storm, arena: Arena, history: History, say: Callable[[str], None] = lambda _: None) -> None:
     """Run a storm on a running arena and leave everything in the history; raises nothing for what went wrong."""
-    keys = await asyncio.to_thread(lambda: {user: arena.stack.api_key(f"{user}@t2m.example") for user in USERS})
+    keys = await asyncio.gather(*(asyncio.to_thread(arena.stack.api_key, f"{user}@t2m.example") for user in USERS))
     rng = random.Random(storm.seed)
-    clients = [Client.of(user, arena.stack.url, key, history, rng) for user, key in keys.items()]
+    clients = [Client.of(user, arena.stack.url, key, history, rng) for user, key in zip(USERS, keys, strict=True)]
     load = Load(clients, rng, at_once=storm.at_once, at_least=storm.jobs)
     loading = asyncio.create_task(load.run())
     try:
