@@ -35,6 +35,7 @@ from services.job.application.ports import (
 from services.job.domain.audit import AuditEntry
 from services.job.domain.events import Command, JobEvent, Lane
 from services.job.domain.job import Job
+from services.job.domain.log import LogLine
 from services.job.domain.render import RenderFact, RenderState, StateFact
 from services.job.domain.values import JobStatus, Priority
 
@@ -85,7 +86,7 @@ class _Lease:
 
 def copy_of(job: Job) -> Job:
     """A job of its own, as if read from the database."""
-    return replace(job, events=[], commands=[], notes=[], stage_seconds=dict(job.stage_seconds))
+    return replace(job, events=[], commands=[], notes=[], lines=[], stage_seconds=dict(job.stage_seconds))
 
 
 class FakeDatabase:
@@ -98,6 +99,7 @@ class FakeDatabase:
         self.outbox: list[_Command] = []
         self.leases: dict[str, _Lease] = {}
         self.audit: list[AuditEntry] = []
+        self.logs: dict[str, list[LogLine]] = defaultdict(list)
         self.grown = asyncio.Condition()
         self._encode = encode
         self._commands = 0
@@ -118,7 +120,9 @@ class FakeDatabase:
             AuditEntry(len(self.audit) + number, job.updated_at, note, job.job_id, job.order.owner_id)
             for number, note in enumerate(job.notes, 1)
         ]
+        self.logs[job.job_id] += job.lines
         job.events.clear()
+        job.lines.clear()
         job.notes.clear()
         async with self.grown:
             self.grown.notify_all()

@@ -34,6 +34,7 @@ _FIELDS: dict[type[Message], str] = {
     render_pb2.RenderProgressed: "progress",
     render_pb2.RenderPlanned: "planned",
     render_pb2.SceneChanged: "scene",
+    render_pb2.RenderLogged: "log",
 }
 _TERMINAL = (render_pb2.RENDER_STATE_SUCCEEDED, render_pb2.RENDER_STATE_FAILED, render_pb2.RENDER_STATE_CANCELLED)
 

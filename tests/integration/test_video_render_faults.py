@@ -300,3 +300,21 @@ def _queue_is_empty(stack: Stack) -> Callable[[], Awaitable[bool]]:
         return client.llen("default") == 0 and client.hlen("unacked") == 0
 
     return check
+
+
+async def test_J4_V3_failed_and_killed_scenes_say_why(stack: Stack) -> None:
+    """J4, V3: a scene that ends its process, time after time: every attempt is told, and the error shows the last."""
+    await stack.start_worker()
+    await stack.start("r1", "burn 0.1", "crash 1")
+    render, events = await stack.finished("r1")
+    assert render.state == render_pb2.RENDER_STATE_FAILED
+    lines = [event.log for event in events if event.WhichOneof("event") == "log"]
+    crashed = [line for line in lines if line.HasField("scene_index") and line.scene_index == 1]
+    begun = [line.step_attempt for line in crashed if line.message.endswith("began")]
+    assert begun == list(range(1, len(begun) + 1))
+    assert len(begun) > 1
+    errors = [line.message for line in crashed if line.severity == render_pb2.LOG_SEVERITY_ERROR]
+    assert "ended without a result" in errors[-1]
+    assert errors[-1] == render.error.log_excerpt[-1]
+    assert (render.error.scene_index, render.error.stage) == (1, render_pb2.RENDER_STAGE_RENDERING)
+    assert not [line.message for line in lines if str(stack.folder) in line.message]

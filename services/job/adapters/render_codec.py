@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from services.job.domain.log import Severity
 from services.job.domain.render import (
     Chapter,
     Failure,
+    LogFact,
     PlannedFact,
     ProgressFact,
     RenderFact,
@@ -41,6 +43,7 @@ _STAGES: dict[int, JobStage] = {
     render_pb2.RENDER_STAGE_ASSEMBLING: JobStage.ASSEMBLING,
     render_pb2.RENDER_STAGE_PUBLISHING: JobStage.PUBLISHING,
 }
+_SEVERITIES: dict[int, Severity] = {int(severity): severity for severity in Severity}
 _SCENES: dict[int, SceneStatus] = {
     render_pb2.SCENE_STATE_RENDERING: SceneStatus.PROCESSING,
     render_pb2.SCENE_STATE_SUCCEEDED: SceneStatus.COMPLETED,
@@ -64,8 +67,21 @@ def fact_of(event: render_pb2.RenderEvent) -> RenderFact:
             return PlannedFact(event.seq, event.planned.title, scenes)
         case "scene":
             return SceneFact(event.seq, _scene(event.scene.scene), event.scene.progress)
+        case "log":
+            return _log(event.seq, event.log)
         case _:
             return UnknownFact(event.seq)
+
+
+def _log(seq: int, line: render_pb2.RenderLogged) -> LogFact:
+    return LogFact(
+        seq,
+        _SEVERITIES.get(line.severity, Severity.INFO),
+        line.message,
+        _STAGES.get(line.stage, JobStage.NONE),
+        line.scene_index if line.HasField("scene_index") else None,
+        line.step_attempt,
+    )
 
 
 def _state(seq: int, changed: render_pb2.RenderStateChanged) -> RenderFact:
@@ -101,6 +117,7 @@ def _failure(error: render_pb2.RenderError) -> Failure:
         stage=_STAGES.get(error.stage, JobStage.NONE),
         scene_index=error.scene_index if error.HasField("scene_index") else None,
         retryable=error.retryable,
+        log=tuple(error.log_excerpt),
     )
 
 

@@ -214,6 +214,7 @@ def failure(source: Failure | None) -> job_pb2.JobError | None:
         stage=STAGES[source.stage],
         scene_index=source.scene_index,
         retryable=source.retryable,
+        log_excerpt=source.log,
     )
 
 

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from services.job.domain.render import ProgressFact, RenderFact
+from services.job.domain.render import LogFact, ProgressFact, RenderFact
+
+_MOST_LINES = 200
+"""That wait to be stored together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,41 +23,44 @@ class Coalescing:
 
 
 class _Waiting:
-    """The newest report of each scene, in order of arrival, until they are worth an event."""
+    """The newest report of each scene, and lines of the log, until they are worth being stored."""
 
     def __init__(self, step: float) -> None:
         self._step = step
         self._reports: dict[int, ProgressFact] = {}
+        self._lines: list[LogFact] = []
         self._next = 0.0
         """The progress at which reports stop waiting."""
 
     def __bool__(self) -> bool:
-        return bool(self._reports)
+        return bool(self._reports or self._lines)
 
     def add(self, fact: RenderFact) -> list[RenderFact]:
         """The batch that the fact completes; empty when it waits."""
+        if isinstance(fact, LogFact):
+            self._lines.append(fact)
+            return self.take() if len(self._lines) >= _MOST_LINES else []
         if not isinstance(fact, ProgressFact):
             return [*self.take(), fact]
-        # Removed first, so that the dictionary stays in order of arrival.
-        self._reports.pop(fact.scene_index, None)
         self._reports[fact.scene_index] = fact
         return self.take() if fact.progress >= self._next else []
 
     def take(self) -> list[RenderFact]:
         """Everything that waits."""
-        taken: list[RenderFact] = list(self._reports.values())
+        taken: list[RenderFact] = sorted([*self._reports.values(), *self._lines], key=lambda fact: fact.seq)
+        if self._reports:
+            self._next = max(fact.progress for fact in self._reports.values()) + self._step
         self._reports.clear()
-        for fact in taken[-1:]:
-            if isinstance(fact, ProgressFact):
-                self._next = fact.progress + self._step
+        self._lines.clear()
         return taken
 
 
 async def batches(source: AsyncIterator[RenderFact], rules: Coalescing) -> AsyncGenerator[list[RenderFact]]:
     """The facts of `source` in batches to be stored as one; positions within a batch rise.
 
-    A fact other than progress is passed on at once, with the progress before it. Progress waits until the render has
-    come `step` further or for `window_s`, and only a scene's last report is kept.
+    A fact other than progress is passed on at once, with what waits before it. Progress waits until the render has
+    come `step` further or for `window_s`, and only a scene's last report is kept. Lines of the log wait for whatever
+    comes next, for `window_s` at most.
     """
     loop = asyncio.get_running_loop()
     waiting = _Waiting(rules.step)

@@ -16,6 +16,7 @@ from services.job.bootstrap.admin import build_admin
 from services.job.bootstrap.base import Base
 from services.job.bootstrap.batches import build_batches
 from services.job.bootstrap.dashboard import build_dashboard
+from services.job.bootstrap.logs import build_logs
 from services.job.bootstrap.orders import build_orders, follow_rules
 from services.job.bootstrap.retention import build_retention
 from services.job.bootstrap.webhooks import build_webhooks
@@ -49,6 +50,7 @@ def build_server(
         build_orders(base, renders, objects, rules or follow_rules(settings)),
         build_batches(base, base.orders),
         build_retention(base, renders, objects),
+        build_logs(base),
         build_dashboard(base),
         build_admin(base),
         build_webhooks(base),

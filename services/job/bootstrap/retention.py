@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.job.adapters.postgres.log_tables import JOB_LOGS
 from services.job.adapters.postgres.retention import PostgresRetention
 from services.job.adapters.postgres.webhook_tables import WEBHOOK_DELIVERIES
 from services.job.application.neighbours import Objects, Renders
@@ -14,7 +15,7 @@ from services.runtime.server import BackgroundTask
 
 def build_retention(base: Base, renders: Renders, objects: Objects) -> Part:
     """The sweep, and the courier of the lane `files`."""
-    store = PostgresRetention(base.engine, [WEBHOOK_DELIVERIES.c.subject_id])
+    store = PostgresRetention(base.engine, [JOB_LOGS.c.stream_id, WEBHOOK_DELIVERIES.c.subject_id])
     retention = Retention(store, base.store, renders, objects, base.plans, base.clock)
     commands = FileCommands(base.store, renders, objects, base.clock)
     wakeup = Wakeup(base.settings.retention_poll_s)

@@ -14,9 +14,11 @@ from datetime import datetime
 from services.job.domain import events as ev
 from services.job.domain.audit import AuditNote
 from services.job.domain.errors import StateConflict
+from services.job.domain.log import MOST_LINES, LogLine, Severity
 from services.job.domain.order import Order
 from services.job.domain.render import (
     Failure,
+    LogFact,
     PlannedFact,
     ProgressFact,
     RenderFact,
@@ -85,6 +87,8 @@ class Job:
     """The status that the row has; None for a job that is not stored yet."""
     commands: list[ev.Command] = field(default_factory=list)
     """To be sent once the change is stored."""
+    lines: list[LogLine] = field(default_factory=list)
+    """Logged since the job was loaded; not stored yet."""
     notes: list[AuditNote] = field(default_factory=list)
     """To be audited with the change."""
 
@@ -127,6 +131,7 @@ class Job:
         self.render_cursor, self.render_accepted = 0, False
         self.started_at = self.started_at or now
         self.attempt_started_at = now
+        self._log(now, Severity.INFO, f"attempt {self.attempt} began, {self.order.quality} quality", JobStage.PLANNING)
         self._changed(now)
         self.commands.append(ev.StartRender(self.job_id, self.render_id))
 
@@ -169,6 +174,8 @@ class Job:
                     self._planned(fact, now)
                 case StateFact():
                     self._render_changed(fact, now, policy, draw)
+                case LogFact():
+                    self._log(now, fact.severity, fact.message, fact.stage, fact.scene_index, fact.step_attempt)
                 case UnknownFact():
                     pass
         return self._runs(render_id)
@@ -273,6 +280,9 @@ class Job:
         self.status, self.progress, self.failure = JobStatus.QUEUED, 0.0, failure
         self._enter(JobStage.QUEUED, now)
         self.next_attempt_at = now + policy.delay(self.attempt, draw)
+        text = f"attempt {self.attempt} failed: {failure.code}: {failure.message}; the next may begin at"
+        moment = f"{self.next_attempt_at:%Y-%m-%dT%H:%M:%SZ}"
+        self._log(now, Severity.WARNING, f"{text} {moment}", failure.stage, failure.scene_index)
         self._changed(now)
 
     def _fail(self, failure: Failure, now: datetime) -> None:
@@ -286,10 +296,34 @@ class Job:
             self.scenes = tuple(
                 scene if scene.status.ended else replace(scene, status=SceneStatus.CANCELLED) for scene in self.scenes
             )
+        text, severity = f"the job is {status}", Severity.INFO
+        if self.failure is not None and status is JobStatus.FAILED:
+            text, severity = f"{text}: {self.failure.code}: {self.failure.message}", Severity.ERROR
+        self._log(now, severity, text, last=True)
         if self.order.credit_cost:
             spent = status is JobStatus.COMPLETED
             self.commands.append((ev.SettleCredits if spent else ev.ReleaseCredits)(self.job_id))
         self._changed(now)
+
+    def _log(
+        self,
+        now: datetime,
+        severity: Severity,
+        message: str,
+        stage: JobStage = JobStage.NONE,
+        scene_index: int | None = None,
+        step_attempt: int = 0,
+        *,
+        last: bool = False,
+    ) -> None:
+        if self.log_seq >= MOST_LINES and not last:
+            return
+        if self.log_seq == MOST_LINES - 1 and not last:
+            severity, message = Severity.WARNING, f"the log has {MOST_LINES} lines, nothing more is kept"
+        self.log_seq += 1
+        moment = max(now, self.updated_at)
+        line = LogLine(self.log_seq, moment, severity, message, stage, scene_index, self.attempt, step_attempt, last)
+        self.lines.append(line)
 
     def _advance(self, progress: float) -> None:
         self.progress = max(self.progress, min(max(progress, 0.0), 100.0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from services.job.domain.log import Severity
 from services.job.domain.values import JobStage, SceneStatus
 
 
@@ -37,6 +38,8 @@ class Failure:
     stage: JobStage = JobStage.NONE
     scene_index: int | None = None
     retryable: bool = False
+    log: tuple[str, ...] = ()
+    """The last lines of the failed step, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,23 @@ class SceneFact:
 
 
 @dataclass(frozen=True, slots=True)
+class LogFact:
+    """A step of the render said something."""
+
+    seq: int
+    severity: Severity
+    message: str
+    stage: JobStage = JobStage.NONE
+    scene_index: int | None = None
+    step_attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownFact:
     """An event of a kind that this release does not know; it only moves the cursor."""
 
     seq: int
 
 
-RenderFact = StateFact | ProgressFact | PlannedFact | SceneFact | UnknownFact
+RenderFact = StateFact | ProgressFact | PlannedFact | SceneFact | LogFact | UnknownFact
 """Something that happened to a render; `seq` is its position, 1, 2, 3 … per render."""

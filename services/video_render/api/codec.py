@@ -8,11 +8,13 @@ from google.protobuf import duration_pb2, json_format, timestamp_pb2
 
 from services.video_render.domain.events import (
     Event,
+    Logged,
     Planned,
     Progressed,
     RenderState,
     SceneChanged,
     SceneView,
+    Severity,
     StateChanged,
 )
 from services.video_render.domain.outcomes import RenderedVideo, RenderFailure, Stage
@@ -47,6 +49,11 @@ _STAGES = {
     Stage.RENDERING: render_pb2.RENDER_STAGE_RENDERING,
     Stage.ASSEMBLING: render_pb2.RENDER_STAGE_ASSEMBLING,
     Stage.PUBLISHING: render_pb2.RENDER_STAGE_PUBLISHING,
+}
+_SEVERITIES = {
+    Severity.INFO: render_pb2.LOG_SEVERITY_INFO,
+    Severity.WARNING: render_pb2.LOG_SEVERITY_WARNING,
+    Severity.ERROR: render_pb2.LOG_SEVERITY_ERROR,
 }
 _SCENE_STATES = {
     StepState.QUEUED: render_pb2.SCENE_STATE_QUEUED,
@@ -112,6 +119,16 @@ def encode_event(render_id: str, seq: int, occurred_at: datetime, event: Event) 
         case SceneChanged():
             message.scene.scene.CopyFrom(_scene(event.scene))
             message.scene.progress = event.progress
+        case Logged():
+            message.log.CopyFrom(
+                render_pb2.RenderLogged(
+                    severity=_SEVERITIES[event.severity],
+                    stage=_STAGES[event.stage],
+                    scene_index=event.scene_index,
+                    step_attempt=event.attempt,
+                    message=event.message,
+                )
+            )
     return message.SerializeToString()
 
 
@@ -188,6 +205,7 @@ def _error(error: RenderFailure | None) -> render_pb2.RenderError | None:
         stage=_STAGES[error.stage],
         scene_index=error.scene_index,
         retryable=error.retryable,
+        log_excerpt=error.log,
     )
 
 

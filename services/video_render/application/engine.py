@@ -80,6 +80,8 @@ class SceneFailed(Exception):
         self.code = code
         self.message = message
         self.retryable = retryable
+        self.log: tuple[str, ...] = ()
+        """What the process that drew printed last; added by whoever supervised it."""
 
     def __reduce__(self) -> tuple[type[SceneFailed], tuple[str, str, bool]]:
         return type(self), (self.code, self.message, self.retryable)

@@ -170,7 +170,13 @@ class SegmentCache(Protocol):
 
 
 class SceneCrashed(Exception):
-    """The process that drew a scene ended without a result: killed, out of memory, or a fault of native code."""
+    """The process that drew a scene ended without a result: killed, out of memory, or a fault of native code. `log` is
+    what it printed last.
+    """
+
+    def __init__(self, message: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class SceneProcess(Protocol):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -20,6 +22,7 @@ from services.video_render.domain.render import Render
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, render_id_of
 
 _log = structlog.get_logger(__name__)
+_SHOWN_FRAMES = 8
 _CLAIM_PATIENCE_S = 60.0
 """How long a step outside of a lease waits for a store that is away; after that the sweeper offers it again."""
 
@@ -140,9 +143,9 @@ def failure_of(exc: Exception) -> StepFailure:
         case StoryboardInvalid():
             return StepFailure("STORYBOARD_INVALID", str(exc), retryable=False)
         case SceneFailed():
-            return StepFailure(exc.code, exc.message, exc.retryable)
+            return StepFailure(exc.code, exc.message, exc.retryable, exc.log)
         case SceneCrashed():
-            return StepFailure("SCENE_RENDER_FAILED", str(exc), retryable=True)
+            return StepFailure("SCENE_RENDER_FAILED", str(exc), retryable=True, log=exc.log)
         case MediaFailed():
             return StepFailure("ASSEMBLY_FAILED", str(exc), retryable=True)
         case FileUnavailable():
@@ -150,4 +153,10 @@ def failure_of(exc: Exception) -> StepFailure:
         case TimeLimitExceeded():
             return StepFailure("TIME_LIMIT_EXCEEDED", str(exc), retryable=False)
         case _:
-            return StepFailure("INTERNAL", "internal error", retryable=True)
+            return StepFailure("INTERNAL", "internal error", retryable=True, log=_frames(exc))
+
+
+def _frames(exc: Exception) -> tuple[str, ...]:
+    """Where an unexpected error came from, without its text: that may hold what is nobody's business."""
+    frames = traceback.extract_tb(exc.__traceback__)[-_SHOWN_FRAMES:]
+    return (*(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames), type(exc).__name__)

@@ -89,4 +89,23 @@ class SceneChanged:
     progress: float
 
 
-Event = StateChanged | Progressed | Planned | SceneChanged
+class Severity(StrEnum):
+    """How bad a line of the log is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A step said something (J4). `attempt` counts the attempts at the step from 1."""
+
+    severity: Severity
+    stage: Stage
+    scene_index: int | None
+    attempt: int
+    message: str
+
+
+Event = StateChanged | Progressed | Planned | SceneChanged | Logged

@@ -72,6 +72,8 @@ class StepFailure:
     code: str
     message: str
     retryable: bool
+    log: tuple[str, ...] = ()
+    """What the attempt said last, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +85,4 @@ class RenderFailure:
     stage: Stage
     scene_index: int | None
     retryable: bool
+    log: tuple[str, ...] = ()

@@ -14,11 +14,13 @@ from typing import Any
 from services.video_render.domain import progress
 from services.video_render.domain.events import (
     Event,
+    Logged,
     Planned,
     Progressed,
     RenderState,
     SceneChanged,
     SceneView,
+    Severity,
     StateChanged,
 )
 from services.video_render.domain.outcomes import (
@@ -32,6 +34,9 @@ from services.video_render.domain.request import RenderRequest
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, StepState, step_id_of
 
 WORKER_LOST = StepFailure("WORKER_LOST", "every worker that began this step was lost", retryable=True)
+_EXCERPT = 20
+"""Lines of a log that a failure shows."""
+_LONGEST_LINE = 2000
 _STAGE_OF = {
     StepKind.PLAN: Stage.PLANNING,
     StepKind.SCENE: Stage.RENDERING,
@@ -118,6 +123,7 @@ class Render:
             self._fail(step, WORKER_LOST, now)
             return None
         step.claim(now, policy.lease, task_id)
+        self._log(step, f"attempt {step.attempts} at {_name(step)} began")
         self._entered(_STAGE_OF[step.kind], now)
         self._scene_changed(step)
         return step
@@ -143,13 +149,17 @@ class Render:
         """A stopping worker gives its step up in good order; raises `LeaseLost`."""
         step = self._held(step_id, fence)
         step.handed_back += 1
+        self._log(step, f"a stopping worker handed {_name(step)} back")
         self._requeue(step, now)
 
     # Results
 
     def planned(self, step_id: str, fence: int, plan: Plan, now: datetime) -> None:
         """Planning is done: scenes that are not known already are queued; raises `LeaseLost`."""
-        self._held(step_id, fence).end(StepState.SUCCEEDED)
+        planning = self._held(step_id, fence)
+        known = sum(scene.cached is not None for scene in plan.scenes)
+        self._log(planning, f"planned {len(plan.scenes)} scenes, {known} of them rendered before: {plan.title}")
+        planning.end(StepState.SUCCEEDED)
         self.title, self.storyboard = plan.title, plan.storyboard
         for index, planned in enumerate(plan.scenes):
             step = self._add(StepKind.SCENE, index, StepState.QUEUED, now)
@@ -179,7 +189,11 @@ class Render:
 
     def scene_rendered(self, step_id: str, fence: int, scene: RenderedScene, now: datetime) -> None:
         """A scene has its segment; the last one queues the assembly; raises `LeaseLost`."""
-        _finish(self._held(step_id, fence), scene)
+        step = self._held(step_id, fence)
+        self._log(step, f"{_name(step)} is done: {scene.frames} frames, {scene.duration_s:.2f} s")
+        for warning in scene.warnings:
+            self._log(step, f"{_name(step)}: {warning}", Severity.WARNING)
+        _finish(step, scene)
         self.scenes_left -= 1
         self._measure()
         self._scene_changed(self.steps[step_id])
@@ -187,9 +201,12 @@ class Render:
 
     def scenes_lost(self, step_id: str, fence: int, indexes: Iterable[int], now: datetime) -> None:
         """The assembly found segments missing or damaged: their scenes are rendered again; raises `LeaseLost`."""
-        self._held(step_id, fence).end(StepState.WAITING)
+        assembly = self._held(step_id, fence)
+        lost = sorted(indexes)
+        self._log(assembly, f"segments are missing or damaged, scenes {lost} are rendered again", Severity.WARNING)
+        assembly.end(StepState.WAITING)
         self.stage = Stage.RENDERING
-        for index in indexes:
+        for index in lost:
             scene = self.step(StepKind.SCENE, index)
             scene.result = None
             self.scenes_left += 1
@@ -203,7 +220,9 @@ class Render:
 
     def published(self, step_id: str, fence: int, video: RenderedVideo, now: datetime) -> None:
         """The files are stored; from now on the render points to them; raises `LeaseLost`."""
-        self._held(step_id, fence).end(StepState.SUCCEEDED)
+        assembly = self._held(step_id, fence)
+        self._log(assembly, f"the video is stored: {video.frame_count} frames, {video.duration_s:.2f} s")
+        assembly.end(StepState.SUCCEEDED)
         self.video, self.progress = video, progress.DONE
         self._end(RenderState.SUCCEEDED, now)
 
@@ -257,6 +276,10 @@ class Render:
         if step.kind is StepKind.SCENE:
             self.events.append(SceneChanged(SceneView.of(step), self.progress))
 
+    def _log(self, step: Step, message: str, severity: Severity = Severity.INFO) -> None:
+        scene = step.index if step.kind is StepKind.SCENE else None
+        self.events.append(Logged(severity, _STAGE_OF[step.kind], scene, step.attempts, message[:_LONGEST_LINE]))
+
     def _fan_in(self, now: datetime) -> None:
         if self.scenes_left == 0:
             assembly = self.step(StepKind.ASSEMBLE)
@@ -269,17 +292,24 @@ class Render:
         self._dispatch(step)
 
     def _retry(self, step: Step, failure: StepFailure, now: datetime, policy: LeasePolicy) -> list[str]:
+        for line in failure.log:
+            self._log(step, line, Severity.ERROR)
         if failure.retryable and not step.exhausted(policy):
+            text = f"attempt {step.attempts} at {_name(step)} failed, trying again: {failure.code}: {failure.message}"
+            self._log(step, text, Severity.WARNING)
             self._requeue(step, now)
             return []
         return self._fail(step, failure, now)
 
     def _fail(self, step: Step, failure: StepFailure, now: datetime) -> list[str]:
+        text = f"{_name(step)} failed after {step.attempts} attempts: {failure.code}: {failure.message}"
+        self._log(step, text, Severity.ERROR)
         step.end(StepState.FAILED)
         self._scene_changed(step)
         stopped = self._stop_steps()
         scene_index = step.index if step.kind is StepKind.SCENE else None
-        self.error = RenderFailure(failure.code, failure.message, self.stage, scene_index, failure.retryable)
+        log = (*failure.log, text)[-_EXCERPT:]
+        self.error = RenderFailure(failure.code, failure.message, self.stage, scene_index, failure.retryable, log)
         self._end(RenderState.FAILED, now)
         return stopped
 
@@ -293,6 +323,11 @@ class Render:
     def _end(self, state: RenderState, now: datetime) -> None:
         self.state, self.completed_at = state, now
         self._announce()
+
+
+def _name(step: Step) -> str:
+    """A step, for people."""
+    return f"scene {step.index}" if step.kind is StepKind.SCENE else f"the {step.kind} step"
 
 
 def _finish(step: Step, scene: RenderedScene) -> None:

@@ -145,7 +145,9 @@ def _scene_of(value: dict[str, Any]) -> Scene:
 
 
 def _failure_of(value: dict[str, Any] | None) -> Failure | None:
-    return Failure(**{**value, "stage": JobStage(value["stage"])}) if value else None
+    if not value:
+        return None
+    return Failure(**{**value, "stage": JobStage(value["stage"]), "log": tuple(value.get("log", ()))})
 
 
 def _video_of(value: dict[str, Any] | None) -> Video | None:

@@ -39,7 +39,7 @@ class JobWriter:
         self._stored = stored
 
     async def write(self, connection: AsyncConnection, job: Job) -> bool:
-        """Write the job's state, events and commands; the caller holds its row's lock. True when there are events."""
+        """Write the job's state, events and commands; the caller holds its row's lock. True when something happened."""
         for prepare in self.preparations:
             prepare(job)
         await connection.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(**state_values(job)))
@@ -54,7 +54,7 @@ class JobWriter:
             job.notes.clear()
         for effect in self.effects:
             await effect(connection, job)
-        return bool(job.events)
+        return bool(job.events or job.lines)
 
     async def insert(self, connection: AsyncConnection, jobs: Sequence[Job]) -> None:
         """Write new jobs with their events and commands; no effects, since nothing of them was stored before."""
@@ -72,6 +72,7 @@ class JobWriter:
             for observer in self.observers:
                 observer(job)
             job.events.clear()
+            job.lines.clear()
         self._stored.set()
 
     def _entry(self, event: JobEvent) -> dict[str, Any]:

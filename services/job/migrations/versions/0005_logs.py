@@ -9,8 +9,25 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_UP: tuple[str, ...] = ()
-_DOWN: tuple[str, ...] = ()
+_UP = (
+    """
+    CREATE TABLE job_logs (
+        stream_id TEXT NOT NULL,
+        seq BIGINT NOT NULL,
+        payload BYTEA NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        relayed BOOLEAN DEFAULT false NOT NULL,
+        id BIGINT GENERATED ALWAYS AS IDENTITY,
+        severity SMALLINT NOT NULL,
+        stage TEXT DEFAULT '' NOT NULL,
+        scene_index INTEGER,
+        attempt SMALLINT NOT NULL,
+        CONSTRAINT pk_job_logs PRIMARY KEY (stream_id, seq)
+    )
+    """,
+    "CREATE INDEX ix_job_logs_unrelayed ON job_logs (id) WHERE NOT relayed",
+)
+_DOWN = ("DROP TABLE job_logs",)
 
 
 def upgrade() -> None:

@@ -94,4 +94,4 @@ def _to_video(value: Row) -> RenderedVideo:
 
 
 def _to_failure(value: Row) -> RenderFailure:
-    return RenderFailure(**{**value, "stage": Stage(value["stage"])})
+    return RenderFailure(**{**value, "stage": Stage(value["stage"]), "log": tuple(value.get("log", ()))})

@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 
 from services.video_render.adapters.process.lifeline import die_with_parent, end_if_orphaned
 from services.video_render.adapters.process.messages import Draw, Drawn, Failed, Frames
+from services.video_render.adapters.process.output import capture
 from services.video_render.application.engine import SceneFailed, SceneRenderer
 
 
@@ -15,6 +16,7 @@ def draw(renderer: SceneRenderer, order: Draw, report: Connection, zygote: int) 
     """Draw the scene and report; the exit status: 0 when a result (or a `SceneFailed`) was reported."""
     os.setpgid(0, 0)
     die_with_parent(zygote)
+    capture(order.out_dir)
 
     def on_frames(done: int, total: int) -> None:
         end_if_orphaned(zygote)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from services.video_render.adapters.process.lifeline import die_with_parent
 from services.video_render.adapters.process.messages import Draw, Drawn, Ended, Failed, Frames, Kill
+from services.video_render.adapters.process.output import tail
 from services.video_render.adapters.process.render_child import draw
 from services.video_render.application.engine import OnFrames, Rung, SceneOutput, SceneRenderer
 from services.video_render.application.ports import SceneCrashed
@@ -60,7 +61,7 @@ class Zygote:
         try:
             self._control.send(Draw(storyboard, index, rung, out_dir))
             await run.ended.wait()
-            return run.result()
+            return run.result(out_dir)
         except OSError as exc:
             self.alive = False
             raise SceneCrashed("the process that starts renders is gone") from exc
@@ -99,14 +100,24 @@ class _Run:
                 self._exit_code = exit_code
                 self.ended.set()
 
-    def result(self) -> SceneOutput:
-        """The scene; raises `SceneFailed`, `SceneCrashed`."""
+    def result(self, out_dir: Path) -> SceneOutput:
+        """The scene; raises `SceneFailed`, `SceneCrashed`, each with what the process printed last."""
         match self._outcome:
             case Drawn(output):
                 return output
             case Failed(error):
+                error.log = tail(out_dir)
                 raise error
-        raise SceneCrashed(f"the render process ended without a result (exit code {self._exit_code})")
+        raise SceneCrashed(f"the render process ended without a result ({_death(self._exit_code)})", tail(out_dir))
+
+
+def _death(exit_code: int | None) -> str:
+    """How a process ended, for people: -9 is SIGKILL, which is also what the kernel sends when memory runs out."""
+    if exit_code is None:
+        return "its supervisor is gone"
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
 
 
 def _in_fork(main: Callable[[], int | None]) -> NoReturn:

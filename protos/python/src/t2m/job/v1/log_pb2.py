@@ -27,7 +27,7 @@ from t2m.job.v1 import job_pb2 as t2m_dot_job_dot_v1_dot_job__pb2
 from t2m.video_render.v1 import render_pb2 as t2m_dot_video__render_dot_v1_dot_render__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14t2m/job/v1/log.proto\x12\nt2m.job.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14t2m/job/v1/job.proto\x1a t2m/video_render/v1/render.proto\"\x96\x02\n\x0bJobLogEntry\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08severity\x18\x04 \x01(\x0e\x32 .t2m.video_render.v1.LogSeverity\x12#\n\x05stage\x18\x05 \x01(\x0e\x32\x14.t2m.job.v1.JobStage\x12\x18\n\x0bscene_index\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x14\n\x0cstep_attempt\x18\x08 \x01(\x05\x12\x0f\n\x07message\x18\t \x01(\tB\x0e\n\x0c_scene_index\"}\n\x0bJobLogEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12.\n\x08position\x18\x02 \x01(\x0b\x32\x1a.t2m.job.v1.JobLogPositionH\x00\x12(\n\x05\x65ntry\x18\x03 \x01(\x0b\x32\x17.t2m.job.v1.JobLogEntryH\x00\x42\x07\n\x05\x65vent\"\"\n\x0eJobLogPosition\x12\x10\n\x08last_seq\x18\x01 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14t2m/job/v1/log.proto\x12\nt2m.job.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14t2m/job/v1/job.proto\x1a t2m/video_render/v1/render.proto\"\xa4\x02\n\x0bJobLogEntry\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08severity\x18\x04 \x01(\x0e\x32 .t2m.video_render.v1.LogSeverity\x12#\n\x05stage\x18\x05 \x01(\x0e\x32\x14.t2m.job.v1.JobStage\x12\x18\n\x0bscene_index\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x14\n\x0cstep_attempt\x18\x08 \x01(\x05\x12\x0f\n\x07message\x18\t \x01(\t\x12\x0c\n\x04last\x18\n \x01(\x08\x42\x0e\n\x0c_scene_index\"}\n\x0bJobLogEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12.\n\x08position\x18\x02 \x01(\x0b\x32\x1a.t2m.job.v1.JobLogPositionH\x00\x12(\n\x05\x65ntry\x18\x03 \x01(\x0b\x32\x17.t2m.job.v1.JobLogEntryH\x00\x42\x07\n\x05\x65vent\"\"\n\x0eJobLogPosition\x12\x10\n\x08last_seq\x18\x01 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.job.v1.log_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBLOGENTRY']._serialized_start=126
-  _globals['_JOBLOGENTRY']._serialized_end=404
-  _globals['_JOBLOGEVENT']._serialized_start=406
-  _globals['_JOBLOGEVENT']._serialized_end=531
-  _globals['_JOBLOGPOSITION']._serialized_start=533
-  _globals['_JOBLOGPOSITION']._serialized_end=567
+  _globals['_JOBLOGENTRY']._serialized_end=418
+  _globals['_JOBLOGEVENT']._serialized_start=420
+  _globals['_JOBLOGEVENT']._serialized_end=545
+  _globals['_JOBLOGPOSITION']._serialized_start=547
+  _globals['_JOBLOGPOSITION']._serialized_end=581
 # @@protoc_insertion_point(module_scope)

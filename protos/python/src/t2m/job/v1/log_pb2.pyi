@@ -34,6 +34,7 @@ class JobLogEntry(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     STEP_ATTEMPT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """1, 2, 3 … per job, without gaps."""
     job_id: _builtins.str
@@ -50,6 +51,8 @@ class JobLogEntry(_message.Message):
     """Which attempt at the scene or step within it, counted from 1; 0 outside of one."""
     message: _builtins.str
     """One line of text."""
+    last: _builtins.bool
+    """No line follows: the job has ended."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it was stored."""
@@ -66,10 +69,11 @@ class JobLogEntry(_message.Message):
         attempt: _builtins.int = ...,
         step_attempt: _builtins.int = ...,
         message: _builtins.str = ...,
+        last: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "occurred_at", b"occurred_at", "scene_index", b"scene_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "attempt", b"attempt", "job_id", b"job_id", "message", b"message", "occurred_at", b"occurred_at", "scene_index", b"scene_index", "seq", b"seq", "severity", b"severity", "stage", b"stage", "step_attempt", b"step_attempt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "attempt", b"attempt", "job_id", b"job_id", "last", b"last", "message", b"message", "occurred_at", b"occurred_at", "scene_index", b"scene_index", "seq", b"seq", "severity", b"severity", "stage", b"stage", "step_attempt", b"step_attempt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__scene_index: _TypeAlias = _typing.Literal["scene_index"]  # noqa: Y015
     _WhichOneofArgType__scene_index: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index"]  # noqa: Y015
