@@ -49,5 +49,15 @@ def create_key(email: str, role: str | None, name: str, scopes: tuple[str, ...])
     commands.create_key(email, role, name, scopes)
 
 
+@main.command("set-plan")
+@click.argument("email")
+@click.argument("plan")
+def set_plan(email: str, plan: str) -> None:
+    """Give a user another plan, from the user's next token on."""
+    from services.auth import commands
+
+    commands.set_plan(email, plan)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m services.auth")

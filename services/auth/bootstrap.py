@@ -13,16 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.auth.adapters.argon2 import Argon2Hasher
 from services.auth.adapters.jose.keys import load_or_create_keys
 from services.auth.adapters.jose.tokens import JoseTokens
+from services.auth.adapters.postgres.credits import PostgresCredits
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.adapters.secrets import PepperedSecrets
+from services.auth.api.credit_servicer import CreditServicer
 from services.auth.api.errors import TABLE
 from services.auth.api.servicer import ApiKeyServicer, SessionServicer, TokenServicer, UserServicer
 from services.auth.application.accounts import Accounts
 from services.auth.application.api_keys import ApiKeys
+from services.auth.application.credits import Credits
 from services.auth.application.operator import Operator
 from services.auth.application.ports import Clock, Ids
 from services.auth.application.sessions import Sessions
 from services.auth.application.tokens import Tokens
+from services.auth.domain.credits import CreditPlan, CreditPlans
 from services.auth.domain.service_client import ServiceClients
 from services.auth.settings import AuthSettings
 from services.runtime.clock import SystemClock
@@ -31,6 +35,7 @@ from services.runtime.ids import new_id
 from services.runtime.server import BackgroundTask, ServiceServer
 from t2m.auth.v1 import (
     api_key_service_pb2_grpc,
+    credit_service_pb2_grpc,
     session_service_pb2_grpc,
     token_service_pb2_grpc,
     user_service_pb2_grpc,
@@ -41,8 +46,10 @@ SERVICES = (
     "t2m.auth.v1.SessionService",
     "t2m.auth.v1.ApiKeyService",
     "t2m.auth.v1.TokenService",
+    "t2m.auth.v1.CreditService",
 )
 _PURGE_EVERY_S = 3600.0
+_LAPSE_EVERY_S = 10.0
 
 
 class UuidIds:
@@ -63,6 +70,7 @@ class Auth:
     sessions: Sessions
     api_keys: ApiKeyServicer
     token_service: TokenServicer
+    credits: Credits
 
 
 def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = None) -> Auth:
@@ -76,10 +84,15 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     clients = ServiceClients(
         {service: secret.get_secret_value() for service, secret in settings.service_secrets.items()}
     )
+    plans = CreditPlans(
+        {name: CreditPlan(plan.metered, plan.signup_credits) for name, plan in settings.credit_plans.items()}
+    )
+    credit_cases = Credits(PostgresCredits(engine), plans, clock)
     return Auth(
         engine=engine,
+        credits=credit_cases,
         tokens=tokens,
-        users=UserServicer(Accounts(units, hasher, clock, ids)),
+        users=UserServicer(Accounts(units, hasher, clock, ids), credit_cases),
         sessions=Sessions(units, hasher, secrets, tokens, clock=clock, ids=ids),
         api_keys=ApiKeyServicer(ApiKeys(units, secrets, clock)),
         token_service=TokenServicer(Tokens(units, secrets, tokens, clients, clock)),
@@ -95,7 +108,13 @@ def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceS
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(auth.sessions), server)
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(auth.api_keys, server)
         token_service_pb2_grpc.add_TokenServiceServicer_to_server(auth.token_service, server)
+        credit_service_pb2_grpc.add_CreditServiceServicer_to_server(CreditServicer(auth.credits), server)
         return SERVICES
+
+    async def lapse() -> None:
+        while True:
+            await auth.credits.lapse()
+            await asyncio.sleep(_LAPSE_EVERY_S)
 
     async def purge() -> None:
         while True:
@@ -107,7 +126,10 @@ def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceS
         table=TABLE,
         verifier=auth.tokens.verifier,
         add_services=add_services,
-        background=[BackgroundTask("purge ended sessions", purge)],
+        background=[
+            BackgroundTask("purge ended sessions", purge),
+            BackgroundTask("give back lapsed reservations", lapse),
+        ],
         on_close=auth.engine.dispose,
     )
 

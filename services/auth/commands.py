@@ -51,6 +51,20 @@ def create_key(email: str, role: str | None, name: str, scopes: tuple[str, ...])
     click.echo(_run(create))
 
 
+def set_plan(email: str, plan: str) -> None:
+    """Give a user another plan."""
+
+    async def change() -> str:
+        operator, engine = build_operator(load_settings(AuthSettings))
+        try:
+            user = await operator.set_plan(email, plan)
+        finally:
+            await engine.dispose()
+        return f"{user.email} has plan {user.plan}"
+
+    click.echo(_run(change))
+
+
 def _run(create: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(create())

@@ -168,6 +168,13 @@ class FakeUsers:
             user = self._users[user_id] = replace(user, role=role)
         return user
 
+    async def set_plan(self, user_id: str, plan: str, now: datetime) -> User | None:
+        """The changed account."""
+        user = self._users.get(user_id)
+        if user is not None:
+            user = self._users[user_id] = replace(user, plan=plan)
+        return user
+
     async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
         """Unless it is no longer `old`."""
         user = self._users.get(user_id)

@@ -9,6 +9,7 @@ import grpc
 from services.auth.api import codec
 from services.auth.application.accounts import Accounts
 from services.auth.application.api_keys import ApiKeys
+from services.auth.application.credits import Credits
 from services.auth.application.sessions import Sessions
 from services.auth.application.tokens import Tokens
 from services.auth.domain.errors import InvalidValue
@@ -31,14 +32,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     """`t2m.auth.v1.UserService`."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, credit_cases: Credits) -> None:
         self._accounts = accounts
+        self._credits = credit_cases
 
     async def RegisterUser(
         self, request: user_service_pb2.RegisterUserRequest, context: Context
     ) -> user_service_pb2.RegisterUserResponse:
         """Create an account."""
         user = await self._accounts.register(request.email, request.password, request.display_name)
+        await self._credits.welcome(user.user_id)
         return user_service_pb2.RegisterUserResponse(user=codec.encode_user(user))
 
     async def GetProfile(

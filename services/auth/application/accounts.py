@@ -52,6 +52,15 @@ class Accounts:
             await unit.commit()
         return user
 
+    async def change_plan(self, user_id: str, plan: str) -> User:
+        """Give a user another plan. Raises UserNotFound."""
+        async with self._units() as unit:
+            user = await unit.users.set_plan(user_id, plan, self._clock.now())
+            if user is None:
+                raise UserNotFound
+            await unit.commit()
+        return user
+
     async def _add(self, email: str, display_name: str, role: Role, password_hash: str | None) -> User:
         user = User(self._ids.new_id(), email, display_name.strip(), role, password_hash, self._clock.now())
         async with self._units() as unit:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from services.auth.application.accounts import Accounts
 from services.auth.application.api_keys import ApiKeys
 from services.auth.application.ports import SecretMaker
-from services.auth.domain.errors import InvalidValue
+from services.auth.domain.errors import InvalidValue, UserNotFound
 from services.auth.domain.user import Role, User
 
 
@@ -24,6 +25,15 @@ class Operator:
         generated = self._secrets.new_secret() if password is None else None
         user = await self._accounts.register(email, password or generated or "", role=Role.ADMIN)
         return user, generated
+
+    async def set_plan(self, email: str, plan: str) -> User:
+        """Give the user with this address another plan. Raises InvalidValue, UserNotFound."""
+        if not re.fullmatch(r"[a-z0-9_-]{1,40}", plan):
+            raise InvalidValue([("plan", "must be lower-case letters, digits, - and _, at most 40")])
+        user = await self._accounts.find(email)
+        if user is None:
+            raise UserNotFound
+        return await self._accounts.change_plan(user.user_id, plan)
 
     async def create_key(self, email: str, role: Role | None, name: str, scopes: Collection[str]) -> tuple[User, str]:
         """Make a key of the user with this address, who is made too if there is none; the whole key.

@@ -107,6 +107,10 @@ class UserRepository(Protocol):
         """Give the role; the changed account, None when there is none."""
         ...
 
+    async def set_plan(self, user_id: str, plan: str, now: datetime) -> User | None:
+        """Give the plan; the changed account, None when there is none."""
+        ...
+
     async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
         """Replace the hash, unless it is no longer `old`."""
         ...

@@ -144,5 +144,6 @@ class Sessions:
             issued_at=issued,
             expires_at=issued + ACCESS_LIFETIME,
             session_id=session.session_id,
+            plan=user.plan,
         )
         return SessionTokens(self._signer.sign(claims), claims.expires_at, secret, token.expires_at)

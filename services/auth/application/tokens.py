@@ -90,5 +90,5 @@ class Tokens:
         end = issued + INTERNAL_LIFETIME
         if credential_end is not None:
             end = min(end, credential_end.replace(microsecond=0))
-        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, scopes)
+        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, scopes, plan=user.plan)
         return InternalToken(self._signer.sign(claims), end, user.user_id, user.role)

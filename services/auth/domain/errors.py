@@ -71,3 +71,38 @@ class CredentialExpired(AuthError):
 
     def __init__(self) -> None:
         super().__init__("the credential has expired")
+
+
+class CreditsExhausted(AuthError):
+    """The balance does not cover what a job costs."""
+
+    def __init__(self, amount: int, available: int) -> None:
+        super().__init__(f"this costs {amount} credits, {available} are left")
+
+
+class ReservationConflict(AuthError):
+    """The job has a reservation of another owner or amount."""
+
+    def __init__(self) -> None:
+        super().__init__("the job has a different reservation")
+
+
+class ReservationNotFound(AuthError):
+    """The job has no reservation."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no reservation for this job")
+
+
+class ReservationEnded(AuthError):
+    """The reservation was spent, or given back."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the reservation was {state}")
+
+
+class GrantConflict(AuthError):
+    """The request id was used for another user or amount."""
+
+    def __init__(self) -> None:
+        super().__init__("this request id was used for a different grant")

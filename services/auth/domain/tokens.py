@@ -37,6 +37,7 @@ class TokenClaims:
     scopes: tuple[str, ...] | None = None
     """None for unrestricted."""
     session_id: str | None = None
+    plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class User:
     password_hash: str | None = field(repr=False)
     """None for an account that only uses API keys."""
     created_at: datetime
+    plan: str = "free"
+    """Decides limits, retention and whether credits count."""
 
 
 def normalise_email(text: str) -> str:

@@ -57,6 +57,8 @@ class JoseTokens:
         }
         if claims.scopes is not None:
             payload["scope"] = " ".join(claims.scopes)
+        if claims.plan:
+            payload["plan"] = claims.plan
         if claims.session_id is not None:
             payload[_SESSION_CLAIM] = claims.session_id
         header = {"alg": self._algorithm, "kid": self._key.kid, "typ": _TYPES[claims.kind]}

@@ -19,6 +19,7 @@ USERS = Table(
     Column("display_name", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("password_hash", Text),
+    Column("plan", Text, nullable=False, server_default="free"),
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
 )

@@ -20,6 +20,7 @@ _COLUMNS = (
     USERS.c.role,
     USERS.c.password_hash,
     USERS.c.created_at,
+    USERS.c.plan,
 )
 
 
@@ -47,6 +48,7 @@ class PostgresUsers:
                 display_name=user.display_name,
                 role=user.role.value,
                 password_hash=user.password_hash,
+                plan=user.plan,
                 created_at=user.created_at,
                 updated_at=user.created_at,
             )
@@ -88,6 +90,16 @@ class PostgresUsers:
         )
         return _user((await self._connection.execute(statement)).first())
 
+    async def set_plan(self, user_id: str, plan: str, now: datetime) -> User | None:
+        """Give the plan; the changed account."""
+        statement = (
+            update(USERS)
+            .where(USERS.c.user_id == as_uuid(user_id))
+            .values(plan=plan, updated_at=now)
+            .returning(*_COLUMNS)
+        )
+        return _user((await self._connection.execute(statement)).first())
+
     async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
         """Replace the hash, unless it is no longer `old`."""
         statement = (
@@ -108,4 +120,5 @@ def _user(row: Row[*tuple[Any, ...]] | None) -> User | None:
         role=Role(row.role),
         password_hash=row.password_hash,
         created_at=row.created_at,
+        plan=row.plan,
     )

@@ -1,0 +1,204 @@
+"""Credits in Postgres: balances under a row lock, and the ledger that explains them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Table,
+    Text,
+    Uuid,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.auth.adapters.postgres.tables import META, USERS
+from services.auth.adapters.postgres.users import as_uuid
+from services.auth.domain.credits import Account, Reservation, ReservationState
+from services.auth.domain.errors import GrantConflict
+
+_TIME = DateTime(timezone=True)
+
+CREDIT_ACCOUNTS = Table(
+    "credit_accounts",
+    META,
+    Column("user_id", Uuid(as_uuid=True), ForeignKey(USERS.c.user_id, ondelete="CASCADE"), primary_key=True),
+    Column("available", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+)
+CREDIT_RESERVATIONS = Table(
+    "credit_reservations",
+    META,
+    Column("job_id", Uuid(as_uuid=True), primary_key=True),
+    Column("user_id", Uuid(as_uuid=True), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", _TIME),
+)
+CREDIT_ENTRIES = Table(
+    "credit_entries",
+    META,
+    Column("entry_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("transaction_id", Uuid(as_uuid=True), nullable=False),
+    Column("user_id", Uuid(as_uuid=True), nullable=False),
+    Column("book", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+)
+CREDIT_GRANTS = Table(
+    "credit_grants",
+    META,
+    Column("request_id", Text, primary_key=True),
+    Column("user_id", Uuid(as_uuid=True), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)
+
+
+class PostgresCredits:
+    """The `CreditStore` over Postgres."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def change(self, user_id: str, job_id: str = "") -> AsyncIterator[Account | None]:
+        """The account under its row's lock."""
+        async with self._engine.begin() as connection:
+            account = await _locked(connection, user_id, job_id)
+            yield account
+            if account is not None:
+                await _save(connection, account)
+
+    async def account(self, user_id: str) -> Account | None:
+        """The account as of one moment."""
+        query = (
+            select(USERS.c.plan, CREDIT_ACCOUNTS)
+            .outerjoin_from(USERS, CREDIT_ACCOUNTS, USERS.c.user_id == CREDIT_ACCOUNTS.c.user_id)
+            .where(USERS.c.user_id == as_uuid(user_id))
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            return None
+        return Account(user_id, row.plan, row.available or 0, row.reserved or 0, row.spent or 0)
+
+    async def owner_of(self, job_id: str) -> str | None:
+        """Whose credits are reserved for the job."""
+        query = select(CREDIT_RESERVATIONS.c.user_id).where(CREDIT_RESERVATIONS.c.job_id == UUID(job_id))
+        async with self._engine.connect() as connection:
+            owner = (await connection.execute(query)).scalar()
+        return str(owner) if owner else None
+
+    async def lapsed(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """(user, job) of reservations that nobody has confirmed in time."""
+        rows = CREDIT_RESERVATIONS.c
+        query = (
+            select(rows.user_id, rows.job_id)
+            .where(rows.state == ReservationState.RESERVED.value, rows.expires_at <= now)
+            .order_by(rows.expires_at)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return [(str(row.user_id), str(row.job_id)) for row in await connection.execute(query)]
+
+    async def granted(self, request_id: str, user_id: str, amount: int) -> bool:
+        """Whether this grant was made; the caller holds the account's lock."""
+        query = select(CREDIT_GRANTS).where(CREDIT_GRANTS.c.request_id == request_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        if row is not None and (str(row.user_id), row.amount) != (user_id, amount):
+            raise GrantConflict
+        return row is not None
+
+
+async def _locked(connection: AsyncConnection, user_id: str, job_id: str) -> Account | None:
+    owner = as_uuid(user_id)
+    if owner is None:
+        return None
+    plan = (await connection.execute(select(USERS.c.plan).where(USERS.c.user_id == owner))).scalar()
+    if plan is None:
+        return None
+    empty = {"user_id": owner, "available": 0, "reserved": 0, "spent": 0}
+    await connection.execute(pg_insert(CREDIT_ACCOUNTS).values(empty).on_conflict_do_nothing())
+    mine = select(CREDIT_ACCOUNTS).where(CREDIT_ACCOUNTS.c.user_id == owner).with_for_update()
+    row = (await connection.execute(mine)).one()
+    account = Account(user_id, plan, row.available, row.reserved, row.spent)
+    if job_id:
+        query = select(CREDIT_RESERVATIONS).where(CREDIT_RESERVATIONS.c.job_id == UUID(job_id))
+        account.reservation = _reservation((await connection.execute(query)).first())
+    return account
+
+
+async def _save(connection: AsyncConnection, account: Account) -> None:
+    owner = UUID(account.user_id)
+    if account.transfers:
+        balance = {"available": account.available, "reserved": account.reserved, "spent": account.spent}
+        await connection.execute(update(CREDIT_ACCOUNTS).where(CREDIT_ACCOUNTS.c.user_id == owner).values(**balance))
+        await connection.execute(insert(CREDIT_ENTRIES), _entries(account, owner))
+        grants = [
+            {"request_id": transfer.request_id, "user_id": owner, "amount": transfer.amount}
+            for transfer in account.transfers
+            if transfer.request_id
+        ]
+        if grants:
+            await connection.execute(insert(CREDIT_GRANTS), grants)
+        account.transfers.clear()
+    known = account.reservation
+    if known is not None and known.user_id == account.user_id:
+        values = {
+            "job_id": UUID(known.job_id),
+            "user_id": owner,
+            "amount": known.amount,
+            "state": known.state.value,
+            "created_at": known.created_at,
+            "expires_at": known.expires_at,
+        }
+        statement = pg_insert(CREDIT_RESERVATIONS).values(values)
+        changed = {name: statement.excluded[name] for name in ("state", "expires_at")}
+        await connection.execute(statement.on_conflict_do_update(index_elements=["job_id"], set_=changed))
+
+
+def _entries(account: Account, owner: UUID) -> list[dict[str, Any]]:
+    """Two for each transfer, which sum to zero; a trigger checks it at the commit."""
+    entries = []
+    for transfer in account.transfers:
+        transaction_id = uuid4()
+        for book, amount in ((transfer.source, -transfer.amount), (transfer.target, transfer.amount)):
+            entries.append(
+                {
+                    "transaction_id": transaction_id,
+                    "user_id": owner,
+                    "book": book.value,
+                    "amount": amount,
+                    "kind": transfer.kind,
+                    "job_id": transfer.job_id,
+                    "request_id": transfer.request_id,
+                }
+            )
+    return entries
+
+
+def _reservation(row: Any) -> Reservation | None:
+    if row is None:
+        return None
+    return Reservation(
+        str(row.job_id), str(row.user_id), row.amount, ReservationState(row.state), row.created_at, row.expires_at
+    )
