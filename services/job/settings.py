@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, mod
 from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.plan import Kept, Plan, Plans
 from services.job.domain.retry import TimeLimits
+from services.job.domain.values import Quality
 from services.runtime.settings import ServiceSettings
 
 _DAY_S = 86400.0
@@ -49,6 +50,11 @@ class JobSettings(ServiceSettings):
     """Renders that may run at once, over all replicas."""
     plans: dict[str, PlanSettings] = Field(default_factory=lambda: {DEFAULT_PLAN: PlanSettings()})
     """The plans by name, in JSON. A user whose plan is not here has the one named `free`."""
+    credit_prices: dict[Quality, int] = Field(
+        default_factory=lambda: {Quality.LOW: 1, Quality.MEDIUM: 2, Quality.HIGH: 4}
+    )
+    """Credits that a job of each quality costs; 0 asks nobody."""
+
     attempt_soft_limit_s: float = Field(default=3600.0, gt=0)
     """An attempt that takes longer, waiting for workers included, has its render stopped and counts as failed. Where
     `max_in_flight` renders share few workers, either is to be set so that a full house is through in that time. Workers

@@ -11,10 +11,14 @@ from typing import Any
 import grpc
 import pytest
 
+from services.job.adapters.credit_client import GrpcCredits
 from services.job.adapters.render_client import GrpcRenders
 from services.job.adapters.storage_client import GrpcObjects
 from services.job.application.neighbours import (
     Artifact,
+    Credits,
+    CreditsAway,
+    CreditsRefused,
     LocationRequest,
     ObjectMissing,
     Objects,
@@ -30,6 +34,7 @@ from services.job.domain.render import PlannedFact, ProgressFact, RenderFact
 from services.job.domain.values import Priority
 from t2m.storage.v1 import object_pb2
 from tests.fakes.job import START, FakeObjects, FakeRenders
+from tests.fakes.job_credits import FakeCredits
 from tests.fakes.render_server import Neighbours, drawn, planned
 
 RENDER_ID = "job-1"
@@ -170,3 +175,41 @@ async def test_objects_are_located_for_their_owner_only(side: Side) -> None:
         assert await refusal(side.objects.locate(missing)) is ObjectMissing
     assert await side.objects.artifacts("ada", "job") == [Artifact("video", "v", "users/ada/jobs/job/v", 4)]
     assert await side.objects.artifacts("ada", "other") == []
+
+
+@pytest.fixture(params=["fake", "grpc"])
+async def credit_accounts(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Credits, FakeCredits]]:
+    """The port, and a look behind it."""
+    if request.param == "fake":
+        fake = FakeCredits()
+        yield fake, fake
+        return
+    neighbours = Neighbours()
+    await neighbours.start()
+    async with grpc.aio.insecure_channel(neighbours.address) as channel:
+        yield GrpcCredits(channel), neighbours.credits.accounts
+    await neighbours.stop()
+
+
+async def test_A6_credits_are_reserved_kept_and_spent_or_given_back(
+    credit_accounts: tuple[Credits, FakeCredits],
+) -> None:
+    """A6: each call may be repeated; refusals and absence are told apart."""
+    port, behind = credit_accounts
+    behind.left = 5
+    for _ in range(2):
+        await port.reserve("ada", "j1", 2)
+        await port.confirm("j1")
+        await port.settle("j1")
+    assert (behind.left, behind.settled) == (3, {"j1": 2})
+    await port.reserve("ada", "j2", 3)
+    for _ in range(2):
+        await port.release("j2")
+    assert behind.left == 3
+    await port.release("unknown")
+    for call in (port.reserve("ada", "j3", 4), port.confirm("j4"), port.settle("j2"), port.release("j1")):
+        with pytest.raises(CreditsRefused):
+            await call
+    behind.away = True
+    with pytest.raises(CreditsAway):
+        await port.settle("j1")

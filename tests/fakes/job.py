@@ -145,6 +145,13 @@ class FakeJobs:
         await self._db.save(job)
         return Created()
 
+    async def repeated(self, key: RequestKey, now: datetime) -> Repeated | None:
+        """The job that the key has made."""
+        known = self._db.requests.get((key.owner_id, key.request_id))
+        if known is None or known[0].expires_at <= now:
+            return None
+        return Repeated(copy_of(self._db.jobs[known[1]]), known[0].fingerprint)
+
     async def get(self, job_id: str) -> Job | None:
         """The job."""
         job = self._db.jobs.get(job_id)

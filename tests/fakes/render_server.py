@@ -20,10 +20,11 @@ from joserfc.jwk import KeySet, OKPKey
 
 from services.runtime.identity import Role
 from services.runtime.tokens import TokenSigner
-from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc
+from t2m.auth.v1 import credit_service_pb2_grpc, token_service_pb2, token_service_pb2_grpc
 from t2m.storage.v1 import object_pb2, object_service_pb2, object_service_pb2_grpc
 from t2m.video_render.v1 import render_pb2, render_service_pb2_grpc
 from t2m.video_render.v1 import render_service_pb2 as pb
+from tests.fakes.job_credits import ScriptedCredits
 
 KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "test"}, private=True)
 SIGNER = TokenSigner(KEY)
@@ -330,6 +331,7 @@ class Neighbours:
     def __init__(self) -> None:
         self.renders = RenderScript()  # type: ignore[abstract]
         self.objects = Objects()  # type: ignore[abstract]
+        self.credits = ScriptedCredits()  # type: ignore[abstract]
         self.address = "127.0.0.1:0"
         self._server: grpc.aio.Server | None = None
 
@@ -338,6 +340,7 @@ class Neighbours:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         render_service_pb2_grpc.add_RenderServiceServicer_to_server(self.renders, server)
         object_service_pb2_grpc.add_ObjectServiceServicer_to_server(self.objects, server)
+        credit_service_pb2_grpc.add_CreditServiceServicer_to_server(self.credits, server)
         token_service_pb2_grpc.add_TokenServiceServicer_to_server(Tokens(), server)  # type: ignore[abstract]
         self.address = f"127.0.0.1:{server.add_insecure_port(self.address)}"
         await server.start()

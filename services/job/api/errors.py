@@ -22,6 +22,10 @@ TABLE = ErrorTable(
         errors.PositionExpired: ErrorSpec(grpc.StatusCode.OUT_OF_RANGE, ErrorReason.ERROR_REASON_POSITION_EXPIRED),
         errors.WebhookNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.WebhookExists: ErrorSpec(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_ALREADY_EXISTS),
+        errors.CreditsExhausted: ErrorSpec(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED
+        ),
+        errors.CreditsUnavailable: ErrorSpec(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
         errors.BatchNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.QuotaExhausted: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED),
         errors.WebhookLimitReached: ErrorSpec(

@@ -142,11 +142,7 @@ class Batches:
                 accepted.append(outcome)
                 jobs[index] = outcome.job
         batch = Batch.accept(batch_id, viewer.subject, len(wishes), tuple(refusals), now, webhook_url)
-        try:
-            repeated = await self._store.create(batch, jobs, key)
-        except BaseException:
-            await self._orders.withdraw(accepted)
-            raise
+        repeated = await self._store.create(batch, jobs, key)
         if repeated is not None:
             await self._orders.withdraw(accepted)
             return _first_answer(repeated, key)

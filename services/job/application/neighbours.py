@@ -69,6 +69,34 @@ class Renders(Protocol):
         ...
 
 
+class CreditsAway(NeighbourAway):
+    """Credits cannot be looked after now."""
+
+
+class CreditsRefused(Exception):
+    """The credits do not suffice, or the reservation is in a state in which the call makes no sense."""
+
+
+class Credits(Protocol):
+    """The users' credits, as seen from here. Every method raises CreditsAway, and repeating it changes nothing."""
+
+    async def reserve(self, owner_id: str, job_id: str, amount: int) -> None:
+        """Set credits aside for a job; they come back by themselves unless confirmed. Raises CreditsRefused."""
+        ...
+
+    async def confirm(self, job_id: str) -> None:
+        """Keep a reservation until the job ends. Raises CreditsRefused."""
+        ...
+
+    async def settle(self, job_id: str) -> None:
+        """Spend a reservation. Raises CreditsRefused."""
+        ...
+
+    async def release(self, job_id: str) -> None:
+        """Give a reservation back, if there is one. Raises CreditsRefused when it is spent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LocationRequest:
     """Which object a client wants to fetch, and how it is to look to it."""

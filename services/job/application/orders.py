@@ -9,9 +9,10 @@ from datetime import timedelta
 from services.job.application.estimates import Estimates
 from services.job.application.ports import Clock, JobStore, Repeated, RequestKey, Signal, Viewer
 from services.job.application.request import OrderRequest
+from services.job.application.reservations import Reservations
 from services.job.application.webhooks.ports import Receivers
 from services.job.domain.audit import AuditNote
-from services.job.domain.errors import IdempotencyConflict, JobNotFound, QuotaExhausted
+from services.job.domain.errors import CreditsExhausted, IdempotencyConflict, JobNotFound, QuotaExhausted
 from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.plan import Plans
@@ -40,7 +41,9 @@ class Orders:
         queued: Signal,
         commanded: Signal,
         receivers: Receivers,
+        reservations: Reservations,
     ) -> None:
+        self._reservations = reservations
         self._store = store
         self._estimates = estimates
         self._clock = clock
@@ -54,11 +57,18 @@ class Orders:
 
         Raises FieldsRefused, Unsupported, IdempotencyConflict; WebhookLimitReached for one webhook URL too many.
         """
-        acceptance = await self.accept(viewer, request)
         key = None
         if request_id:
             expires = self._clock.now() + REQUEST_ID_LIFETIME
             key = RequestKey(viewer.subject, request_id, request.fingerprint(), expires)
+        try:
+            acceptance = await self.accept(viewer, request)
+        except CreditsExhausted:
+            # A repeat costs nothing: it may be answered though no credit is left.
+            known = await self._store.repeated(key, self._clock.now()) if key is not None else None
+            if key is None or known is None:
+                raise
+            return _first_answer(known, key)
         return await self._store_new(acceptance, key)
 
     async def repeat(self, origin: Job, number: int) -> Job:
@@ -72,7 +82,7 @@ class Orders:
     async def accept(self, viewer: Viewer, request: OrderRequest, batch_id: str = "") -> Acceptance:
         """A job that is not stored yet; what is reserved for it is given back by `withdraw`.
 
-        Raises FieldsRefused, Unsupported, WebhookLimitReached.
+        Raises FieldsRefused, Unsupported, WebhookLimitReached, CreditsExhausted, CreditsUnavailable.
         """
         order = request.to_order(viewer.subject, viewer.plan)
         if order.webhook_url:
@@ -84,10 +94,15 @@ class Orders:
         return await self._receivers.accept(viewer.subject, url)
 
     async def withdraw(self, acceptances: Iterable[Acceptance]) -> None:
-        """Give back what was reserved for jobs that were not stored."""
+        """Give back what was reserved for jobs that were certainly not stored."""
+        for acceptance in acceptances:
+            if acceptance.job.order.credit_cost:
+                await self._reservations.withdraw(acceptance.job.job_id)
 
     async def _accept(self, order: Order) -> Acceptance:
-        job = Job.accept(self._new_id(), order, self._clock.now())
+        job_id = self._new_id()
+        priced = await self._reservations.reserve(order, job_id)
+        job = Job.accept(job_id, priced, self._clock.now())
         job.first_estimate = await self._estimates.promise(job)
         return Acceptance(job)
 
@@ -95,11 +110,10 @@ class Orders:
         outcome = await self._store.create(acceptance.job, key)
         if isinstance(outcome, Repeated):
             await self.withdraw([acceptance])
-            if key is None or outcome.fingerprint != key.fingerprint:
-                raise IdempotencyConflict
-            first = outcome.job
-            return Job.accept(first.job_id, first.order, first.created_at, first.first_estimate)
+            return _first_answer(outcome, key)
         self._queued.set()
+        if acceptance.job.order.credit_cost:
+            self._commanded.set()
         return acceptance.job
 
     async def cancel(self, viewer: Viewer, job_id: str) -> Job:
@@ -126,6 +140,14 @@ class Orders:
             commanded = bool(job.commands)
         if commanded:
             self._commanded.set()
+
+
+def _first_answer(outcome: Repeated, key: RequestKey | None) -> Job:
+    """The job as it was first accepted, whatever has become of it."""
+    if key is None or outcome.fingerprint != key.fingerprint:
+        raise IdempotencyConflict
+    first = outcome.job
+    return Job.accept(first.job_id, first.order, first.created_at, first.first_estimate)
 
 
 class Pins:

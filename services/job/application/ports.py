@@ -79,6 +79,10 @@ class JobStore(Protocol):
         """Store a new job with its events, unless the key is in use; atomic under any concurrency."""
         ...
 
+    async def repeated(self, key: RequestKey, now: datetime) -> Repeated | None:
+        """The job that the key has made, if it is in use."""
+        ...
+
     async def get(self, job_id: str) -> Job | None:
         """The job as of one moment, deleted or not."""
         ...

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc
 from redis.asyncio import Redis
 
+from services.job.adapters.credit_client import GrpcCredits
 from services.job.adapters.render_client import GrpcRenders
 from services.job.adapters.storage_client import GrpcObjects
 from services.job.api.errors import TABLE
@@ -15,6 +16,7 @@ from services.job.application.ports import Clock
 from services.job.bootstrap.admin import build_admin
 from services.job.bootstrap.base import Base
 from services.job.bootstrap.batches import build_batches
+from services.job.bootstrap.credits import build_credits
 from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.logs import build_logs
 from services.job.bootstrap.orders import build_orders, follow_rules
@@ -45,10 +47,13 @@ def build_server(
     )
     renders, objects = GrpcRenders(render_channel), GrpcObjects(storage_channel)
 
-    base = Base(settings, engine, redis, clock or SystemClock())
+    credit_channel = channel(settings.auth_address, settings, credentials, services=["t2m.auth.v1.CreditService"])
+    credit_accounts = GrpcCredits(credit_channel)
+    base = Base(settings, engine, redis, clock or SystemClock(), credit_accounts)
     parts = [
         build_orders(base, renders, objects, rules or follow_rules(settings)),
         build_batches(base, base.orders),
+        build_credits(base, credit_accounts),
         build_retention(base, renders, objects),
         build_logs(base),
         build_dashboard(base),
@@ -60,7 +65,7 @@ def build_server(
         return [register(server) for part in parts for register in part.services]
 
     async def close() -> None:
-        for connection in (storage_channel, render_channel, auth):
+        for connection in (credit_channel, storage_channel, render_channel, auth):
             await connection.close()
         await redis.aclose()
         await engine.dispose()

@@ -23,11 +23,13 @@ from services.job.api.codec import event_payload
 from services.job.application.couriers import Courier, Handler
 from services.job.application.estimates import Estimates
 from services.job.application.metrics import observe
+from services.job.application.neighbours import Credits
 from services.job.application.orders import Orders
 from services.job.application.page_tokens import PageTokens
 from services.job.application.ports import Clock
 from services.job.application.queries import Queries
 from services.job.application.queueing import AdmissionLimits
+from services.job.application.reservations import Reservations
 from services.job.application.ticking import Wakeup
 from services.job.application.webhooks.endpoints import Webhooks
 from services.job.domain.events import Lane
@@ -97,7 +99,9 @@ class Wakeups:
 class Base:
     """Connections, the stores over them, and the use cases that several parts need."""
 
-    def __init__(self, settings: JobSettings, engine: AsyncEngine, redis: Redis, clock: Clock) -> None:
+    def __init__(
+        self, settings: JobSettings, engine: AsyncEngine, redis: Redis, clock: Clock, credit_accounts: Credits
+    ) -> None:
         self.settings, self.engine, self.redis, self.clock = settings, engine, redis, clock
         self.log = EventStore(engine, JOB_EVENTS)
         self.relay = Relay(
@@ -131,7 +135,14 @@ class Base:
             self.wake.webhooks,
         )
         self.orders = Orders(
-            self.store, self.estimates, clock, new_id, self.wake.dispatch, self.commanded, self.webhooks
+            self.store,
+            self.estimates,
+            clock,
+            new_id,
+            self.wake.dispatch,
+            self.commanded,
+            self.webhooks,
+            Reservations(credit_accounts, settings.credit_prices),
         )
 
     def _schedule(self, job: Job) -> None:

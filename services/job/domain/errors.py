@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 
 class JobError(Exception):
@@ -84,3 +85,16 @@ class BatchNotFound(JobError):
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(f"there is no batch {batch_id}")
+
+
+class CreditsExhausted(QuotaExhausted):
+    """The owner's credits do not cover the job."""
+
+
+class CreditsUnavailable(JobError):
+    """Nobody can say now whether the owner's credits cover the job; nothing was accepted."""
+
+    retry_after = timedelta(seconds=2)
+
+    def __init__(self) -> None:
+        super().__init__("credits cannot be looked after right now")

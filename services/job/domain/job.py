@@ -96,6 +96,8 @@ class Job:
     def accept(cls, job_id: str, order: Order, now: datetime, first_estimate: datetime | None = None) -> Job:
         """A new job, queued, at revision 1."""
         job = cls(job_id, order, created_at=now, updated_at=now, first_estimate=first_estimate)
+        if order.credit_cost:
+            job.commands.append(ev.ConfirmCredits(job_id))
         job._changed(now)
         return job
 

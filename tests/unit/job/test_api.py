@@ -36,6 +36,8 @@ ERRORS = [
     (errors.FieldsRefused([("a", "b")]), grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"),
     (errors.Unsupported([("a", "b")]), grpc.StatusCode.INVALID_ARGUMENT, "UNSUPPORTED"),
     (errors.IdempotencyConflict(), grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT"),
+    (errors.CreditsExhausted("no"), grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
+    (errors.CreditsUnavailable(), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     (errors.BatchNotFound("x"), grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     (errors.QuotaExhausted(), grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
     (errors.PositionBeyondEnd(), grpc.StatusCode.OUT_OF_RANGE, "POSITION_EXPIRED"),

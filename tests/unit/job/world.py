@@ -22,6 +22,7 @@ from services.job.application.queries import Queries
 from services.job.application.queueing import AdmissionLimits
 from services.job.application.render_commands import RenderCommands
 from services.job.application.request import OrderRequest
+from services.job.application.reservations import CreditCommands, Reservations
 from services.job.application.ticking import Wakeup
 from services.job.application.videos import Videos
 from services.job.application.watch import Watch
@@ -29,6 +30,7 @@ from services.job.application.webhooks.endpoints import Webhooks
 from services.job.domain.events import Lane
 from services.job.domain.job import Job
 from services.job.domain.retry import RetryPolicy
+from services.job.domain.values import Quality
 from services.job.domain.webhook_targets import TargetRules
 from services.runtime.ids import new_id
 from tests.fakes.job import (
@@ -42,6 +44,7 @@ from tests.fakes.job import (
     FakeOutbox,
     FakeRenders,
 )
+from tests.fakes.job_credits import FakeCredits
 from tests.fakes.job_queue import FakeQueue
 from tests.fakes.webhooks import FakeDeliveries, FakeEndpoints, FakeSeal, WebhookRows
 
@@ -56,13 +59,14 @@ class World:
 
     limits: AdmissionLimits = field(default_factory=AdmissionLimits)
     draw: float = 0.5
+    prices: dict[Quality, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         numbers = count(1)
         self.clock = FakeClock()
         self.db = FakeDatabase(event_payload)
         self.jobs, self.queue, self.outbox = FakeJobs(self.db), FakeQueue(self.db), FakeOutbox(self.db)
-        self.renders, self.objects = FakeRenders(), FakeObjects()
+        self.renders, self.objects, self.credits = FakeRenders(), FakeObjects(), FakeCredits()
         self.queued, self.commanded = CountingSignal(), CountingSignal()
         self.accepted, self.freed, self.due = CountingSignal(), CountingSignal(), CountingSignal()
         self.estimates = estimates = Estimates(self.queue, self.clock)
@@ -87,6 +91,7 @@ class World:
             self.queued,
             self.commanded,
             self.webhooks,
+            Reservations(self.credits, self.prices),
         )
         self.watch = Watch(self.queries, self.jobs, FakeEventSource(self.db, is_terminal))
         self.videos = Videos(self.queries, self.objects)
@@ -95,6 +100,7 @@ class World:
             self.jobs, self.renders, self.clock, self.accepted, self.freed, RetryPolicy(), lambda: self.draw
         )
         self.deliveries = Courier(Lane.RENDER, self.outbox, handler, self.clock, Wakeup(60))
+        self.settling = Courier(Lane.CREDITS, self.outbox, CreditCommands(self.credits), self.clock, Wakeup(60))
         self.rules = FollowRules(64, RetryPolicy(), Coalescing(1.0, 0.02), lambda: self.draw)
 
     def follower(self, holder: str = "me", ttl: timedelta = timedelta(seconds=5)) -> Follower:

@@ -23,14 +23,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.job.adapters.postgres.job_lists import count_statement, page_statement
 from services.job.adapters.postgres.rows import job_of, new_values
-from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_REQUESTS, JOBS
+from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOB_REQUESTS, JOBS
 from services.job.adapters.postgres.writer import JobWriter
 from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, StoredEvent
 from services.job.domain.job import Job
 from services.runtime.eventlog import EventStore
 
 
-def _creation() -> Any:
+def _creation(*, confirm: bool) -> Any:
     """One statement, one round trip: claim the request id, and only then insert the job and its first event.
 
     Of concurrent repeats exactly one gets a row from the claim; the others wait for its commit and get none.
@@ -52,11 +52,13 @@ def _creation() -> Any:
         .returning(JOB_REQUESTS.c.job_id)
         .cte("claim")
     )
-    return _job_and_event(select(literal(1)).select_from(claim))
+    return _job_and_event(select(literal(1)).select_from(claim), confirm=confirm)
 
 
-def _job_and_event(condition: Select[Any] | None) -> Any:
-    """Insert a job and its first event, both only when `condition` has a row."""
+def _job_and_event(condition: Select[Any] | None, *, confirm: bool) -> Any:
+    """Insert a job, its first event and perhaps the command to confirm its credits, all only when `condition` has a
+    row.
+    """
     names = [column.name for column in JOBS.c]
     job_values = select(*(bindparam(column.name, type_=column.type) for column in JOBS.c))
     if condition is not None:
@@ -65,11 +67,22 @@ def _job_and_event(condition: Select[Any] | None) -> Any:
     payload = bindparam("payload", type_=JOB_EVENTS.c.payload.type)
     event_values = select(cast(job.c.job_id, Text), literal(1), payload)
     event = insert(JOB_EVENTS).from_select(["stream_id", "seq", "payload"], event_values, include_defaults=False)
-    return event.returning(JOB_EVENTS.c.seq)
+    statement = event.returning(JOB_EVENTS.c.seq)
+    if not confirm:
+        return statement
+    command = select(
+        job.c.job_id, *(literal(text) for text in ("credits", "confirm_credits", "")), bindparam("created_at")
+    )
+    columns = ["job_id", "lane", "kind", "render_id", "available_at"]
+    return statement.add_cte(insert(JOB_OUTBOX).from_select(columns, command, include_defaults=False).cte("confirm"))
 
 
-_CREATE_NAMED = _creation()
-_CREATE = _job_and_event(None)
+_STATEMENTS = {
+    (named, confirm): _creation(confirm=confirm) if named else _job_and_event(None, confirm=confirm)
+    for named in (True, False)
+    for confirm in (True, False)
+}
+"""By whether the request has a name, and whether the job has credits to be confirmed."""
 
 
 class PostgresJobs:
@@ -85,9 +98,8 @@ class PostgresJobs:
     async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
         """Store a new job with its first event, unless the key is in use."""
         values = {**new_values(job), "payload": self._writer.encode(job.events[0])}
-        statement = _CREATE
+        statement = _STATEMENTS[key is not None, bool(job.order.credit_cost)]
         if key is not None:
-            statement = _CREATE_NAMED
             values |= {
                 "request_id": key.request_id,
                 "fingerprint": key.fingerprint,
@@ -97,19 +109,25 @@ class PostgresJobs:
             stored = (await connection.execute(statement, values)).first() is not None
         if stored or key is None:
             job.events.clear()
+            job.commands.clear()
             self._writer.committed()
             return Created()
-        return await self._repeated(key)
+        known = await self.repeated(key, job.created_at)
+        if known is None:
+            raise RuntimeError("the request id has expired, or its job was purged, between two statements")
+        return known
 
-    async def _repeated(self, key: RequestKey) -> Repeated:
+    async def repeated(self, key: RequestKey, now: datetime) -> Repeated | None:
+        """The job that the key has made, if it is in use."""
         query = (
             select(JOB_REQUESTS.c.fingerprint, *JOBS.c)
             .join_from(JOB_REQUESTS, JOBS, JOB_REQUESTS.c.job_id == JOBS.c.job_id)
             .where(JOB_REQUESTS.c.owner_id == key.owner_id, JOB_REQUESTS.c.request_id == key.request_id)
+            .where(JOB_REQUESTS.c.expires_at > now)
         )
         async with self._single.connect() as connection:
-            row = (await connection.execute(query)).mappings().one()
-        return Repeated(job_of(row), bytes(row["fingerprint"]))
+            row = (await connection.execute(query)).mappings().first()
+        return Repeated(job_of(row), bytes(row["fingerprint"])) if row else None
 
     async def get(self, job_id: str) -> Job | None:
         """The job as of one moment."""

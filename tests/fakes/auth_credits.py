@@ -1,0 +1,69 @@
+"""The credits of auth in memory; `tests/contract/test_auth_credits.py` proves them equal to Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from services.auth.domain.credits import Account, Reservation, ReservationState
+from services.auth.domain.errors import GrantConflict
+
+
+class FakeCreditStore:
+    """`CreditStore` in memory; `plans` are those of the users there are."""
+
+    def __init__(self, plans: dict[str, str]) -> None:
+        self._plans = plans
+        self._accounts: dict[str, Account] = {}
+        self._reservations: dict[str, Reservation] = {}
+        self._grants: dict[str, tuple[str, int]] = {}
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @asynccontextmanager
+    async def change(self, user_id: str, job_id: str = "") -> AsyncIterator[Account | None]:
+        """The account under its lock."""
+        async with self._locks[user_id]:
+            account = await self.account(user_id)
+            if account is not None:
+                account.reservation = self._reservations.get(job_id)
+            await asyncio.sleep(0)
+            yield account
+            if account is None:
+                return
+            for transfer in account.transfers:
+                if transfer.request_id:
+                    self._grants[transfer.request_id] = (user_id, transfer.amount)
+            if account.reservation is not None and account.reservation.user_id == user_id:
+                self._reservations[account.reservation.job_id] = account.reservation
+            self._accounts[user_id] = replace(account, reservation=None, transfers=[])
+
+    async def account(self, user_id: str) -> Account | None:
+        """The account."""
+        if user_id not in self._plans:
+            return None
+        known = self._accounts.get(user_id) or Account(user_id)
+        return replace(known, plan=self._plans[user_id], transfers=[])
+
+    async def owner_of(self, job_id: str) -> str | None:
+        """Whose credits are reserved for the job."""
+        known = self._reservations.get(job_id)
+        return known.user_id if known else None
+
+    async def lapsed(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Reservations that nobody has confirmed in time."""
+        return [
+            (known.user_id, known.job_id)
+            for known in self._reservations.values()
+            if known.state is ReservationState.RESERVED and known.expires_at is not None and known.expires_at <= now
+        ][:limit]
+
+    async def granted(self, request_id: str, user_id: str, amount: int) -> bool:
+        """Whether this grant was made."""
+        known = self._grants.get(request_id)
+        if known not in (None, (user_id, amount)):
+            raise GrantConflict
+        return known is not None
