@@ -29,6 +29,7 @@ from services.video_render.adapters.celery.queue import CeleryQueue
 from services.video_render.adapters.postgres import tables
 from services.video_render.adapters.postgres.engine import create_render_engine
 from services.video_render.adapters.postgres.store import PostgresRenderStore
+from services.video_render.adapters.process.liveness import ProcLiveness
 from services.video_render.adapters.process.zygote import Zygote
 from services.video_render.adapters.storage.files import GrpcFileStore
 from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
@@ -131,6 +132,7 @@ def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
                 CeleryQueue(app),
                 _lease(settings),
                 LeaseKeeper(store, shutdown, _lease(settings).lease, settings.heartbeat_s, settings.soft_time_limit_s),
+                ProcLiveness(),
                 _works(settings, engine, engine_version, store, files, zygote),
             )
             await runner.run(step_id, task_id)
@@ -186,7 +188,7 @@ def _publishing(
 
 def _sweeping(settings: VideoRenderSettings, store: PostgresRenderStore, queue: CeleryQueue) -> _Loop:
     policy = SweepPolicy(timedelta(seconds=settings.empty_queue_s), timedelta(seconds=settings.busy_queue_s))
-    sweeper = Sweeper(store, queue, _lease(settings), policy)
+    sweeper = Sweeper(store, queue, _lease(settings), policy, ProcLiveness())
     return _Loop(sweeper, settings.sweep_interval_s)
 
 

@@ -47,7 +47,7 @@ class FakeCredits:
         self._check()
         if job_id in self.released:
             raise CreditsRefused("the reservation was released")
-        if job_id in self.held or job_id in self.settled:
+        if job_id in self.held:
             self.settled[job_id] = self.held.pop(job_id)
 
     async def release(self, job_id: str) -> None:

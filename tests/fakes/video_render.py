@@ -194,6 +194,13 @@ class MemoryRenderStore:
         found.sort(key=lambda step: step.lease_until or now)
         return [step.step_id for step in found[:limit]]
 
+    async def held(self, limit: int) -> list[tuple[str, str]]:
+        """See the port."""
+        steps = [step for render in self._renders.values() for step in render.steps.values()]
+        return [(step.step_id, step.holder) for step in steps if step.state is StepState.RUNNING and step.holder][
+            :limit
+        ]
+
     async def unclaimed(self, queue: Priority, older_than: timedelta, limit: int) -> list[str]:
         """See the port."""
         offered = {delivery.step_id for delivery in self.pending}
@@ -253,3 +260,19 @@ class MemoryRenderStore:
         for key in change.forgotten:
             self._cache.pop((owner, key), None)
         self._renders[render.render_id] = render
+
+
+@dataclass
+class FakeLiveness:
+    """`Liveness` that knows what a test says."""
+
+    name: str = "me"
+    dead: set[str] = field(default_factory=set)
+
+    def me(self) -> str:
+        """See the port."""
+        return self.name
+
+    def provably_dead(self, holder: str) -> bool:
+        """See the port."""
+        return holder in self.dead

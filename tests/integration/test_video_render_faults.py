@@ -72,7 +72,7 @@ async def test_V10_kill_9_in_mid_scene_repeats_only_that_scene(stack: Stack, mar
 
 
 async def test_V10_kill_9_of_a_whole_worker_leaves_no_process_and_costs_its_scenes(stack: Stack, marks: Path) -> None:
-    """V10: another worker takes over within lease + sweep, and no process of the dead one survives."""
+    """V10: another worker takes over, without waiting for the lease, and no process of the dead one survives."""
     go = marks / "go"
     worker = await stack.start_worker()
     await stack.start("r1", f"mark {marks}", f"mark {marks} until {go}")
@@ -81,11 +81,9 @@ async def test_V10_kill_9_of_a_whole_worker_leaves_no_process_and_costs_its_scen
     family = worker.tree.children(recursive=True)
     assert len(family) >= 5, "two pool children, two zygotes, a render child"
     worker.process.kill()
-    killed_at = time.monotonic()
     await gone(family, 5)
     await stack.start_worker()
-    await eventually(_drawn_is(marks, [0, 1, 1]), "the scene begun again", FAST["lease_s"] + 20)
-    assert time.monotonic() - killed_at > FAST["lease_s"] - 1, "the lease was not waited for"
+    await eventually(_drawn_is(marks, [0, 1, 1]), "the scene begun again", 20)
     go.touch()
     render, _ = await stack.finished("r1")
     assert render.state == SUCCEEDED

@@ -75,6 +75,10 @@ class RenderStore(Protocol):
         """Steps whose holders have not renewed in time, oldest first."""
         ...
 
+    async def held(self, limit: int) -> list[tuple[str, str]]:
+        """Steps that are held, with their holders."""
+        ...
+
     async def unclaimed(self, queue: Priority, older_than: timedelta, limit: int) -> list[str]:
         """Steps that were offered to a queue (nothing of them waits in the outbox) and not claimed since."""
         ...
@@ -91,6 +95,18 @@ class RenderStore(Protocol):
 
     async def cached_scenes(self, owner_id: str, content_hashes: Sequence[str]) -> Mapping[str, RenderedScene]:
         """The owner's scenes among these content addresses."""
+        ...
+
+
+class Liveness(Protocol):
+    """Knows the processes of this machine."""
+
+    def me(self) -> str:
+        """The name of this process; empty when it has none."""
+        ...
+
+    def provably_dead(self, holder: str) -> bool:
+        """Whether the named process is gone for certain; False on any doubt."""
         ...
 
 

@@ -14,7 +14,14 @@ import structlog
 
 from services.video_render.application.engine import MediaFailed, SceneFailed, StoryboardInvalid
 from services.video_render.application.lease import HandedBack, LeaseKeeper, TimeLimitExceeded
-from services.video_render.application.ports import Change, FileUnavailable, RenderStore, SceneCrashed, TaskQueue
+from services.video_render.application.ports import (
+    Change,
+    FileUnavailable,
+    Liveness,
+    RenderStore,
+    SceneCrashed,
+    TaskQueue,
+)
 from services.video_render.application.transition import transition
 from services.video_render.domain.errors import LeaseLost, RenderNotFound
 from services.video_render.domain.outcomes import StepFailure
@@ -61,6 +68,7 @@ class StepRunner:
     queue: TaskQueue
     policy: LeasePolicy
     keeper: LeaseKeeper
+    liveness: Liveness
     works: Mapping[StepKind, StepWork]
 
     async def run(self, step_id: str, task_id: str) -> bool:
@@ -104,7 +112,11 @@ class StepRunner:
             return None
 
     def _claimed(self, change: Change, step_id: str, task_id: str) -> Claim | None:
-        step = change.render.claim(step_id, task_id, change.now, self.policy)
+        held = change.render.steps.get(step_id)
+        if held is not None and self.liveness.provably_dead(held.holder):
+            # The queue delivers again what its worker did not finish: no need to wait for the lease.
+            change.render.orphaned(step_id, held.holder, change.now, self.policy)
+        step = change.render.claim(step_id, task_id, change.now, self.policy, self.liveness.me())
         return Claim(change.render, step, step.fence) if step is not None else None
 
     async def _hand_back(self, claim: Claim) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.video_render.application.ports import Change, RenderStore, StoreUnavailable, TaskQueue
+from services.video_render.application.ports import Change, Liveness, RenderStore, StoreUnavailable, TaskQueue
 from services.video_render.domain.request import Priority
 from services.video_render.domain.steps import LeasePolicy, render_id_of
 
 _BATCH = 100
+_MOST_HELD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,22 @@ class Sweeper:
     queue: TaskQueue
     lease: LeasePolicy
     policy: SweepPolicy
+    liveness: Liveness
 
     async def sweep(self) -> int:
         """Take back expired steps and offer lost ones again; how many."""
-        return await self._expired() + sum([await self._lost(queue) for queue in Priority])
+        return await self._orphaned() + await self._expired() + sum([await self._lost(queue) for queue in Priority])
+
+    async def _orphaned(self) -> int:
+        """Steps whose holders ran on this machine and are gone: nobody need wait for their leases."""
+        dead = {
+            step_id: holder
+            for step_id, holder in await self.store.held(_MOST_HELD)
+            if self.liveness.provably_dead(holder)
+        }
+        return await self._each(
+            list(dead), lambda change, step_id: change.render.orphaned(step_id, dead[step_id], change.now, self.lease)
+        )
 
     async def _expired(self) -> int:
         steps = await self.store.expired(_BATCH)

@@ -114,7 +114,7 @@ class Render:
 
     # Leases
 
-    def claim(self, step_id: str, task_id: str, now: datetime, policy: LeasePolicy) -> Step | None:
+    def claim(self, step_id: str, task_id: str, now: datetime, policy: LeasePolicy, holder: str = "") -> Step | None:
         """Give a step to a worker; None when there is nothing to do under this id, as for a repeated delivery."""
         step = self.steps.get(step_id)
         if step is None or not step.claimable(now):
@@ -122,7 +122,7 @@ class Render:
         if step.exhausted(policy):
             self._fail(step, WORKER_LOST, now)
             return None
-        step.claim(now, policy.lease, task_id)
+        step.claim(now, policy.lease, task_id, holder)
         self._log(step, f"attempt {step.attempts} at {_name(step)} began")
         self._entered(_STAGE_OF[step.kind], now)
         self._scene_changed(step)
@@ -132,6 +132,14 @@ class Render:
         """Take a step from a holder that has not renewed; False when it has, or has finished."""
         step = self.steps[step_id]
         if not step.expired(now):
+            return False
+        self._retry(step, WORKER_LOST, now, policy)
+        return True
+
+    def orphaned(self, step_id: str, holder: str, now: datetime, policy: LeasePolicy) -> bool:
+        """Take a step from a holder that has died, without waiting for its lease; False when it holds it no more."""
+        step = self.steps[step_id]
+        if step.state is not StepState.RUNNING or not holder or step.holder != holder:
             return False
         self._retry(step, WORKER_LOST, now, policy)
         return True

@@ -71,6 +71,8 @@ class Step:
     lease_until: datetime | None = None
     task_id: str = ""
     """The queue's name for the delivery under which the step is held; for revoking it."""
+    holder: str = ""
+    """The process that holds it, as `Liveness` names it; empty when unknown."""
     title: str = ""
     scene_kind: str = ""
     content_hash: str = ""
@@ -95,8 +97,9 @@ class Step:
         """Whether it may not be begun once more."""
         return self.attempts - self.handed_back >= policy.max_attempts
 
-    def claim(self, now: datetime, lease: timedelta, task_id: str) -> None:
+    def claim(self, now: datetime, lease: timedelta, task_id: str, holder: str = "") -> None:
         """Give it to a worker under the next fence."""
+        self.holder = holder
         self.state = StepState.RUNNING
         self.fence += 1
         self.attempts += 1
@@ -113,11 +116,11 @@ class Step:
         """Leave the running state for good."""
         self.state = state
         self.lease_until = None
-        self.task_id = ""
+        self.task_id = self.holder = ""
 
     def queue(self, now: datetime) -> None:
         """Wait for a worker (again)."""
         self.state = StepState.QUEUED
         self.queued_at = now
         self.lease_until = None
-        self.task_id = ""
+        self.task_id = self.holder = ""

@@ -36,6 +36,7 @@ from services.video_render.domain.steps import LeasePolicy, StepKind, StepState
 from services.video_render.domain.storyboard import Storyboard
 from services.video_render.domain.violations import StoryboardInvalid
 from tests.fakes.video_render import (
+    FakeLiveness,
     ManualClock,
     MemoryRenderStore,
     ScriptedMedia,
@@ -158,6 +159,7 @@ class Bench:
         self.clock = ManualClock()
         self.store = MemoryRenderStore(self.clock.now)
         self.queue = MemoryQueue()
+        self.liveness = FakeLiveness()
         self.files = MemoryFiles()
         self.shutdown = Signal()
         self.renders = Renders(self.store, self.queue)
@@ -168,7 +170,7 @@ class Bench:
             StepKind.SCENE: SceneStep(self.store, self.files, segments, process or InlineProcess(), workspace, 0.01),
             StepKind.ASSEMBLE: AssembleStep(self.store, self.files, segments, ScriptedMedia(), workspace),
         }
-        self.runner = StepRunner(self.store, self.queue, POLICY, keeper, works)
+        self.runner = StepRunner(self.store, self.queue, POLICY, keeper, self.liveness, works)
 
     async def start(self, *lines: str, render_id: str = "r1", **fields: object) -> None:
         """A render with a scene per line."""
@@ -343,7 +345,8 @@ async def test_a_worker_that_cannot_renew_stops_before_its_lease_ends() -> None:
 
 async def test_the_sweeper_offers_what_an_empty_queue_has_lost(bench: Bench) -> None:
     """DESIGN §3: soon where the queue is empty, late where the step may still be in it or nobody can tell."""
-    sweeper = Sweeper(bench.store, bench.queue, POLICY, SweepPolicy(timedelta(seconds=3), timedelta(minutes=10)))
+    policy = SweepPolicy(timedelta(seconds=3), timedelta(minutes=10))
+    sweeper = Sweeper(bench.store, bench.queue, POLICY, policy, FakeLiveness())
     await bench.start("a 1")
     assert await sweeper.sweep() == 0, "still in the outbox"
     bench.store.take_pending()
@@ -364,7 +367,7 @@ async def test_the_sweeper_offers_what_an_empty_queue_has_lost(bench: Bench) -> 
 
 async def test_the_sweeper_takes_expired_steps_and_caps_attempts(bench: Bench) -> None:
     """DESIGN §3: a lost worker costs an attempt, the last one the render."""
-    sweeper = Sweeper(bench.store, bench.queue, POLICY, SweepPolicy())
+    sweeper = Sweeper(bench.store, bench.queue, POLICY, SweepPolicy(), FakeLiveness())
     await bench.start("a 1")
     for attempt in (1, 2):
         [delivery] = bench.store.take_pending()
@@ -436,3 +439,18 @@ async def test_the_best_scene_gives_the_poster(bench: Bench) -> None:
 def _typed(store: MemoryRenderStore) -> RenderStore:
     """The fake is the port, says the type checker."""
     return store
+
+
+async def test_V10_a_dead_holder_is_not_waited_for(bench: Bench) -> None:
+    """V10: by the sweeper, or by whoever the queue delivers the step to again; a silent holder is waited for."""
+    sweeper = Sweeper(bench.store, bench.queue, POLICY, SweepPolicy(), bench.liveness)
+    for render_id in ("r1", "r2"):
+        await bench.start("a 1", render_id=render_id)
+        async with bench.store.change(render_id) as change:
+            assert change.render.claim(f"{render_id}.plan", "t", change.now, POLICY, render_id)
+    assert await sweeper.sweep() == 0
+    bench.liveness.dead.add("r1")
+    assert await sweeper.sweep() == 1
+    bench.liveness.dead.add("r2")
+    assert await bench.runner.run("r2.plan", "delivered again")
+    assert (await bench.store.get("r2")).scenes, "it was planned under the new claim"

@@ -27,7 +27,7 @@ _RENDER_COLUMNS = (
 )
 _STEP_COLUMNS = (
     *("step_id", "kind", "index", "state", "queued_at", "fence", "attempts", "handed_back", "lease_until"),
-    *("task_id", "title", "scene_kind", "content_hash", "frames_done", "frames_total"),
+    *("task_id", "holder", "title", "scene_kind", "content_hash", "frames_done", "frames_total"),
 )
 
 

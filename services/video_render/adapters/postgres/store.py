@@ -112,6 +112,12 @@ class PostgresRenderStore:
             .limit(limit)
         )
 
+    async def held(self, limit: int) -> list[tuple[str, str]]:
+        """Steps that are held, with their holders."""
+        held = select(steps.c.step_id, steps.c.holder).where(steps.c.state == StepState.RUNNING, steps.c.holder != "")
+        async with _answering(), self._engine.connect() as connection:
+            return [(row.step_id, row.holder) for row in await connection.execute(held.limit(limit))]
+
     async def unclaimed(self, queue: Priority, older_than: timedelta, limit: int) -> list[str]:
         """Steps offered to the queue this long ago and not claimed."""
         pending = exists().where(outbox.c.step_id == steps.c.step_id)

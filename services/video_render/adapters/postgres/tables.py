@@ -67,6 +67,7 @@ steps = Table(
     Column("handed_back", Integer, nullable=False),
     Column("lease_until", _Time),
     Column("task_id", Text, nullable=False),
+    Column("holder", Text, nullable=False, server_default=""),
     Column("title", Text, nullable=False),
     Column("scene_kind", Text, nullable=False),
     Column("content_hash", Text, nullable=False),
