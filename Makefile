@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render bench-gateway bench-lists clean
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render bench-gateway bench-lists bench-cancel chaos clean
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,7 @@ test-e2e: deps  ## The whole embedded stack over REST and gRPC.
 test-chaos: deps  ## Kill things in the middle and check the invariants.
 	@$(PYTEST) tests/chaos
 
-bench: bench-render bench-gateway bench-lists  ## Every benchmark, peers in the same run.
+bench: bench-render bench-gateway bench-lists bench-cancel  ## Every benchmark, peers in the same run.
 
 bench-render: deps  ## Render wall time beside the manim command line.
 	@$(BIN)/python -m tests.bench.render
@@ -87,6 +87,16 @@ bench-gateway: deps  ## CPU of the gateway per request, beside a naive one.
 
 bench-lists: deps  ## Pages of a list at a million rows, beside OFFSET.
 	@$(BIN)/python -m tests.bench.lists
+
+bench-cancel: deps  ## How soon a cancel is felt, and a killed worker's scene runs again.
+	@$(BIN)/python -m tests.bench.cancel
+
+FAULTS ?= 200
+JOBS ?= 60
+SEED ?= 1
+
+chaos: deps  ## A long seeded storm of faults (FAULTS=200 JOBS=60 SEED=1); prints its table.
+	@$(BIN)/python -m tests.chaos --faults $(FAULTS) --jobs $(JOBS) --seed $(SEED)
 
 clean:  ## Remove the virtual environment, caches and the data folder of a stopped stack.
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down --quiet || true; fi
