@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.video_render.adapters.process import liveness as module
 from services.video_render.adapters.process.liveness import ProcLiveness
 from t2m.video_render.v1 import render_pb2
 from tests.integration.video_render_harness import Stack, eventually, running
@@ -48,6 +49,17 @@ def test_V10_killed_is_dead_and_stopped_is_alive() -> None:
         child.wait(timeout=10)
     assert liveness.provably_dead(name)
     assert not liveness.provably_dead(liveness.me())
+
+
+def test_V10_what_cannot_be_seen_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """V10: a process that /proc hides, or whose state cannot be read, is waited for."""
+    liveness = ProcLiveness()
+    name = liveness.me()
+    monkeypatch.setattr(module, "_PROC", tmp_path)
+    assert not liveness.provably_dead(name), "hidden"
+    (tmp_path / str(os.getpid()) / "stat").mkdir(parents=True)
+    assert not liveness.provably_dead(name), "unreadable"
+    assert not liveness.me()
 
 
 @pytest.mark.parametrize("victim", ["pool child", "whole worker"])

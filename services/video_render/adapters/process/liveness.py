@@ -17,7 +17,10 @@ class ProcLiveness:
 
     def me(self) -> str:
         """The name of this process; empty where there is no /proc."""
-        began = _began(os.getpid())
+        try:
+            began = _began(os.getpid())
+        except OSError:
+            began = None
         return f"{_place()}:{os.getpid()}:{began[1]}" if began and _place() else ""
 
     def provably_dead(self, holder: str) -> bool:
@@ -26,14 +29,21 @@ class ProcLiveness:
         number, _, start = rest.partition(":")
         if not place or place != _place() or not number.isdigit():
             return False
-        found = _began(int(number))
-        return found is None or found[1] != start or found[0] in _ENDED
+        try:
+            found = _began(int(number))
+        except OSError:
+            return False
+        if found is None:
+            return not _exists(int(number))  # /proc may be mounted so that it hides what other users run
+        return found[1] != start or found[0] in _ENDED
 
 
 @cache
 def _place() -> str:
-    """Boot and PID namespace; empty when they cannot be read."""
+    """Boot and PID namespace; empty when they cannot be read, or when /proc is that of another namespace."""
     try:
+        if (_PROC / "self").readlink().name != str(os.getpid()):
+            return ""
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{(_PROC / 'self/ns/pid').readlink().name}".replace(":", "")
     except OSError:
@@ -41,12 +51,20 @@ def _place() -> str:
 
 
 def _began(pid: int) -> tuple[str, str] | None:
-    """State and start time of a process; None when there is none."""
+    """State and start time of a process; None when there is none to be seen. Raises OSError when it cannot be read."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
-    except OSError:
-        return ("?", "")
     fields = stat.rpartition(")")[2].split()  # the name before it may contain anything
     return fields[0], fields[19]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is another user's
+    return True
