@@ -26,25 +26,45 @@ _LOOK_S = 0.002
 async def until(condition: Callable[[], Awaitable[bool]], deadline_s: float = 60) -> None:
     """Return when the condition holds, looked at every two milliseconds."""
     async with asyncio.timeout(deadline_s):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - a process of another parent tells nobody when it ends
             await asyncio.sleep(_LOOK_S)
 
 
-async def drawing(bench: Stack, worker: Worker) -> list[psutil.Process]:
-    """The render processes of the worker, once there is one."""
-    await bench.until_drawing()
-    return [render for _, render in worker.drawing()]
+def pairs(worker: Worker) -> list[tuple[psutil.Process, psutil.Process]]:
+    """Pool and render processes that belong together; none while they change."""
+    try:
+        return worker.drawing()
+    except psutil.NoSuchProcess:
+        return []
+
+
+async def drawing(worker: Worker) -> list[tuple[psutil.Process, psutil.Process]]:
+    """The pairs, once there is one."""
+
+    async def begun() -> bool:
+        return bool(pairs(worker))
+
+    await until(begun)
+    return pairs(worker)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs, a zombie not counting."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def cancel_one(bench: Stack, worker: Worker, number: int) -> float:
     """Seconds from the call to the end of the last render process."""
     render_id = f"cancel-{number}"
     await bench.start(render_id, "burn 60")
-    renders = await drawing(bench, worker)
+    renders = [render for _, render in await drawing(worker)]
     started = time.perf_counter()
 
     async def gone() -> bool:
-        return not any(render.is_running() and render.status() != psutil.STATUS_ZOMBIE for render in renders)
+        return not any(alive(render) for render in renders)
 
     await bench.cancel(render_id)
     await until(gone)
@@ -55,8 +75,7 @@ async def kill_one(bench: Stack, worker: Worker, number: int) -> float:
     """Seconds from kill -9 of the pool process to the scene's next attempt."""
     render_id = f"kill-{number}"
     await bench.start(render_id, "burn 60")
-    await drawing(bench, worker)
-    [(child, _)] = worker.drawing()
+    [(child, _)] = await drawing(worker)
     started = time.perf_counter()
     child.kill()
 
@@ -68,7 +87,7 @@ async def kill_one(bench: Stack, worker: Worker, number: int) -> float:
     await bench.cancel(render_id)
 
     async def idle() -> bool:
-        return not worker.drawing()
+        return not pairs(worker)
 
     await until(idle)
     return elapsed
