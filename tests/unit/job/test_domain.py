@@ -361,3 +361,42 @@ class JobMachine(RuleBasedStateMachine):
 
 
 TestJobMachine = JobMachine.TestCase
+
+
+def test_J3_cancel_while_a_retry_waits() -> None:
+    """J3: nothing runs, so nothing is stopped; what the failed attempt left is removed, and nothing begins again."""
+    job = started()
+    failure = Failure("C", "M", retryable=True)
+    apply(job, StateFact(1, RenderState.FAILED, JobStage.RENDERING, 5.0, failure=failure))
+    assert job.next_attempt_at is not None
+    job.commands.clear()
+    job.cancel(START)
+    assert job.commands == [ev.RemoveFiles("job")]
+    assert (job.status, job.next_attempt_at) == (JobStatus.CANCELLED, None)
+    with pytest.raises(StateConflict):
+        job.start_attempt(START)
+
+
+def test_J3_cancel_of_a_queued_job_is_at_once() -> None:
+    """J3: nothing of it has been made."""
+    job = Job.accept("job", Order("ada", "T", "C"), START)
+    job.cancel(START)
+    assert (job.commands, job.status, job.completed_at) == ([], JobStatus.CANCELLED, START)
+
+
+def test_J9_a_requeued_attempt_is_interrupted_and_not_counted() -> None:
+    """J9: the attempt's render is stopped; the next has a new name, and a failure of it is still retried."""
+    job = started()
+    job.commands.clear()
+    job.requeue(START)
+    assert job.commands == [ev.CancelRender("job", "job-1")]
+    assert (job.status, job.requeues) == (JobStatus.QUEUED, 1)
+    revision = job.revision
+    job.requeue(START)
+    assert job.revision == revision, "it waits for nothing but its turn"
+    for _ in range(job.order.max_retries + 1):
+        assert job.status is JobStatus.QUEUED
+        job.start_attempt(START)
+        failure = Failure("C", "M", retryable=True)
+        apply(job, StateFact(1, RenderState.FAILED, JobStage.RENDERING, 5.0, failure=failure))
+    assert job.status is JobStatus.FAILED
