@@ -368,11 +368,12 @@ def test_J3_cancel_while_a_retry_waits() -> None:
     job = started()
     failure = Failure("C", "M", retryable=True)
     apply(job, StateFact(1, RenderState.FAILED, JobStage.RENDERING, 5.0, failure=failure))
-    assert job.next_attempt_at is not None
+    assert job.next_attempt_at
     job.commands.clear()
     job.cancel(START)
     assert job.commands == [ev.RemoveFiles("job")]
-    assert (job.status, job.next_attempt_at) == (JobStatus.CANCELLED, None)
+    assert job.status is JobStatus.CANCELLED
+    assert job.next_attempt_at is None
     with pytest.raises(StateConflict):
         job.start_attempt(START)
 
