@@ -86,3 +86,24 @@ async def test_V10_a_killed_worker_costs_seconds_not_its_lease(stack: Stack, tmp
     go.touch()
     render, _ = await stack.finished("r1")
     assert render.state == render_pb2.RENDER_STATE_SUCCEEDED
+
+
+async def test_V10_a_delivery_given_back_by_the_queue_is_taken_at_once(
+    postgres: Callable[[], str], tmp_path: Path
+) -> None:
+    """V10: no sweeper sees this machine, as where workers run elsewhere; the queue delivers again, and that is enough."""
+    go = tmp_path / "go"
+    async with running(postgres, tmp_path, lease_s=600.0, heartbeat_s=0.5, sweep_interval_s=600.0) as stack:
+        worker = await stack.start_worker()
+        await stack.start("r1", f"until {go}")
+        await stack.until_drawing()
+        [(child, _)] = worker.drawing()
+        child.kill()
+
+        async def begun_again() -> bool:
+            return (await stack.get("r1")).scenes[0].attempts == 2
+
+        await eventually(begun_again, "the scene runs again", 20)
+        go.touch()
+        render, _ = await stack.finished("r1")
+        assert render.state == render_pb2.RENDER_STATE_SUCCEEDED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -88,8 +89,9 @@ class Worker:
         """Pairs of a pool child and the render child two levels below it."""
         pairs = []
         for child in self.pool():
-            for zygote in child.children():
-                pairs += [(child, render) for render in zygote.children()]
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+                for zygote in child.children():
+                    pairs += [(child, render) for render in zygote.children()]
         return pairs
 
 
