@@ -114,7 +114,6 @@ def build_server(
 
 def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
     """A worker process, ready to `serve`."""
-    ScratchFolders(settings.scratch_dir).purge(settings.hard_time_limit_s)
     app = create_app(settings.broker, _limits(settings))
     engine_version = engine.renderer.engine_version  # read once, here, rather than in every forked process
 
@@ -145,6 +144,7 @@ def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
         app,
         engine.renderer,
         run_step,
+        ScratchFolders(settings.scratch_dir).purge,
         concurrency=settings.worker_concurrency,
         grace_s=settings.shutdown_grace_s,
     )

@@ -154,6 +154,9 @@ async def test_J3_P9_cancel_ends_the_processes_within_a_second(stack: Stack, mar
     assert time.monotonic() - asked_at < 1.0
     assert (await stack.cancel("r1")).seq == render.seq, "a repeated cancel changes nothing"
     await stack.finished("r1")
+    attempts = stack.settings.scratch_dir / "attempts"
+    await eventually(_empty(attempts), "no scratch file left")
+    assert await stack.rows("SELECT 1 FROM steps WHERE state = 'running' OR lease_until IS NOT NULL") == []
     await stack.start("r2", f"mark {marks}", job_id="j2")
     assert (await stack.finished("r2"))[0].state == SUCCEEDED, "the worker works on"
 
@@ -280,6 +283,13 @@ def _alone(stack: Stack) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
         [[left]] = await stack.rows("SELECT scenes_left FROM renders")
         return bool(left == 1) and sum(len(worker.drawing()) for worker in stack.workers) == 1
+
+    return check
+
+
+def _empty(folder: Path) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return not any(folder.iterdir())  # noqa: ASYNC240  # a small local folder
 
     return check
 

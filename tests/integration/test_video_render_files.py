@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -104,20 +107,48 @@ async def test_segments_on_this_machine_are_checked_and_bounded(tmp_path: Path, 
 
 
 async def test_folders_of_attempts_are_empty_and_removed(tmp_path: Path) -> None:
-    """Also what a killed worker has left behind, in time."""
+    """Also what a killed process has left behind, and nothing that a living one uses (J3)."""
     folders = ScratchFolders(tmp_path)
     async with folders.folder("r1.scene.0", 1) as folder:
         (folder / "half").touch()
         async with folders.folder("r1.scene.0", 2) as successor:
             assert successor != folder
+        ScratchFolders(tmp_path).purge()
+        assert (folder / "half").exists()
     assert not folder.exists()
     left = tmp_path / "attempts" / "r1.scene.0.1"
-    left.mkdir()
-    (left / "half").touch()
-    async with folders.folder("r1.scene.0", 1) as folder:
-        assert list(folder.iterdir()) == []
-    left.mkdir()
-    folders.purge(older_than_s=60)
-    assert left.exists()
-    folders.purge(older_than_s=-1)
+    for index in (0, 1):
+        left.mkdir()
+        (left / "half").touch()
+        async with folders.folder(f"r1.scene.{index}", 1) as folder:
+            assert list(folder.iterdir()) == []
+            assert folder == left or not left.exists()
+    assert list(left.parent.iterdir()) == []
+
+
+async def test_J3_the_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
+    """J3: a lock does not outlive its process, whatever ended it."""
+    program = (
+        "import asyncio, pathlib, sys\n"
+        "from services.video_render.adapters.storage.scratch import ScratchFolders\n"
+        "async def main():\n"
+        "    async with ScratchFolders(pathlib.Path(sys.argv[1])).folder('r1.scene.0', 1):\n"
+        "        print('ready', flush=True); sys.stdin.read()\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220  # returns at once
+    try:
+        assert holder.stdout is not None
+        assert await asyncio.to_thread(holder.stdout.readline) == b"ready\n"
+        left = tmp_path / "attempts" / "r1.scene.0.1"
+        ScratchFolders(tmp_path).purge()
+        assert left.exists()
+        holder.send_signal(signal.SIGSTOP)
+        ScratchFolders(tmp_path).purge()
+        assert left.exists(), "a stopped process is not a dead one"
+    finally:
+        holder.kill()
+        holder.communicate(timeout=10)
+    ScratchFolders(tmp_path).purge()
     assert not left.exists()

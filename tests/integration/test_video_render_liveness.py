@@ -91,7 +91,7 @@ async def test_V10_a_killed_worker_costs_seconds_not_its_lease(stack: Stack, tmp
 async def test_V10_a_delivery_given_back_by_the_queue_is_taken_at_once(
     postgres: Callable[[], str], tmp_path: Path
 ) -> None:
-    """V10: no sweeper sees this machine, as where workers run elsewhere; the queue delivers again, and that is enough."""
+    """V10: no sweeper sees this machine, as where workers run elsewhere; a repeated delivery is enough."""
     go = tmp_path / "go"
     async with running(postgres, tmp_path, lease_s=600.0, heartbeat_s=0.5, sweep_interval_s=600.0) as stack:
         worker = await stack.start_worker()

@@ -61,12 +61,25 @@ class PipeShutdown:
 
 
 class WorkerPool:
-    """A Celery worker whose children run steps by `run`."""
+    """A Celery worker whose children run steps by `run`.
 
-    def __init__(self, app: Celery, renderer: SceneRenderer, run: RunStep, *, concurrency: int, grace_s: float) -> None:
+    `clean` removes what killed children have left behind; each child begins with it, as it may replace one.
+    """
+
+    def __init__(
+        self,
+        app: Celery,
+        renderer: SceneRenderer,
+        run: RunStep,
+        clean: Callable[[], None],
+        *,
+        concurrency: int,
+        grace_s: float,
+    ) -> None:
         self._app = app
         self._renderer = renderer
         self._run = run
+        self._clean = clean
         self._concurrency = concurrency
         self._shutdown = PipeShutdown(grace_s)
         self._zygote: Zygote | None = None
@@ -99,6 +112,7 @@ class WorkerPool:
         die_with_parent(self._parent)
         self._shutdown.in_child()
         self._zygote = Zygote.start(self._renderer)
+        self._clean()
 
     def _run_step(self, step_id: str, task_id: str) -> None:
         if self._zygote is None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,9 +17,17 @@ from pathlib import Path
 
 from services.video_render.adapters.storage.hashing import sha256_of
 
+_FRESH = "new-"
+_MAKING_S = 60.0
+"""Between the making of a folder and its lock lie microseconds; whoever took this long is gone."""
+
 
 class ScratchFolders:
-    """Folders of attempts under `root`; see the port `Workspace`."""
+    """Folders of attempts under `root`; see the port `Workspace`.
+
+    Whoever uses a folder holds a lock on it, which the kernel takes back when the process ends, in whatever way: a
+    folder without one was left behind. Nobody ever waits for a lock, as its holder may be frozen.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root / "attempts"
@@ -25,21 +35,52 @@ class ScratchFolders:
     @asynccontextmanager
     async def folder(self, step_id: str, fence: int) -> AsyncIterator[Path]:
         """An empty folder, removed at the end. The fence keeps a zombie's files apart from its successor's."""
+        await asyncio.to_thread(self.purge)
         path = self._root / f"{step_id}.{fence}"
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
-        path.mkdir(parents=True)
+        held = self._made(path)
         try:
             yield path
         finally:
-            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            try:
+                await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            finally:
+                os.close(held)
 
-    def purge(self, older_than_s: float) -> None:
-        """Remove what killed workers have left behind."""
-        limit = time.time() - older_than_s
+    def purge(self) -> None:
+        """Remove what killed processes have left behind."""
         for path in self._root.glob("*"):
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < limit:
-                    shutil.rmtree(path, ignore_errors=True)
+                held = _locked(path)
+                try:
+                    if not _being_made(path):
+                        shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(held)
+
+    def _made(self, path: Path) -> int:
+        """Make the folder, which is locked before it has its name; the descriptor that holds the lock."""
+        shutil.rmtree(path, ignore_errors=True)
+        self._root.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=self._root))
+        held = _locked(fresh)
+        fresh.rename(path)
+        return held
+
+
+def _locked(path: Path) -> int:
+    """Lock a folder; the descriptor that holds the lock. Raises OSError when another holds it, or it is gone."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _being_made(path: Path) -> bool:
+    """Whether somebody may be about to lock the folder."""
+    return path.name.startswith(_FRESH) and time.time() - path.stat().st_mtime < _MAKING_S
 
 
 class LocalSegments:
