@@ -147,6 +147,7 @@ def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
         ScratchFolders(settings.scratch_dir).purge,
         concurrency=settings.worker_concurrency,
         grace_s=settings.shutdown_grace_s,
+        scene_memory_bytes=settings.scene_memory_bytes,
     )
 
 

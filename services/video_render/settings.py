@@ -40,6 +40,8 @@ class VideoRenderSettings(ServiceSettings):
 
     worker_concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Steps that a worker runs at a time."""
+    scene_memory_bytes: int = Field(default=4096 * _MIB, ge=0)
+    """The most that the process drawing a scene may allocate; 0 for no limit."""
     scratch_dir: Path = Path(".t2m/scratch")
     segments_max_bytes: int = Field(default=2048 * _MIB, ge=0)
     """How much of the scratch folder finished segments may take."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -45,8 +47,9 @@ class ScriptedRenderer:
     """Draws nothing, in as much time as wanted.
 
     The scene's text is a script of words: `burn 1.5` spends seconds while it reports frames, `fail CODE` and
-    `flaky CODE` raise a final and a retryable `SceneFailed`, `crash` ends the process, `mark FOLDER` leaves a file
-    per attempt in a folder, and `until FILE` waits for a file (at most 60 s).
+    `flaky CODE` raise a final and a retryable `SceneFailed`, `crash` ends the process, `die SIGKILL` kills it,
+    `hog MIB` takes memory, `mark FOLDER` leaves a file per attempt in a folder, and `until FILE` waits for a file (at
+    most 60 s).
     """
 
     engine_version = "scripted-1"
@@ -82,6 +85,10 @@ def _obey(verb: str, argument: str, index: int, on_frames: OnFrames) -> None:
             raise SceneFailed(argument, "as the script says", retryable=verb == "flaky")
         case "crash":
             raise SystemExit(argument)
+        case "die":
+            os.kill(os.getpid(), signal.Signals[argument])
+        case "hog":
+            bytearray(int(argument) * 1024 * 1024)
         case _:
             pass
 

@@ -207,6 +207,33 @@ async def test_V10_attempts_are_capped(stack: Stack, marks: Path) -> None:
     assert drawn(marks).count(1) == 1
 
 
+async def test_J6_a_scene_that_kills_its_process_stops_at_the_cap(stack: Stack, marks: Path) -> None:
+    """J6: as the kernel's killer does it, every time; the job is told not to begin again, others go on."""
+    worker = await stack.start_worker()
+    await stack.start("r1", f"mark {marks} die SIGKILL")
+    await stack.start("r2", f"until {marks}/go", job_id="j2")
+    render, _ = await stack.finished("r1")
+    assert (render.error.code, render.error.scene_index, render.error.retryable) == ("SCENE_CRASHED", 0, False)
+    assert "SIGKILL" in render.error.message
+    assert drawn(marks) == [0] * 4
+    (marks / "go").touch()
+    other, _ = await stack.finished("r2")
+    assert other.state == SUCCEEDED
+    assert worker.process.poll() is None
+
+
+async def test_J6_a_scene_beyond_its_memory_fails_at_once(stack: Stack, marks: Path) -> None:
+    """J6: its own limit, not the machine's; the same scene would need as much again."""
+    await stack.start_worker(T2M_SCENE_MEMORY_BYTES=str(1024**3))
+    await stack.start("r1", f"mark {marks} hog 512", f"mark {marks} hog 1025")
+    render, _ = await stack.finished("r1")
+    assert (render.error.code, render.error.scene_index, render.error.retryable) == ("OUT_OF_MEMORY", 1, False)
+    assert drawn(marks).count(1) == 1
+    assert "1024 MiB" in render.error.message
+    await stack.start("r2", f"mark {marks} hog 512", job_id="j2")
+    assert (await stack.finished("r2"))[0].state == SUCCEEDED
+
+
 async def test_V10_a_final_failure_is_not_repeated(stack: Stack, marks: Path) -> None:
     """J6: a scene that would fail the same way again fails the render at once."""
     await stack.start_worker()

@@ -186,13 +186,21 @@ class SegmentCache(Protocol):
 
 
 class SceneCrashed(Exception):
-    """The process that drew a scene ended without a result: killed, out of memory, or a fault of native code. `log` is
-    what it printed last.
+    """The process that drew a scene ended without a result. `log` is what it printed last.
+
+    `code` is `OUT_OF_MEMORY` when the kernel has killed it for that, `SCENE_CRASHED` for any other violent end (also of
+    its supervisor), and `SCENE_RENDER_FAILED` when it left by itself.
     """
 
-    def __init__(self, message: str, log: tuple[str, ...] = ()) -> None:
+    def __init__(self, code: str, message: str, log: tuple[str, ...] = ()) -> None:
         super().__init__(message)
+        self.code = code
         self.log = log
+
+    @property
+    def violent(self) -> bool:
+        """Whether the process did not leave by itself."""
+        return self.code != "SCENE_RENDER_FAILED"
 
 
 class SceneProcess(Protocol):

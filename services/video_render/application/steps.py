@@ -157,7 +157,7 @@ def failure_of(exc: Exception) -> StepFailure:
         case SceneFailed():
             return StepFailure(exc.code, exc.message, exc.retryable, exc.log)
         case SceneCrashed():
-            return StepFailure("SCENE_RENDER_FAILED", str(exc), retryable=True, log=exc.log)
+            return StepFailure(exc.code, str(exc), retryable=True, log=exc.log, poison=exc.violent)
         case MediaFailed():
             return StepFailure("ASSEMBLY_FAILED", str(exc), retryable=True)
         case FileUnavailable():

@@ -74,6 +74,8 @@ class StepFailure:
     retryable: bool
     log: tuple[str, ...] = ()
     """What the attempt said last, oldest first."""
+    poison: bool = False
+    """It took a process with it: once the step's attempts are used up, a new render shall not begin the same again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,7 +317,8 @@ class Render:
         stopped = self._stop_steps()
         scene_index = step.index if step.kind is StepKind.SCENE else None
         log = (*failure.log, text)[-_EXCERPT:]
-        self.error = RenderFailure(failure.code, failure.message, self.stage, scene_index, failure.retryable, log)
+        again = failure.retryable and not failure.poison
+        self.error = RenderFailure(failure.code, failure.message, self.stage, scene_index, again, log)
         self._end(RenderState.FAILED, now)
         return stopped
 

@@ -411,7 +411,8 @@ async def test_J7_a_position_ahead_of_the_render_is_refused(bench: Bench) -> Non
     [
         (StoryboardInvalid([]), "STORYBOARD_INVALID", False),
         (SceneFailed("TYPESETTING_FAILED", "m", retryable=False), "TYPESETTING_FAILED", False),
-        (SceneCrashed("gone"), "SCENE_RENDER_FAILED", True),
+        (SceneCrashed("SCENE_RENDER_FAILED", "gone"), "SCENE_RENDER_FAILED", True),
+        (SceneCrashed("OUT_OF_MEMORY", "gone"), "OUT_OF_MEMORY", True),
         (MediaFailed("broken"), "ASSEMBLY_FAILED", True),
         (FileUnavailable("away"), "STORAGE_UNAVAILABLE", True),
         (TimeLimitExceeded("late"), "TIME_LIMIT_EXCEEDED", False),

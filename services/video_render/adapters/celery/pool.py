@@ -75,12 +75,14 @@ class WorkerPool:
         *,
         concurrency: int,
         grace_s: float,
+        scene_memory_bytes: int,
     ) -> None:
         self._app = app
         self._renderer = renderer
         self._run = run
         self._clean = clean
         self._concurrency = concurrency
+        self._scene_memory_bytes = scene_memory_bytes
         self._shutdown = PipeShutdown(grace_s)
         self._zygote: Zygote | None = None
         self._parent = os.getpid()
@@ -111,7 +113,7 @@ class WorkerPool:
     def _in_child(self, **_: object) -> None:
         die_with_parent(self._parent)
         self._shutdown.in_child()
-        self._zygote = Zygote.start(self._renderer)
+        self._zygote = Zygote.start(self._renderer, self._scene_memory_bytes)
         self._clean()
 
     def _run_step(self, step_id: str, task_id: str) -> None:

@@ -52,6 +52,8 @@ class ManimSceneRenderer:
                 drawn = scene_drawing.draw(scene, storyboard.theme, rung, out_dir, encoder, progress)
         except TypesettingFailed as error:
             raise SceneFailed("TYPESETTING_FAILED", f"{scene.kind}: {error}", retryable=False) from error
+        except MemoryError:  # some libraries' are an OSError too
+            raise
         except OSError as error:
             raise SceneFailed("ENCODE_FAILED", str(error), retryable=True) from error
         except Exception as error:

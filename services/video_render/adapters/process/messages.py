@@ -48,6 +48,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """From the zygote, last: the render child is gone. Negative exit codes are signals."""
+    """From the zygote, last: the render child is gone. Negative exit codes are signals.
+
+    `out_of_memory` when the kernel has killed for memory in the meantime.
+    """
 
     exit_code: int
+    out_of_memory: bool = False

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NoReturn
 
+from services.video_render.adapters.process import memory
 from services.video_render.adapters.process.lifeline import die_with_parent
 from services.video_render.adapters.process.messages import Draw, Drawn, Ended, Failed, Frames, Kill
 from services.video_render.adapters.process.output import tail
@@ -34,13 +35,16 @@ class Zygote:
         """False once the zygote has ended; nothing can be drawn by this object then."""
 
     @classmethod
-    def start(cls, renderer: SceneRenderer) -> Zygote:
-        """Fork the zygote. Call it while this process has one thread and no connections."""
+    def start(cls, renderer: SceneRenderer, memory_bytes: int = 0) -> Zygote:
+        """Fork the zygote. Call it while this process has one thread and no connections.
+
+        `memory_bytes`: the most that drawing a scene may take; 0 for no limit.
+        """
         ours, theirs = Pipe(duplex=True)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _in_fork(lambda: _serve(renderer, theirs, parent))
+            _in_fork(lambda: _serve(renderer, theirs, parent, memory_bytes))
         theirs.close()
         return cls(ours, pid)
 
@@ -64,7 +68,7 @@ class Zygote:
             return run.result(out_dir)
         except OSError as exc:
             self.alive = False
-            raise SceneCrashed("the process that starts renders is gone") from exc
+            raise SceneCrashed("SCENE_CRASHED", "the process that starts renders is gone") from exc
         finally:
             if self.alive and not run.ended.is_set():
                 self._control.send(Kill())
@@ -86,7 +90,7 @@ class _Run:
     def __init__(self, on_frames: OnFrames) -> None:
         self._on_frames = on_frames
         self._outcome: Drawn | Failed | None = None
-        self._exit_code: int | None = None
+        self._end: Ended | None = None
         self.ended = asyncio.Event()
 
     def take(self, message: object) -> None:
@@ -96,8 +100,8 @@ class _Run:
                 self._on_frames(done, total)
             case Drawn() | Failed():
                 self._outcome = message
-            case Ended(exit_code):
-                self._exit_code = exit_code
+            case Ended():
+                self._end = message
                 self.ended.set()
 
     def result(self, out_dir: Path) -> SceneOutput:
@@ -108,16 +112,19 @@ class _Run:
             case Failed(error):
                 error.log = tail(out_dir)
                 raise error
-        raise SceneCrashed(f"the render process ended without a result ({_death(self._exit_code)})", tail(out_dir))
+        code, death = _death(self._end)
+        raise SceneCrashed(code, f"the render process ended without a result ({death})", tail(out_dir))
 
 
-def _death(exit_code: int | None) -> str:
-    """How a process ended, for people: -9 is SIGKILL, which is also what the kernel sends when memory runs out."""
-    if exit_code is None:
-        return "its supervisor is gone"
-    if exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    return f"exit code {exit_code}"
+def _death(end: Ended | None) -> tuple[str, str]:
+    """How a process ended that nobody here has killed: a code, and words for people."""
+    if end is None:
+        return "SCENE_CRASHED", "its supervisor is gone"
+    if end.exit_code >= 0:
+        return "SCENE_RENDER_FAILED", f"exit code {end.exit_code}"
+    if end.exit_code == -signal.SIGKILL and end.out_of_memory:
+        return "OUT_OF_MEMORY", "killed by the kernel, which ran out of memory"
+    return "SCENE_CRASHED", f"killed by {signal.Signals(-end.exit_code).name}"
 
 
 def _in_fork(main: Callable[[], int | None]) -> NoReturn:
@@ -133,7 +140,7 @@ def _in_fork(main: Callable[[], int | None]) -> NoReturn:
         os._exit(status)
 
 
-def _serve(renderer: SceneRenderer, control: Connection, parent: int) -> None:
+def _serve(renderer: SceneRenderer, control: Connection, parent: int, memory_bytes: int) -> None:
     """The zygote's life: one order after another until the pool child closes its end, or dies."""
     die_with_parent(parent)
     os.setsid()  # Ctrl-C at a terminal is for the worker to handle
@@ -142,7 +149,7 @@ def _serve(renderer: SceneRenderer, control: Connection, parent: int) -> None:
         while True:
             order = control.recv()
             if isinstance(order, Draw):  # a late Kill finds nothing to kill
-                _supervise(renderer, control, order)
+                _supervise(renderer, control, order, memory_bytes)
 
 
 def _close_all_but(kept: int) -> None:
@@ -152,15 +159,16 @@ def _close_all_but(kept: int) -> None:
     os.closerange(kept + 1, limit)
 
 
-def _supervise(renderer: SceneRenderer, control: Connection, order: Draw) -> None:
+def _supervise(renderer: SceneRenderer, control: Connection, order: Draw, memory_bytes: int) -> None:
     """Fork a render child and pass its reports on until it is gone."""
+    oom_kills = memory.oom_kills()
     reader, writer = Pipe(duplex=False)
     zygote = os.getpid()
     pid = os.fork()
     if pid == 0:
         reader.close()
         control.close()
-        _in_fork(lambda: draw(renderer, order, writer, zygote))
+        _in_fork(lambda: draw(renderer, order, writer, zygote, memory_bytes))
     writer.close()
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.setpgid(pid, pid)  # here as well as in the child: whoever comes first, no kill can miss the group
@@ -173,7 +181,7 @@ def _supervise(renderer: SceneRenderer, control: Connection, order: Draw) -> Non
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     _kill_group(pid)  # what the child has left behind; the group's id cannot be reused before the child is reaped
     _, status = os.waitpid(pid, 0)
-    control.send(Ended(os.waitstatus_to_exitcode(status)))
+    control.send(Ended(os.waitstatus_to_exitcode(status), memory.oom_kills() > oom_kills))
 
 
 def _pass_on(control: Connection, reader: Connection, pid: int) -> bool:
