@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.video_render.domain.errors import LeaseLost
-from services.video_render.domain.events import Event, RenderState, SceneChanged, StateChanged
+from services.video_render.domain.events import Event, RenderState, StateChanged
 from services.video_render.domain.outcomes import RenderedScene, RenderedVideo, StepFailure, StoredFile
 from services.video_render.domain.render import Plan, PlannedScene, Render
 from services.video_render.domain.request import RenderRequest
@@ -23,6 +23,11 @@ SCENE = RenderedScene(FILE, FILE, frames=30, duration_s=1.0)
 VIDEO = RenderedVideo(FILE, FILE, FILE, "T", 1.0, 1, 1, 30.0, "h264", 30, ())
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Held = tuple[str, int]
+
+
+def holder_of(fence: int) -> str:
+    """The process that claims under a fence: each time another."""
+    return f"process {fence}"
 
 
 class RenderMachine(RuleBasedStateMachine):
@@ -37,15 +42,31 @@ class RenderMachine(RuleBasedStateMachine):
         self.held: list[Held] = []
         self.accepted: set[Held] = set()
         self.highest = 0.0
+        self.assembly = StepState.WAITING
+        self.ended: RenderState | None = None
         self.settle()
 
     def settle(self) -> None:
         """What the store does at a commit."""
+        self.check_fan_in()
         self.history += self.render.events
         self.offered += self.render.dispatches
         self.render.seq += len(self.render.events)
         self.render.events.clear()
         self.render.dispatches.clear()
+
+    def check_fan_in(self) -> None:
+        """The assembly is offered once when its wait ends, and never while it waits."""
+        assembly = self.render.step(StepKind.ASSEMBLE)
+        if self.assembly is StepState.WAITING:
+            offered = self.render.dispatches.count(assembly.step_id)
+            assert offered == (1 if assembly.state is StepState.QUEUED else 0)
+        self.assembly = assembly.state
+
+    def claimed(self, step_id: str) -> Step | None:
+        """A delivery arrives at a process that has claimed nothing before."""
+        known = self.render.steps.get(step_id)
+        return self.render.claim(step_id, "task", self.now, POLICY, holder_of(known.fence + 1 if known else 1))
 
     def is_current(self, held: Held) -> bool:
         """Whether the pair is the step's present holder."""
@@ -74,7 +95,7 @@ class RenderMachine(RuleBasedStateMachine):
     @initialize(scenes=st.lists(st.sampled_from([False, False, True]), min_size=1, max_size=3))
     def plan(self, scenes: list[bool]) -> None:
         """Planning is claimed and done; some scenes are cached."""
-        step = self.render.claim("r1.plan", "task", self.now, POLICY)
+        step = self.claimed("r1.plan")
         assert step is not None
         self.held.append((step.step_id, step.fence))
         planned = tuple(
@@ -89,7 +110,7 @@ class RenderMachine(RuleBasedStateMachine):
         """A delivery of any step, known or not, as often as the queue likes; mostly of one that waits."""
         waiting = [step.step_id for step in self.render.steps.values() if step.claimable(self.now)]
         step_id = data.draw(st.sampled_from([*self.render.steps, "r1.scene.77", *waiting * 4]))
-        step = self.render.claim(step_id, "task", self.now, POLICY)
+        step = self.claimed(step_id)
         self.settle()
         if step is not None:
             assert step_id in waiting, "a step with a live lease was given away"
@@ -103,7 +124,7 @@ class RenderMachine(RuleBasedStateMachine):
         if not waiting:
             return
         step_id = data.draw(st.sampled_from(waiting)).step_id
-        step = self.render.claim(step_id, "task", self.now, POLICY)
+        step = self.claimed(step_id)
         self.settle()
         if step is None:
             return
@@ -123,6 +144,18 @@ class RenderMachine(RuleBasedStateMachine):
         held = self.pick(data, *StepKind)
         if held and self.is_current(held):
             self.render.steps[held[0]].lease_until = self.now + POLICY.lease
+
+    @rule(data=st.data())
+    def holder_dies(self, data: st.DataObject) -> None:
+        """Somebody who holds, or held, a step is found dead: it is taken from exactly the present holder."""
+        held = data.draw(st.sampled_from(self.held)) if self.held else None
+        if held:
+            dead = self.is_current(held)
+            attempts = self.render.steps[held[0]].attempts
+            assert self.render.orphaned(held[0], holder_of(held[1]), self.now, POLICY) == dead
+            assert not self.is_current(held)
+            assert self.render.steps[held[0]].attempts == attempts
+            self.settle()
 
     @rule()
     def sweep(self) -> None:
@@ -182,6 +215,21 @@ class RenderMachine(RuleBasedStateMachine):
             self.settle()
 
     @invariant()
+    def events_are_numbered_without_a_gap(self) -> None:
+        """One number per event; nothing is told outside of a commit."""
+        assert self.render.seq == len(self.history)
+        assert not self.render.events
+        assert not self.render.dispatches
+
+    @invariant()
+    def only_running_steps_have_holders(self) -> None:
+        """A lease, a delivery and a holder: all, or none of them."""
+        for step in self.render.steps.values():
+            running = step.state is StepState.RUNNING
+            assert (step.lease_until is not None) == running
+            assert bool(step.task_id) == bool(step.holder) == running
+
+    @invariant()
     def fan_in_counts_the_scenes_without_a_result(self) -> None:
         """The counter is what it says, and the assembly waits for it."""
         unfinished = [scene for scene in self.render.scenes if scene.state is not StepState.SUCCEEDED]
@@ -220,6 +268,8 @@ class RenderMachine(RuleBasedStateMachine):
         states = [event.state for event in self.history if isinstance(event, StateChanged)]
         ended = [state for state in states if state.terminal]
         assert len(ended) == (1 if self.render.state.terminal else 0)
+        assert self.ended in (None, self.render.state)
+        self.ended = self.render.state if self.render.state.terminal else None
         if ended:
             last = self.history[-1]
             assert isinstance(last, StateChanged)
@@ -230,68 +280,3 @@ class RenderMachine(RuleBasedStateMachine):
 
 RenderMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestRenderMachine = RenderMachine.TestCase
-
-
-def planned_render(*cached: bool) -> tuple[Render, list[Step]]:
-    """A render with scenes, all uncached ones claimed."""
-    render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
-    plan_step = render.claim("r1.plan", "t0", START, POLICY)
-    assert plan_step
-    scenes = tuple(PlannedScene("S", "paragraph", "h", 60, SCENE if known else None) for known in cached)
-    render.planned(plan_step.step_id, plan_step.fence, Plan("T", {}, scenes), START)
-    claimed = [render.claim(scene.step_id, f"t{scene.index}", START, POLICY) for scene in render.scenes]
-    render.events.clear()
-    render.dispatches.clear()
-    return render, [step for step in claimed if step]
-
-
-def test_V10_the_last_scene_queues_the_assembly_once() -> None:
-    """V10: fan-in without a race: only the completing transition that brings the counter to 0 dispatches."""
-    render, (first, second) = planned_render(False, False)
-    render.scene_rendered(second.step_id, second.fence, SCENE, START)
-    assert render.dispatches == []
-    render.scene_rendered(first.step_id, first.fence, SCENE, START)
-    assert render.dispatches == ["r1.assemble"]
-
-
-def test_V10_scenes_that_are_all_known_go_straight_to_the_assembly() -> None:
-    """V10: nothing is drawn again."""
-    render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
-    step = render.claim("r1.plan", "t0", START, POLICY)
-    assert step
-    render.dispatches.clear()
-    render.planned(step.step_id, step.fence, Plan("T", {}, (PlannedScene("S", "p", "h", 60, SCENE),)), START)
-    assert render.dispatches == ["r1.assemble"]
-
-
-def test_progress_keeps_the_maximum_when_a_scene_restarts() -> None:
-    """V3: a repeated scene starts at frame 0 again, its figures do not."""
-    render, (scene,) = planned_render(False)
-    render.progressed(scene.step_id, scene.fence, 50, 60)
-    high = render.progress
-    later = START + timedelta(seconds=60)
-    again = render.claim(scene.step_id, "t9", later, POLICY)
-    assert again
-    render.progressed(scene.step_id, again.fence, 5, 60)
-    assert (render.progress, again.frames_done) == (high, 50)
-
-
-def test_J3_cancel_names_the_deliveries_to_kill() -> None:
-    """J3: exactly the running ones."""
-    render, (first, second) = planned_render(False, False)
-    render.scene_rendered(first.step_id, first.fence, SCENE, START)
-    assert render.cancel(START) == [f"t{second.index}"]
-    assert render.cancel(START) == []
-
-
-def test_a_failed_scene_is_named_in_the_error() -> None:
-    """V3: code, stage, scene, retryable."""
-    render, (first, second) = planned_render(False, False)
-    stopped = render.step_failed(
-        second.step_id, second.fence, StepFailure("TYPESETTING_FAILED", "bad", retryable=False), START, POLICY
-    )
-    assert stopped == [f"t{first.index}"]
-    assert render.error
-    assert (render.error.code, render.error.scene_index, render.error.retryable) == ("TYPESETTING_FAILED", 1, False)
-    changes = [event.scene.state for event in render.events if isinstance(event, SceneChanged)]
-    assert changes == [StepState.FAILED]
