@@ -193,6 +193,9 @@ class RenderScript(render_service_pb2_grpc.RenderServiceServicer):
         async with self._changed:
             mine = [render for render in self.renders.values() if render.request.job_id == request.job_id]
             for render in mine:
+                if not render.ended:
+                    render.cancels += 1
+                    self._append(render, [render_pb2.RenderStateChanged(state=render_pb2.RENDER_STATE_CANCELLED)])
                 render.forgotten = True
             self._changed.notify_all()
         return pb.DeleteRendersResponse(render_count=len(mine))
