@@ -50,5 +50,5 @@ async def test_V3_drawn_frames_are_written_in_place(postgres: Callable[[], str])
         after = (await connection.execute(_WRITES)).one()
     await engine.dispose()
     assert after.n_tup_upd - before.n_tup_upd == REPORTS
-    # A page that is full makes an update move to the next one, into every index, once.
-    assert after.n_tup_hot_upd - before.n_tup_hot_upd >= REPORTS * 0.9
+    # A row with eight scenes has two kilobytes: each fourth version finds its page full and moves, into every index.
+    assert after.n_tup_hot_upd - before.n_tup_hot_upd >= REPORTS * 0.7
