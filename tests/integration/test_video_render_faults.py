@@ -248,8 +248,25 @@ async def test_J6_a_step_past_its_time_limit_fails(stack: Stack, marks: Path) ->
     worker = await stack.start_worker(T2M_SOFT_TIME_LIMIT_S="2")
     await stack.start("r1", f"until {marks}/never")
     render, _ = await stack.finished("r1")
-    assert render.error.code == "TIME_LIMIT_EXCEEDED"
+    error = render.error
+    assert (error.code, error.scene_index, error.retryable) == ("TIME_LIMIT_EXCEEDED", 0, False)
+    assert error.message == "took longer than 2 s"
     assert not worker.drawing()
+
+
+async def test_J6_a_step_that_cannot_be_stopped_is_killed_at_the_hard_limit(stack: Stack, marks: Path) -> None:
+    """J6: its supervisor is frozen, so the soft limit cannot end it, and its lease is renewed; the hard limit can."""
+    worker = await stack.start_worker(T2M_SOFT_TIME_LIMIT_S="2", T2M_HARD_TIME_LIMIT_S="5")
+    await stack.start("r1", f"mark {marks} until {marks}/never")
+    await eventually(_drawn_is(marks, [0]), "the scene begun")
+    [(pool_child, render_child)] = worker.drawing()
+    zygote = psutil.Process(render_child.ppid())
+    zygote.suspend()
+    await gone([pool_child, zygote, render_child], 30)
+    render, _ = await stack.finished("r1")
+    assert (render.error.code, render.error.scene_index) == ("TIME_LIMIT_EXCEEDED", 0)
+    assert render.scenes[0].attempts == 2, "the second attempt could be stopped by the soft limit"
+    assert worker.process.poll() is None
 
 
 async def test_O4_a_stopping_worker_hands_its_scene_back(stack: Stack, marks: Path) -> None:
