@@ -42,7 +42,15 @@ def test_V10_killed_is_dead_and_stopped_is_alive() -> None:
         assert not liveness.provably_dead(name)
         place, pid, start = name.split(":")
         assert liveness.provably_dead(f"{place}:{pid}:{int(start) - 1}"), "the number was given to another process"
-        for doubt in ("", "else:1:1", f"{place}x:{pid}:1", f"{place}:no:1", name.partition(":")[0]):
+        for doubt in (
+            "",
+            "else:1:1",
+            f"{place}x:{pid}:1",
+            f"{place}:no:1",
+            f"{place}:{pid}:",
+            f"{place}:{pid}:x",
+            place,
+        ):
             assert not liveness.provably_dead(doubt), doubt
     finally:
         child.kill()
@@ -59,6 +67,10 @@ def test_V10_what_cannot_be_seen_is_alive(tmp_path: Path, monkeypatch: pytest.Mo
     assert not liveness.provably_dead(name), "hidden"
     (tmp_path / str(os.getpid()) / "stat").mkdir(parents=True)
     assert not liveness.provably_dead(name), "unreadable"
+    (tmp_path / str(os.getpid()) / "stat").rmdir()
+    for garbled in ("", f"{os.getpid()} (python) R 1", f"{os.getpid()} (python) Z" + " x" * 40):
+        (tmp_path / str(os.getpid()) / "stat").write_text(garbled)
+        assert not liveness.provably_dead(name), garbled
     assert not liveness.me()
 
 

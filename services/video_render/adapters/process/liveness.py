@@ -27,7 +27,7 @@ class ProcLiveness:
         """Whether the named process ran here and has ended. A stopped one is alive."""
         place, _, rest = holder.partition(":")
         number, _, start = rest.partition(":")
-        if not place or place != _place() or not number.isdigit():
+        if not place or place != _place() or not number.isdigit() or not start.isdigit():
             return False
         try:
             found = _began(int(number))
@@ -57,6 +57,8 @@ def _began(pid: int) -> tuple[str, str] | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat.rpartition(")")[2].split()  # the name before it may contain anything
+    if len(fields) <= 19 or not fields[19].isdigit():
+        raise OSError(f"/proc/{pid}/stat is not as proc_pid_stat(5) says")
     return fields[0], fields[19]
 
 
