@@ -26,8 +26,8 @@ from t2m.common.v1.error_reason_pb2 import ErrorReason
 
 ISSUER = "t2m-auth"
 AUDIENCE = "t2m"
-LEEWAY_S = 5
-"""Clock difference between machines that is forgiven, in seconds."""
+LEEWAY_S = 60
+"""Clock difference between machines that is forgiven, in seconds ("no more than a few minutes", RFC 7519 4.1.4)."""
 _REMEMBERED = 4096
 _ESSENTIAL = ("sub", "role", "exp", "iat", "nbf", "jti")
 
@@ -159,7 +159,7 @@ class TokenVerifier:
         """
         known = self._verified.get(token)
         if known is not None and self._keys.find(known.kid) is known.key:
-            if self._clock.now() < known.principal.expires_at:
+            if self._clock.now() < known.principal.expires_at + timedelta(seconds=LEEWAY_S):
                 return known.principal
             del self._verified[token]
             raise _expired()

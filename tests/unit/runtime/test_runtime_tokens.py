@@ -15,6 +15,7 @@ from services.runtime.identity import Role
 from services.runtime.tokens import (
     AUDIENCE,
     ISSUER,
+    LEEWAY_S,
     CredentialError,
     StaticKeys,
     TokenSigner,
@@ -115,11 +116,20 @@ def test_an_expired_token_says_so_also_when_it_was_accepted_before() -> None:
     clock = SetClock()
     check, token = verifier(KEY, clock=clock), signed(claims())
     assert check.verify(token).subject == "ada"
-    clock.moment += timedelta(seconds=90)
+    clock.moment += timedelta(seconds=60 + LEEWAY_S + 1)
     for _ in range(2):
         with pytest.raises(CredentialError) as caught:
             check.verify(token)
         assert caught.value.reason == ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED
+
+
+@pytest.mark.parametrize("ahead", [-1, 1], ids=["behind", "ahead"])
+def test_clocks_that_differ_by_half_a_minute_are_forgiven(ahead: int) -> None:
+    """A5: also at the very end of a token, and also when it was accepted before."""
+    clock = SetClock()
+    clock.moment += timedelta(seconds=ahead * 30 + (60 if ahead > 0 else 0))
+    check, token = verifier(KEY, clock=clock), signed(claims())
+    assert [check.verify(token).subject for _ in range(2)] == ["ada", "ada"]
 
 
 def _unsigned(algorithm: str) -> str:

@@ -108,7 +108,8 @@ class JobServiceServicer:
         Errors: ALREADY_EXISTS (IDEMPOTENCY_CONFLICT) when the request id was used
         within 24 hours for a different body; INVALID_ARGUMENT (UNSUPPORTED) for a
         part of the contract that this deployment does not serve; RESOURCE_EXHAUSTED
-        (QUOTA_EXHAUSTED) when the owner's credits do not cover it.
+        (QUOTA_EXHAUSTED) when the owner's credits do not cover it, or when its
+        webhook_url would be the owner's 21st endpoint.
         Retry: with the same request id the first answer is returned and nothing is
         created; without one, a repeat is another order.
         """
