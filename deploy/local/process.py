@@ -19,7 +19,7 @@ from deploy.local.specs import ProcessSpec
 
 BACKOFF_FIRST = 0.25
 """Seconds before the first restart; doubled for every further one in a row."""
-BACKOFF_LONGEST = 15.0
+BACKOFF_LONGEST = 5.0
 STEADY_AFTER = 30.0
 """Seconds of life after which a death counts as the first again."""
 LOG_LIMIT = 50 * 1024 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -87,7 +88,8 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     plans = CreditPlans(
         {name: CreditPlan(plan.metered, plan.signup_credits) for name, plan in settings.credit_plans.items()}
     )
-    credit_cases = Credits(PostgresCredits(engine), plans, clock)
+    unconfirmed = timedelta(seconds=settings.credit_unconfirmed_s)
+    credit_cases = Credits(PostgresCredits(engine), plans, clock, unconfirmed)
     return Auth(
         engine=engine,
         credits=credit_cases,

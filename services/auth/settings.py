@@ -29,5 +29,7 @@ class AuthSettings(ServiceSettings):
     """Key of the digests of API keys and refresh tokens. A new one ends them all."""
     credit_plans: dict[str, CreditPlanSettings] = Field(default_factory=dict)
     """What each plan says of credits, in JSON. A plan that is not here counts jobs and refuses none."""
+    credit_unconfirmed_s: float = Field(default=900.0, gt=0)
+    """Seconds after which credits set aside for a job are given back, if nobody has said that it is stored."""
     service_secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """The secret of each service that may ask for a service token, as a JSON object."""

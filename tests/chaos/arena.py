@@ -54,6 +54,7 @@ class Arena:
             T2M_WORKER_CONCURRENCY=str(workers),
             T2M_LEASE_S=str(lease_s),
             T2M_HEARTBEAT_S=str(lease_s / 5),
+            T2M_CREDIT_UNCONFIRMED_S="30",  # lapses are part of the storm
             **environment,
         )
 

@@ -44,6 +44,12 @@ async def files_of_cancelled(arena: Arena) -> list[str]:
     ]
 
 
+async def unconfirmed_credits(arena: Arena) -> list[str]:
+    """Jobs for which credits are set aside, and of which auth was never told that they are stored."""
+    rows = await _rows(arena, "auth", "SELECT job_id::text FROM credit_reservations WHERE state = 'reserved'")
+    return [row["job_id"] for row in rows]
+
+
 def _is_there(row: Mapping[str, Any]) -> bool:
     return bool(row["state"] == "committed")
 

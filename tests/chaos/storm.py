@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.arena import Arena, until
 from tests.chaos.client import Client
-from tests.chaos.evidence import collect, files_of_cancelled
+from tests.chaos.evidence import collect, files_of_cancelled, unconfirmed_credits
 from tests.chaos.faults import fault, kinds
 from tests.chaos.history import History
 from tests.chaos.load import Load
@@ -117,9 +117,9 @@ async def _strike(
 
 
 _CLEAN_S = 60.0
-"""How long files of a cancelled job may stay."""
+"""How long files of a cancelled job, and credits set aside for a job that was never stored, may stay."""
 
 
 async def _cleaned(arena: Arena) -> bool:
-    """Whether the files of every cancelled job are gone: they are removed in the background."""
-    return not await files_of_cancelled(arena)
+    """Whether they are gone: they are removed, and given back, in the background."""
+    return not await files_of_cancelled(arena) and not await unconfirmed_credits(arena)

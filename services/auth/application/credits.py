@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.auth.application.ports import Clock
@@ -55,17 +55,22 @@ class CreditStore(Protocol):
 class Credits:
     """The use cases behind `CreditService`."""
 
-    def __init__(self, store: CreditStore, plans: CreditPlans, clock: Clock) -> None:
+    def __init__(
+        self, store: CreditStore, plans: CreditPlans, clock: Clock, unconfirmed: timedelta = timedelta(minutes=15)
+    ) -> None:
+        """`unconfirmed`: how long credits are kept for a job of which nobody has said that it is stored."""
         self._store = store
         self._plans = plans
         self._clock = clock
+        self._unconfirmed = unconfirmed
 
     async def reserve(self, user_id: str, job_id: str, amount: int) -> Reservation:
         """Set credits aside for a job. Raises UserNotFound, CreditsExhausted, ReservationConflict."""
         async with self._store.change(user_id, job_id) as account:
             if account is None:
                 raise UserNotFound
-            return account.reserve(job_id, amount, self._plans.of(account.plan), self._clock.now())
+            plan = self._plans.of(account.plan)
+            return account.reserve(job_id, amount, plan, self._clock.now(), self._unconfirmed)
 
     async def confirm(self, job_id: str) -> Reservation:
         """Keep a reservation. Raises ReservationNotFound, ReservationEnded."""

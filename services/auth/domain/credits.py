@@ -13,8 +13,6 @@ from enum import StrEnum
 
 from services.auth.domain.errors import CreditsExhausted, ReservationConflict, ReservationEnded, ReservationNotFound
 
-UNCONFIRMED_LIFETIME = timedelta(minutes=15)
-"""How long credits are kept for a job of which nobody has said that it is stored."""
 DEFAULT_PLAN = "free"
 
 
@@ -98,8 +96,9 @@ class Account:
     transfers: list[Transfer] = field(default_factory=list)
     """Made since the account was loaded; not stored yet."""
 
-    def reserve(self, job_id: str, amount: int, plan: CreditPlan, now: datetime) -> Reservation:
-        """Set credits aside; a repeat returns the reservation as it is.
+    def reserve(self, job_id: str, amount: int, plan: CreditPlan, now: datetime, unconfirmed: timedelta) -> Reservation:
+        """Set credits aside; a repeat returns the reservation as it is. It lapses after `unconfirmed` if nobody has
+        said by then that the job is stored.
 
         Raises CreditsExhausted, ReservationConflict.
         """
@@ -111,8 +110,7 @@ class Account:
         if plan.metered and self.available < amount:
             raise CreditsExhausted(amount, self.available)
         self._move(Transfer(Book.AVAILABLE, Book.RESERVED, amount, "reserve", job_id))
-        ends = now + UNCONFIRMED_LIFETIME
-        self.reservation = Reservation(job_id, self.user_id, amount, ReservationState.RESERVED, now, ends)
+        self.reservation = Reservation(job_id, self.user_id, amount, ReservationState.RESERVED, now, now + unconfirmed)
         return self.reservation
 
     def confirm(self) -> Reservation:
