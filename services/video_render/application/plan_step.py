@@ -55,7 +55,7 @@ def scene_address(board: Storyboard, scene: Scene, rung: Rung, engine_version: s
     """The content address of a scene of this storyboard."""
     return content_hash(
         scene,
-        theme=board.theme,
+        theme=board.theme_of(scene),
         language=board.language,
         quality=rung.key,
         engine_version=engine_version,

@@ -19,14 +19,13 @@ def content_hash(
 ) -> str:
     """SHA-256 (hex) over everything that decides what the scene looks like.
 
-    `quality` names the rung with its numbers (`Rung.key`), so that changing a rung changes the address. The scene's
-    id is left out: the same scene in another video is the same picture. Narration counts only with a `voice`:
-    without one it is not in the segment.
+    `theme` is the one that the scene is drawn in. `quality` names the rung with its numbers (`Rung.key`), so that
+    changing a rung changes the address. The scene's id is left out: the same scene in another video is the same
+    picture. Narration counts only with a `voice`: without one it is not in the segment.
     """
     spec = scene.to_dict()
-    del spec["id"]
-    if not voice:
-        del spec["narration"]
+    for name in ("id", "theme", *([] if voice else ["narration"])):
+        spec.pop(name, None)
     identity = {
         "scene": spec,
         "theme": theme,

@@ -1,4 +1,4 @@
-"""Functions of x for plots: a small arithmetic language, parsed and evaluated without running anybody's code.
+"""Functions of x (or t) for plots: a small arithmetic language, parsed and evaluated without running anybody's code.
 
 The text is read by Python's own parser, then only nodes on an allow-list are turned into closures over floats.
 Schoolbook spelling works: `2x^2`, `3(x+1)`, `2 sin(x)`, `y = x^2`, `f(x) = …`, `|x|`, `π`, `−`.
@@ -59,9 +59,12 @@ _SPELLING = {
     "³": "^3",
     "√": "sqrt",
 }
-_DEFINITION = re.compile(r"\s*(?:[a-zA-Z]\w*\s*\(\s*x\s*\)|y)\s*=(?!=)")
-_PRODUCT = re.compile(r"(?:pi|tau|e|x)+")
-_FACTOR = re.compile(r"pi|tau|e|x")
+_DEFINITION = {
+    name: re.compile(rf"\A\s*(?:[a-zA-Z]\w*\s*\(\s*{name}\s*\)|{left})\s*=(?!=)")
+    for name, left in (("x", "y"), ("t", "[xy]"))
+}
+_PRODUCT = {name: re.compile(rf"(?:pi|tau|e|{name})+") for name in "xt"}
+_FACTOR = {name: re.compile(rf"pi|tau|e|{name}") for name in "xt"}
 _BARS = re.compile(r"\|([^|]+)\|")
 _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z_]\w*)|(\*\*|.))", re.DOTALL)
 
@@ -78,38 +81,41 @@ def evaluate(function: Function, x: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def parse(text: str) -> Function:
-    """Compile an expression of x; raises `ExpressionError`. The result may raise arithmetic errors: use `evaluate`."""
+def parse(text: str, variable: str = "x") -> Function:
+    """Compile an expression of `variable` (x or t); raises `ExpressionError`.
+
+    The result may raise arithmetic errors: use `evaluate`.
+    """
     if not text.strip():
         raise ExpressionError("must not be empty")
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"must have at most {MAX_LENGTH} characters, has {len(text)}")
-    source = _to_python(text)
+    source = _to_python(text, variable)
     try:
         tree = ast.parse(source, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise ExpressionError(f"cannot be read as an expression of x: '{text.strip()}'") from error
+        raise ExpressionError(f"cannot be read as an expression of {variable}: '{text.strip()}'") from error
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
         raise ExpressionError("is too complex")
-    return _compile(tree.body)
+    return _compile(tree.body, variable)
 
 
-def pretty(text: str) -> str:
-    """The expression as Typst mathematics, for legends: `2 sin(x)/3` is set as a fraction."""
+def pretty(text: str, variable: str = "x", name: str = "y") -> str:
+    """`name = expression` as Typst mathematics, for legends: `2 sin(x)/3` is set as a fraction."""
     for char, ascii_form in _SPELLING.items():
         text = text.replace(char, ascii_form)
-    text = _DEFINITION.sub("", text, count=1).strip().replace("**", "^")
+    text = _DEFINITION[variable].sub("", text, count=1).strip().replace("**", "^")
     text = re.sub(r"\s*\*\s*", " dot.op ", text)
     text = re.sub(r"(?<=\d)\s*dot\.op\s*(?=[A-Za-z(])", " ", text)
     text = re.sub(r"\^\s*(-?\d+(?:\.\d+)?|-[A-Za-z]+)", r"^(\1)", text)
-    return "y = " + re.sub(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)", " ", text)
+    return f"{name} = " + re.sub(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)", " ", text)
 
 
-def _to_python(text: str) -> str:
+def _to_python(text: str, variable: str) -> str:
     """Schoolbook spelling to Python's: powers, implied products, bars."""
     for char, ascii_form in _SPELLING.items():
         text = text.replace(char, ascii_form)
-    text = _BARS.sub(r"abs(\1)", _DEFINITION.sub("", text, count=1))
+    text = _BARS.sub(r"abs(\1)", _DEFINITION[variable].sub("", text, count=1))
     parts: list[str] = []
     ends_value = opened = False
     tokens = [match.groups() for match in _TOKEN.finditer(text.strip())]
@@ -120,7 +126,7 @@ def _to_python(text: str) -> str:
         if (number or name or symbol == "(") and ends_value:
             parts.append("*")
         if name:
-            parts.extend(_split_name(name))
+            parts.extend(_split_name(name, variable))
             ends_value = name not in FUNCTIONS
             following = tokens[index + 1] if index + 1 < len(tokens) else (None, None, None)
             if not ends_value and (following[0] or following[1]):
@@ -132,36 +138,36 @@ def _to_python(text: str) -> str:
     return "".join(parts) + (")" if opened else "")
 
 
-def _split_name(name: str) -> list[str]:
+def _split_name(name: str, variable: str) -> list[str]:
     """`xx` and `pix` are products; any other unknown name stays whole (and is refused later)."""
-    if name not in FUNCTIONS and _PRODUCT.fullmatch(name):
-        return " * ".join(_FACTOR.findall(name)).split()
+    if name not in FUNCTIONS and _PRODUCT[variable].fullmatch(name):
+        return " * ".join(_FACTOR[variable].findall(name)).split()
     return [name]
 
 
-def _compile(node: ast.expr) -> Function:
+def _compile(node: ast.expr, variable: str) -> Function:
     """A closure for one allowed node; anything else is refused by name."""
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             number = _to_float(value)
             return lambda _: number
-        case ast.Name(id="x"):
+        case ast.Name(id=name) if name == variable:
             return lambda x: x
         case ast.Name(id=name) if name in _CONSTANTS:
             constant = _CONSTANTS[name]
             return lambda _: constant
         case ast.Name(id=name):
-            raise ExpressionError(_unknown(name))
+            raise ExpressionError(_unknown(name, variable))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = _compile(operand)
+            inner = _compile(operand, variable)
             return lambda x: -inner(x)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _compile(operand)
+            return _compile(operand, variable)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            return _binary(_BINARY[type(op)], _compile(left), _compile(right))
+            return _binary(_BINARY[type(op)], _compile(left, variable), _compile(right, variable))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            return _call(name, [_compile(arg) for arg in args])
-    raise ExpressionError(f"'{ast.unparse(node)[:40]}' is not allowed in an expression of x")
+            return _call(name, variable, [_compile(arg, variable) for arg in args])
+    raise ExpressionError(f"'{ast.unparse(node)[:40]}' is not allowed in an expression of {variable}")
 
 
 def _to_float(value: float) -> float:
@@ -188,7 +194,7 @@ def _power(base: float, exponent: float) -> float:
     return value
 
 
-def _call(name: str, args: list[Function]) -> Function:
+def _call(name: str, variable: str, args: list[Function]) -> Function:
     if name in _UNARY:
         if len(args) != 1:
             raise ExpressionError(f"'{name}' takes one argument, has {len(args)}")
@@ -199,9 +205,9 @@ def _call(name: str, args: list[Function]) -> Function:
             raise ExpressionError(f"'{name}' takes 2 to 8 arguments, has {len(args)}")
         combine = _VARIADIC[name]
         return lambda x: combine(*[arg(x) for arg in args])
-    raise ExpressionError(_unknown(name))
+    raise ExpressionError(_unknown(name, variable))
 
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, [*FUNCTIONS, *_CONSTANTS, "x"], n=1, cutoff=0.7)
+def _unknown(name: str, variable: str) -> str:
+    close = difflib.get_close_matches(name, [*FUNCTIONS, *_CONSTANTS, variable], n=1, cutoff=0.7)
     return f"unknown name '{name}'" + (f"; did you mean '{close[0]}'?" if close else "")

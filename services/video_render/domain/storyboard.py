@@ -14,167 +14,182 @@ from enum import StrEnum
 from typing import Any
 
 from services.video_render.domain import storyboard_json, storyboard_rules
+from services.video_render.domain.kinds import (
+    KINDS,
+    BulletItem,
+    Bullets,
+    ChartSeries,
+    ChartStyle,
+    Code,
+    CodeHighlight,
+    Compare,
+    CompareSide,
+    Content,
+    DataChart,
+    Derivation,
+    DerivationStep,
+    DerivationStyle,
+    Equation,
+    FunctionPlot,
+    Geometry,
+    GeometryAngle,
+    GeometryCircle,
+    GeometryFigure,
+    GeometryMotion,
+    GeometryPolygon,
+    GeometrySegment,
+    GeometryStep,
+    Image,
+    Interval,
+    Matrix,
+    MatrixBrackets,
+    MatrixEntry,
+    MatrixRow,
+    MovingPoint,
+    Network,
+    NetworkEdge,
+    NetworkLayout,
+    NetworkNode,
+    NumberLine,
+    NumberLineInterval,
+    NumberLineJump,
+    NumberLinePoint,
+    Paragraph,
+    ParametricCurve,
+    ParametricPlot,
+    PlotFunction,
+    Position,
+    Quote,
+    Recap,
+    ScatterChart,
+    ScatterPoint,
+    ScatterSeries,
+    Section,
+    ShadedArea,
+    Table,
+    TableRow,
+    Tangent,
+    Timeline,
+    TimelineEvent,
+    TitleCard,
+)
 from services.video_render.domain.violations import StoryboardInvalid, Violation
 
-
-class ChartStyle(StrEnum):
-    """How a `DataChart` draws its series."""
-
-    BAR = "bar"
-    LINE = "line"
-
-
-@dataclass(frozen=True, slots=True)
-class TitleCard:
-    """The opening: a large title and an optional line under it."""
-
-    text: str
-    subtitle: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BulletItem:
-    """One bullet; `level` 0 is the outer list, 1 is indented once."""
-
-    text: str
-    level: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Bullets:
-    """A list, shown item by item."""
-
-    items: tuple[BulletItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """Running text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Equation:
-    """One displayed formula with an optional caption under it."""
-
-    math: str
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DerivationStep:
-    """One line of a derivation; `note` says why the step is allowed."""
-
-    math: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Derivation:
-    """Formulas that follow from one another, line by line."""
-
-    steps: tuple[DerivationStep, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A closed interval of real numbers, `min` < `max`."""
-
-    min: float
-    max: float
-
-
-@dataclass(frozen=True, slots=True)
-class PlotFunction:
-    """A function of x (`expression`, see `domain.expression`) and how the legend calls it."""
-
-    expression: str
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionPlot:
-    """Graphs of functions of x over one range; `y` is fitted to the curves when it is absent."""
-
-    functions: tuple[PlotFunction, ...]
-    x: Interval = Interval(-5.0, 5.0)
-    y: Interval | None = None
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """The cells of one row, left to right."""
-
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A header and rows of as many cells as the header has."""
-
-    header: tuple[str, ...]
-    rows: tuple[TableRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """Source text with syntax colours; an unknown `language` is shown plain."""
-
-    lines: tuple[str, ...]
-    language: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ChartSeries:
-    """One value per category."""
-
-    values: tuple[float, ...]
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DataChart:
-    """A bar or line chart of one or more series over shared categories."""
-
-    style: ChartStyle
-    categories: tuple[str, ...]
-    series: tuple[ChartSeries, ...]
-    unit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Recap:
-    """What to remember: the closing list."""
-
-    items: tuple[str, ...]
-
-
-Content = TitleCard | Bullets | Paragraph | Equation | Derivation | FunctionPlot | Table | Code | DataChart | Recap
-
-KINDS: dict[str, type[Content]] = {
-    "title": TitleCard,
-    "bullets": Bullets,
-    "paragraph": Paragraph,
-    "equation": Equation,
-    "derivation": Derivation,
-    "function_plot": FunctionPlot,
-    "table": Table,
-    "code": Code,
-    "data_chart": DataChart,
-    "recap": Recap,
-}
-"""Every kind of scene under its JSON and protobuf name."""
+__all__ = [
+    "KINDS",
+    "BulletItem",
+    "Bullets",
+    "ChartSeries",
+    "ChartStyle",
+    "Code",
+    "CodeHighlight",
+    "Compare",
+    "CompareSide",
+    "Content",
+    "DataChart",
+    "Derivation",
+    "DerivationStep",
+    "DerivationStyle",
+    "Entrance",
+    "Equation",
+    "FunctionPlot",
+    "Geometry",
+    "GeometryAngle",
+    "GeometryCircle",
+    "GeometryFigure",
+    "GeometryMotion",
+    "GeometryPolygon",
+    "GeometrySegment",
+    "GeometryStep",
+    "Image",
+    "Interval",
+    "Matrix",
+    "MatrixBrackets",
+    "MatrixEntry",
+    "MatrixRow",
+    "MovingPoint",
+    "Network",
+    "NetworkEdge",
+    "NetworkLayout",
+    "NetworkNode",
+    "NumberLine",
+    "NumberLineInterval",
+    "NumberLineJump",
+    "NumberLinePoint",
+    "Order",
+    "Paragraph",
+    "ParametricCurve",
+    "ParametricPlot",
+    "PlotFunction",
+    "Position",
+    "Quote",
+    "Recap",
+    "ScatterChart",
+    "ScatterPoint",
+    "ScatterSeries",
+    "Scene",
+    "SceneAnimation",
+    "Section",
+    "ShadedArea",
+    "Storyboard",
+    "Table",
+    "TableRow",
+    "Tangent",
+    "Timeline",
+    "TimelineEvent",
+    "TitleCard",
+    "Transition",
+]
 
 _NAMES = {cls: name for name, cls in KINDS.items()}
+
+
+class Entrance(StrEnum):
+    """How a part of a scene comes on; `DEFAULT` is what is usual for the kind."""
+
+    DEFAULT = "default"
+    FADE = "fade"
+    WRITE = "write"
+    SLIDE = "slide"
+    GROW = "grow"
+    NONE = "none"
+
+
+class Order(StrEnum):
+    """In which order the parts come on; `DEFAULT` is what is usual for the kind."""
+
+    DEFAULT = "default"
+    ONE_BY_ONE = "one_by_one"
+    TOGETHER = "together"
+
+
+class Transition(StrEnum):
+    """How a scene ends."""
+
+    FADE = "fade"
+    CUT = "cut"
+    SLIDE = "slide"
+
+
+@dataclass(frozen=True, slots=True)
+class SceneAnimation:
+    """How the parts of a scene come and go; at `speed` 2 the animations take half the time."""
+
+    entrance: Entrance = Entrance.DEFAULT
+    order: Order = Order.DEFAULT
+    transition: Transition = Transition.FADE
+    speed: float = 1.0
+
+
+AS_USUAL = SceneAnimation()
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One scene. `duration_s` is the wanted length in seconds; 0 leaves it to the renderer.
 
-    A scene is drawn at least as long as its animations need, so a very short target is exceeded.
+    A scene is drawn at least as long as its animations need, so a very short target is exceeded. `theme` is the
+    scene's own look; the storyboard's when empty.
     """
 
     id: str
@@ -182,6 +197,8 @@ class Scene:
     heading: str = ""
     narration: str = ""
     duration_s: float = 0.0
+    theme: str = ""
+    animation: SceneAnimation = AS_USUAL
 
     @property
     def kind(self) -> str:
@@ -189,14 +206,10 @@ class Scene:
         return _NAMES[type(self.content)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: the common fields and one key named after the kind."""
-        return {
-            "id": self.id,
-            "heading": self.heading,
-            "narration": self.narration,
-            "duration_s": self.duration_s,
-            self.kind: storyboard_json.encode(self.content),
-        }
+        """Plain JSON: the common fields that are set, and one key named after the kind."""
+        body: dict[str, Any] = storyboard_json.encode(self)
+        content = body.pop("content")
+        return {**body, self.kind: content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +222,10 @@ class Storyboard:
     theme: str = "dark"
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What the planner could not keep as it was written; not part of the storyboard's identity."""
+
+    def theme_of(self, scene: Scene) -> str:
+        """The look of one of its scenes."""
+        return scene.theme or self.theme
 
     def violations(self) -> tuple[Violation, ...]:
         """Every broken rule, with field paths; empty when it can be rendered."""
@@ -252,7 +269,7 @@ class Storyboard:
 
 def _read_scene(reader: storyboard_json.Reader, value: object, path: str) -> Scene | None:
     """One scene, or None after noting why it is not one."""
-    common = {"id", "heading", "narration", "duration_s"}
+    common = {"id", "heading", "narration", "duration_s", "theme", "animation"}
     body = reader.mapping(value, path, known=common | set(KINDS), required=set())
     kinds = [name for name in KINDS if name in body]
     if len(kinds) != 1:
@@ -267,4 +284,6 @@ def _read_scene(reader: storyboard_json.Reader, value: object, path: str) -> Sce
         heading=reader.read(str, body.get("heading", ""), f"{path}.heading"),
         narration=reader.read(str, body.get("narration", ""), f"{path}.narration"),
         duration_s=reader.read(float, body.get("duration_s", 0.0), f"{path}.duration_s"),
+        theme=reader.read(str, body.get("theme", ""), f"{path}.theme"),
+        animation=reader.read(SceneAnimation, body.get("animation", {}), f"{path}.animation"),
     )

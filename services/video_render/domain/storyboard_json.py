@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import types
 import typing
@@ -15,10 +17,12 @@ from services.video_render.domain.violations import StoryboardInvalid, Violation
 
 
 def encode(value: Any) -> Any:
-    """A dataclass tree as dicts, lists and scalars; absent optional values are left out."""
+    """A dataclass tree as dicts, lists and scalars; what is as it is by default is left out."""
     if is_dataclass(value) and not isinstance(value, type):
-        pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
-        return {name: encode(member) for name, member in pairs if member is not None}
+        pairs = ((item, getattr(value, item.name)) for item in fields(value))
+        return {item.name: encode(member) for item, member in pairs if member is not None and member != item.default}
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if isinstance(value, tuple):
         return [encode(member) for member in value]
     if isinstance(value, StrEnum):
@@ -98,6 +102,8 @@ class Reader:
             except ValueError:
                 self.fail(path, f"must be one of: {', '.join(kind)}")
                 return next(iter(kind))
+        if kind is bytes:
+            return self._read_bytes(value, path)
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             if math.isfinite(value):
                 return float(value)
@@ -110,3 +116,12 @@ class Reader:
         names = {str: "a string", float: "a number", int: "an integer", bool: "true or false"}
         self.fail(path, f"must be {names[kind]}")
         return kind()
+
+    def _read_bytes(self, value: object, path: str) -> bytes:
+        try:
+            if isinstance(value, str):
+                return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            pass
+        self.fail(path, "must be a string in base64")
+        return b""

@@ -162,7 +162,7 @@ def test_r1_plain_prose_is_divided_and_recapped() -> None:
         ("one\n\nplot: y = foo(x)", "line 3: plot: 'y = foo(x)': unknown name 'foo'"),
         ("```plot\nsin(\n```", "line 2: plot: 'sin('"),
         ("```plot\nx^2\nx from 3 to 1\n```", "line 3: plot: the range of x"),
-        ("```chart\npie\na: 1\n```", "line 1: chart: 'pie' is not a style"),
+        ("```chart\ndonut\na: 1\n```", "line 1: chart: 'donut' is not a style"),
         ("chart: bar\nA: 1\nB: 1, 2", "line 1: chart: 'B' has 2 values"),
         ("$$ (a + b $$", "line 1: equation: '(a + b' has a bracket that is not closed"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 import pytest
@@ -14,22 +15,60 @@ from services.video_render.domain.storyboard import (
     ChartSeries,
     ChartStyle,
     Code,
+    Compare,
+    CompareSide,
     DataChart,
     Derivation,
     DerivationStep,
     Equation,
     FunctionPlot,
+    Geometry,
+    GeometryAngle,
+    GeometryCircle,
+    GeometryFigure,
+    GeometryMotion,
+    GeometryPolygon,
+    GeometrySegment,
+    GeometryStep,
+    Image,
     Interval,
+    Matrix,
+    MatrixBrackets,
+    MatrixEntry,
+    MatrixRow,
+    Network,
+    NetworkEdge,
+    NetworkLayout,
+    NetworkNode,
+    NumberLine,
+    NumberLineInterval,
+    NumberLineJump,
+    NumberLinePoint,
     Paragraph,
+    ParametricCurve,
+    ParametricPlot,
     PlotFunction,
+    Position,
+    Quote,
     Recap,
+    ScatterChart,
+    ScatterPoint,
+    ScatterSeries,
     Scene,
+    Section,
     Storyboard,
     Table,
     TableRow,
+    Timeline,
+    TimelineEvent,
     TitleCard,
 )
 from services.video_render.domain.violations import StoryboardInvalid
+
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""One pixel."""
 
 ONE_OF_EACH = (
     TitleCard("Title", "Subtitle"),
@@ -42,6 +81,46 @@ ONE_OF_EACH = (
     Code(("print(1)",), "python"),
     DataChart(ChartStyle.LINE, ("x", "y"), (ChartSeries((1.0, -2.0), "s"),), "m"),
     Recap(("one", "two")),
+    Section("Part", "2", "of three"),
+    Quote("Words.", "Somebody", "Somewhere"),
+    Compare(CompareSide("a", ("1", "2")), CompareSide("b", ("3",)), "so"),
+    Timeline((TimelineEvent("1905", "E", "mc²"), TimelineEvent("1915", "G"))),
+    Matrix(
+        (MatrixRow(("1", "2")), MatrixRow(("3", "x^2"))), "A =", "v", MatrixBrackets.ROUND, (MatrixEntry(2, 1),), "c"
+    ),
+    NumberLine(
+        Interval(-5, 5),
+        1.0,
+        (NumberLinePoint(0.0), NumberLinePoint(2.5, "here")),
+        (NumberLineInterval(Interval(-1, 3), open_max=True, label="I"),),
+        (NumberLineJump(0.0, 3.0, "+3"),),
+        "caption",
+    ),
+    ParametricPlot((ParametricCurve("cos(t)", "sin(2t)", "knot"),), Interval(0, 3), Interval(-1, 1), stretch=True),
+    ScatterChart(
+        (ScatterSeries((ScatterPoint(1.0, 2.0, 3.0), ScatterPoint())),), "x", "y", "size", trend=True, caption="c"
+    ),
+    Image(PICTURE, "caption", "a dot"),
+    Network(
+        (NetworkNode("a", "A"), NetworkNode("b")), (NetworkEdge("a", "b", "3"),), True, NetworkLayout.TREE, ("a", "b")
+    ),
+    Geometry(
+        (
+            GeometryFigure("P", "P", 1, point=Position(1, 2)),
+            GeometryFigure("s", segment=GeometrySegment(Position(), Position(1, 0), arrow=True)),
+            GeometryFigure("t", "T", 2, True, polygon=GeometryPolygon((Position(), Position(3, 0), Position(0, 4)))),
+            GeometryFigure("c", circle=GeometryCircle(Position(), 2.0)),
+            GeometryFigure("w", angle=GeometryAngle(Position(), Position(1, 0), Position(0, 1), right=True)),
+            GeometryFigure("x", "words", text=Position(5, 5)),
+        ),
+        (
+            GeometryStep(show=("t",), note="first"),
+            GeometryStep(
+                motions=(GeometryMotion(("t", "P"), Position(1, 1), 90.0, Position(), 2.0),), highlight=("c",)
+            ),
+        ),
+        "caption",
+    ),
 )
 
 
@@ -106,7 +185,7 @@ def test_v9_json_of_the_wrong_shape_names_every_field_at_once() -> None:
         "scenes": [
             {"id": "a", "title": {"text": "ok"}, "equation": {"math": "x"}},
             {"id": "b", "bullets": {"items": [{"text": 1}, {"level": 1}]}},
-            {"id": "c", "data_chart": {"style": "pie", "categories": "x", "series": []}},
+            {"id": "c", "data_chart": {"style": "donut", "categories": "x", "series": []}},
             {"id": "d", "title": {"text": "t", "size": 3}, "duration_s": True},
             "not a scene",
         ],

@@ -165,6 +165,10 @@ def _narration(content: model.Content) -> str:
             said = [caption]
         case model.Recap(items=points):
             said = list(points)
+        case model.Section(text=text, subtitle=subtitle):
+            said = [text, subtitle]
+        case model.Quote(text=text, author=author):
+            said = [text, author]
         case _:
             said = []
     sentences = (prose.plain(part).strip() for part in said)

@@ -6,9 +6,9 @@ import re
 from functools import partial
 
 from services.video_render.application.planning.blocks import Block
-from services.video_render.domain import expression, mathtext
+from services.video_render.domain import checks, expression, mathtext
 from services.video_render.domain import storyboard as model
-from services.video_render.domain import storyboard_rules as rules
+from services.video_render.domain.kinds import charts, plots
 
 _NUMBER = r"[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?(?:\s*\*?\s*(?:pi|\u03c0))?|[-+\u2212]?(?:pi|\u03c0)"
 _RANGE = re.compile(
@@ -42,8 +42,8 @@ def plot(block: Block) -> model.FunctionPlot:
         functions += [_function(part, line) for part in _split_functions(rest)]
     if not functions:
         raise BlockError(block.line, "plot: names no function of x")
-    if len(functions) > rules.MAX_FUNCTIONS:
-        raise BlockError(block.line, f"plot: has more than {rules.MAX_FUNCTIONS} functions")
+    if len(functions) > plots.MAX_FUNCTIONS:
+        raise BlockError(block.line, f"plot: has more than {plots.MAX_FUNCTIONS} functions")
     x = ranges.get("x", model.Interval(-5.0, 5.0))
     return model.FunctionPlot(tuple(functions), x, ranges.get("y"), caption)
 
@@ -138,8 +138,8 @@ def table(block: Block) -> list[model.Table]:
     if len(rows) < 2:
         return []
     columns = max(len(row) for row in rows)
-    if columns > rules.MAX_COLUMNS:
-        raise BlockError(block.line, f"table: has {columns} columns, at most {rules.MAX_COLUMNS} can be shown")
+    if columns > charts.MAX_COLUMNS:
+        raise BlockError(block.line, f"table: has {columns} columns, at most {charts.MAX_COLUMNS} can be shown")
     header, *body = [tuple(row + [""] * (columns - len(row))) for row in rows]
     per_scene = -(-len(body) // -(-len(body) // 7))
     groups = [body[start : start + per_scene] for start in range(0, len(body), per_scene)]
@@ -175,4 +175,4 @@ def _step(text: str, line: int, aligned: bool) -> model.DerivationStep:
     problem = mathtext.problem(math)
     if problem:
         raise BlockError(line, f"equation: '{text.strip()}' {problem}")
-    return model.DerivationStep(math, note[: rules.MAX_LABEL])
+    return model.DerivationStep(math, note[: checks.MAX_LABEL])

@@ -22,51 +22,58 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
+from t2m.video_render.v1 import scene_charts_pb2 as t2m_dot_video__render_dot_v1_dot_scene__charts__pb2
+from t2m.video_render.v1 import scene_diagrams_pb2 as t2m_dot_video__render_dot_v1_dot_scene__diagrams__pb2
+from t2m.video_render.v1 import scene_geometry_pb2 as t2m_dot_video__render_dot_v1_dot_scene__geometry__pb2
+from t2m.video_render.v1 import scene_mathematics_pb2 as t2m_dot_video__render_dot_v1_dot_scene__mathematics__pb2
+from t2m.video_render.v1 import scene_plots_pb2 as t2m_dot_video__render_dot_v1_dot_scene__plots__pb2
+from t2m.video_render.v1 import scene_text_pb2 as t2m_dot_video__render_dot_v1_dot_scene__text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$t2m/video_render/v1/storyboard.proto\x12\x13t2m.video_render.v1\"h\n\nStoryboard\x12\r\n\x05title\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\r\n\x05theme\x18\x03 \x01(\t\x12*\n\x06scenes\x18\x04 \x03(\x0b\x32\x1a.t2m.video_render.v1.Scene\"\xce\x04\n\x05Scene\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07heading\x18\x02 \x01(\t\x12\x11\n\tnarration\x18\x03 \x01(\t\x12\x12\n\nduration_s\x18\x04 \x01(\x01\x12/\n\x05title\x18\n \x01(\x0b\x32\x1e.t2m.video_render.v1.TitleCardH\x00\x12/\n\x07\x62ullets\x18\x0b \x01(\x0b\x32\x1c.t2m.video_render.v1.BulletsH\x00\x12\x33\n\tparagraph\x18\x0c \x01(\x0b\x32\x1e.t2m.video_render.v1.ParagraphH\x00\x12\x31\n\x08\x65quation\x18\r \x01(\x0b\x32\x1d.t2m.video_render.v1.EquationH\x00\x12\x35\n\nderivation\x18\x0e \x01(\x0b\x32\x1f.t2m.video_render.v1.DerivationH\x00\x12:\n\rfunction_plot\x18\x0f \x01(\x0b\x32!.t2m.video_render.v1.FunctionPlotH\x00\x12+\n\x05table\x18\x10 \x01(\x0b\x32\x1a.t2m.video_render.v1.TableH\x00\x12)\n\x04\x63ode\x18\x11 \x01(\x0b\x32\x19.t2m.video_render.v1.CodeH\x00\x12\x34\n\ndata_chart\x18\x12 \x01(\x0b\x32\x1e.t2m.video_render.v1.DataChartH\x00\x12+\n\x05recap\x18\x13 \x01(\x0b\x32\x1a.t2m.video_render.v1.RecapH\x00\x42\t\n\x07\x63ontent\"+\n\tTitleCard\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08subtitle\x18\x02 \x01(\t\"9\n\x07\x42ullets\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.t2m.video_render.v1.BulletItem\")\n\nBulletItem\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\x05\"\x19\n\tParagraph\x12\x0c\n\x04text\x18\x01 \x01(\t\")\n\x08\x45quation\x12\x0c\n\x04math\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x02 \x01(\t\"@\n\nDerivation\x12\x32\n\x05steps\x18\x01 \x03(\x0b\x32#.t2m.video_render.v1.DerivationStep\",\n\x0e\x44\x65rivationStep\x12\x0c\n\x04math\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"\xa9\x01\n\x0c\x46unctionPlot\x12\x34\n\tfunctions\x18\x01 \x03(\x0b\x32!.t2m.video_render.v1.PlotFunction\x12(\n\x01x\x18\x02 \x01(\x0b\x32\x1d.t2m.video_render.v1.Interval\x12(\n\x01y\x18\x03 \x01(\x0b\x32\x1d.t2m.video_render.v1.Interval\x12\x0f\n\x07\x63\x61ption\x18\x04 \x01(\t\"1\n\x0cPlotFunction\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"$\n\x08Interval\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x0b\n\x03max\x18\x02 \x01(\x01\"D\n\x05Table\x12\x0e\n\x06header\x18\x01 \x03(\t\x12+\n\x04rows\x18\x02 \x03(\x0b\x32\x1d.t2m.video_render.v1.TableRow\"\x19\n\x08TableRow\x12\r\n\x05\x63\x65lls\x18\x01 \x03(\t\"\'\n\x04\x43ode\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\"\x8f\x01\n\tDataChart\x12.\n\x05style\x18\x01 \x01(\x0e\x32\x1f.t2m.video_render.v1.ChartStyle\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x30\n\x06series\x18\x03 \x03(\x0b\x32 .t2m.video_render.v1.ChartSeries\x12\x0c\n\x04unit\x18\x04 \x01(\t\"+\n\x0b\x43hartSeries\x12\x0e\n\x06values\x18\x01 \x03(\x01\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x16\n\x05Recap\x12\r\n\x05items\x18\x01 \x03(\t*T\n\nChartStyle\x12\x1b\n\x17\x43HART_STYLE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43HART_STYLE_BAR\x10\x01\x12\x14\n\x10\x43HART_STYLE_LINE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$t2m/video_render/v1/storyboard.proto\x12\x13t2m.video_render.v1\x1a\x1bt2m/common/v1/options.proto\x1a&t2m/video_render/v1/scene_charts.proto\x1a(t2m/video_render/v1/scene_diagrams.proto\x1a(t2m/video_render/v1/scene_geometry.proto\x1a+t2m/video_render/v1/scene_mathematics.proto\x1a%t2m/video_render/v1/scene_plots.proto\x1a$t2m/video_render/v1/scene_text.proto\"\xaa\x01\n\nStoryboard\x12\x18\n\x05title\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xf4\x03\x12\x1e\n\x08language\x18\x02 \x01(\tB\x0c\xa2\xbb\x18\x08\x18#r\x04\"en\"\x12,\n\x05theme\x18\x03 \x01(\tB\x1d\xa2\xbb\x18\x19*\x00*\x04\x64\x61rk*\x05light*\x08\x63ontrast\x12\x34\n\x06scenes\x18\x04 \x03(\x0b\x32\x1a.t2m.video_render.v1.SceneB\x08\xa2\xbb\x18\x04H\x01P<\"\xb8\n\n\x05Scene\x12/\n\x02id\x18\x01 \x01(\tB#\xa2\xbb\x18\x1f\x08\x01\x18@\"\x19[A-Za-z0-9][A-Za-z0-9_-]*\x12\x17\n\x07heading\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18x\x12\x1a\n\tnarration\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xa0\x1f\x12*\n\nduration_s\x18\x04 \x01(\x01\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00^@\x12,\n\x05theme\x18\x05 \x01(\tB\x1d\xa2\xbb\x18\x19*\x00*\x04\x64\x61rk*\x05light*\x08\x63ontrast\x12\x36\n\tanimation\x18\x06 \x01(\x0b\x32#.t2m.video_render.v1.SceneAnimation\x12/\n\x05title\x18\n \x01(\x0b\x32\x1e.t2m.video_render.v1.TitleCardH\x00\x12/\n\x07\x62ullets\x18\x0b \x01(\x0b\x32\x1c.t2m.video_render.v1.BulletsH\x00\x12\x33\n\tparagraph\x18\x0c \x01(\x0b\x32\x1e.t2m.video_render.v1.ParagraphH\x00\x12\x31\n\x08\x65quation\x18\r \x01(\x0b\x32\x1d.t2m.video_render.v1.EquationH\x00\x12\x35\n\nderivation\x18\x0e \x01(\x0b\x32\x1f.t2m.video_render.v1.DerivationH\x00\x12:\n\rfunction_plot\x18\x0f \x01(\x0b\x32!.t2m.video_render.v1.FunctionPlotH\x00\x12+\n\x05table\x18\x10 \x01(\x0b\x32\x1a.t2m.video_render.v1.TableH\x00\x12)\n\x04\x63ode\x18\x11 \x01(\x0b\x32\x19.t2m.video_render.v1.CodeH\x00\x12\x34\n\ndata_chart\x18\x12 \x01(\x0b\x32\x1e.t2m.video_render.v1.DataChartH\x00\x12+\n\x05recap\x18\x13 \x01(\x0b\x32\x1a.t2m.video_render.v1.RecapH\x00\x12/\n\x07section\x18\x14 \x01(\x0b\x32\x1c.t2m.video_render.v1.SectionH\x00\x12>\n\x0fparametric_plot\x18\x15 \x01(\x0b\x32#.t2m.video_render.v1.ParametricPlotH\x00\x12:\n\rscatter_chart\x18\x16 \x01(\x0b\x32!.t2m.video_render.v1.ScatterChartH\x00\x12-\n\x06matrix\x18\x17 \x01(\x0b\x32\x1b.t2m.video_render.v1.MatrixH\x00\x12+\n\x05image\x18\x18 \x01(\x0b\x32\x1a.t2m.video_render.v1.ImageH\x00\x12\x31\n\x08geometry\x18\x19 \x01(\x0b\x32\x1d.t2m.video_render.v1.GeometryH\x00\x12\x36\n\x0bnumber_line\x18\x1a \x01(\x0b\x32\x1f.t2m.video_render.v1.NumberLineH\x00\x12/\n\x07network\x18\x1b \x01(\x0b\x32\x1c.t2m.video_render.v1.NetworkH\x00\x12\x31\n\x08timeline\x18\x1c \x01(\x0b\x32\x1d.t2m.video_render.v1.TimelineH\x00\x12+\n\x05quote\x18\x1d \x01(\x0b\x32\x1a.t2m.video_render.v1.QuoteH\x00\x12/\n\x07\x63ompare\x18\x1e \x01(\x0b\x32\x1c.t2m.video_render.v1.CompareH\x00\x42\t\n\x07\x63ontent\"\xef\x01\n\x0eSceneAnimation\x12<\n\x08\x65ntrance\x18\x01 \x01(\x0e\x32\".t2m.video_render.v1.SceneEntranceB\x06\xa2\xbb\x18\x02h\x01\x12\x36\n\x05order\x18\x02 \x01(\x0e\x32\x1f.t2m.video_render.v1.SceneOrderB\x06\xa2\xbb\x18\x02h\x01\x12@\n\ntransition\x18\x03 \x01(\x0e\x32$.t2m.video_render.v1.SceneTransitionB\x06\xa2\xbb\x18\x02h\x01\x12%\n\x05speed\x18\x04 \x01(\x01\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00\x10@*\xae\x01\n\rSceneEntrance\x12\x1e\n\x1aSCENE_ENTRANCE_UNSPECIFIED\x10\x00\x12\x17\n\x13SCENE_ENTRANCE_FADE\x10\x01\x12\x18\n\x14SCENE_ENTRANCE_WRITE\x10\x02\x12\x18\n\x14SCENE_ENTRANCE_SLIDE\x10\x03\x12\x17\n\x13SCENE_ENTRANCE_GROW\x10\x04\x12\x17\n\x13SCENE_ENTRANCE_NONE\x10\x05*_\n\nSceneOrder\x12\x1b\n\x17SCENE_ORDER_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCENE_ORDER_ONE_BY_ONE\x10\x01\x12\x18\n\x14SCENE_ORDER_TOGETHER\x10\x02*\x84\x01\n\x0fSceneTransition\x12 \n\x1cSCENE_TRANSITION_UNSPECIFIED\x10\x00\x12\x19\n\x15SCENE_TRANSITION_FADE\x10\x01\x12\x18\n\x14SCENE_TRANSITION_CUT\x10\x02\x12\x1a\n\x16SCENE_TRANSITION_SLIDE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.video_render.v1.storyboard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHARTSTYLE']._serialized_start=1703
-  _globals['_CHARTSTYLE']._serialized_end=1787
-  _globals['_STORYBOARD']._serialized_start=61
-  _globals['_STORYBOARD']._serialized_end=165
-  _globals['_SCENE']._serialized_start=168
-  _globals['_SCENE']._serialized_end=758
-  _globals['_TITLECARD']._serialized_start=760
-  _globals['_TITLECARD']._serialized_end=803
-  _globals['_BULLETS']._serialized_start=805
-  _globals['_BULLETS']._serialized_end=862
-  _globals['_BULLETITEM']._serialized_start=864
-  _globals['_BULLETITEM']._serialized_end=905
-  _globals['_PARAGRAPH']._serialized_start=907
-  _globals['_PARAGRAPH']._serialized_end=932
-  _globals['_EQUATION']._serialized_start=934
-  _globals['_EQUATION']._serialized_end=975
-  _globals['_DERIVATION']._serialized_start=977
-  _globals['_DERIVATION']._serialized_end=1041
-  _globals['_DERIVATIONSTEP']._serialized_start=1043
-  _globals['_DERIVATIONSTEP']._serialized_end=1087
-  _globals['_FUNCTIONPLOT']._serialized_start=1090
-  _globals['_FUNCTIONPLOT']._serialized_end=1259
-  _globals['_PLOTFUNCTION']._serialized_start=1261
-  _globals['_PLOTFUNCTION']._serialized_end=1310
-  _globals['_INTERVAL']._serialized_start=1312
-  _globals['_INTERVAL']._serialized_end=1348
-  _globals['_TABLE']._serialized_start=1350
-  _globals['_TABLE']._serialized_end=1418
-  _globals['_TABLEROW']._serialized_start=1420
-  _globals['_TABLEROW']._serialized_end=1445
-  _globals['_CODE']._serialized_start=1447
-  _globals['_CODE']._serialized_end=1486
-  _globals['_DATACHART']._serialized_start=1489
-  _globals['_DATACHART']._serialized_end=1632
-  _globals['_CHARTSERIES']._serialized_start=1634
-  _globals['_CHARTSERIES']._serialized_end=1677
-  _globals['_RECAP']._serialized_start=1679
-  _globals['_RECAP']._serialized_end=1701
+  _globals['_STORYBOARD'].fields_by_name['title']._loaded_options = None
+  _globals['_STORYBOARD'].fields_by_name['title']._serialized_options = b'\242\273\030\005\010\001\030\364\003'
+  _globals['_STORYBOARD'].fields_by_name['language']._loaded_options = None
+  _globals['_STORYBOARD'].fields_by_name['language']._serialized_options = b'\242\273\030\010\030#r\004\"en\"'
+  _globals['_STORYBOARD'].fields_by_name['theme']._loaded_options = None
+  _globals['_STORYBOARD'].fields_by_name['theme']._serialized_options = b'\242\273\030\031*\000*\004dark*\005light*\010contrast'
+  _globals['_STORYBOARD'].fields_by_name['scenes']._loaded_options = None
+  _globals['_STORYBOARD'].fields_by_name['scenes']._serialized_options = b'\242\273\030\004H\001P<'
+  _globals['_SCENE'].fields_by_name['id']._loaded_options = None
+  _globals['_SCENE'].fields_by_name['id']._serialized_options = b'\242\273\030\037\010\001\030@\"\031[A-Za-z0-9][A-Za-z0-9_-]*'
+  _globals['_SCENE'].fields_by_name['heading']._loaded_options = None
+  _globals['_SCENE'].fields_by_name['heading']._serialized_options = b'\242\273\030\002\030x'
+  _globals['_SCENE'].fields_by_name['narration']._loaded_options = None
+  _globals['_SCENE'].fields_by_name['narration']._serialized_options = b'\242\273\030\003\030\240\037'
+  _globals['_SCENE'].fields_by_name['duration_s']._loaded_options = None
+  _globals['_SCENE'].fields_by_name['duration_s']._serialized_options = b'\242\273\030\0229\000\000\000\000\000\000\000\000A\000\000\000\000\000\000^@'
+  _globals['_SCENE'].fields_by_name['theme']._loaded_options = None
+  _globals['_SCENE'].fields_by_name['theme']._serialized_options = b'\242\273\030\031*\000*\004dark*\005light*\010contrast'
+  _globals['_SCENEANIMATION'].fields_by_name['entrance']._loaded_options = None
+  _globals['_SCENEANIMATION'].fields_by_name['entrance']._serialized_options = b'\242\273\030\002h\001'
+  _globals['_SCENEANIMATION'].fields_by_name['order']._loaded_options = None
+  _globals['_SCENEANIMATION'].fields_by_name['order']._serialized_options = b'\242\273\030\002h\001'
+  _globals['_SCENEANIMATION'].fields_by_name['transition']._loaded_options = None
+  _globals['_SCENEANIMATION'].fields_by_name['transition']._serialized_options = b'\242\273\030\002h\001'
+  _globals['_SCENEANIMATION'].fields_by_name['speed']._loaded_options = None
+  _globals['_SCENEANIMATION'].fields_by_name['speed']._serialized_options = b'\242\273\030\0229\000\000\000\000\000\000\000\000A\000\000\000\000\000\000\020@'
+  _globals['_SCENEENTRANCE']._serialized_start=2091
+  _globals['_SCENEENTRANCE']._serialized_end=2265
+  _globals['_SCENEORDER']._serialized_start=2267
+  _globals['_SCENEORDER']._serialized_end=2362
+  _globals['_SCENETRANSITION']._serialized_start=2365
+  _globals['_SCENETRANSITION']._serialized_end=2497
+  _globals['_STORYBOARD']._serialized_start=337
+  _globals['_STORYBOARD']._serialized_end=507
+  _globals['_SCENE']._serialized_start=510
+  _globals['_SCENE']._serialized_end=1846
+  _globals['_SCENEANIMATION']._serialized_start=1849
+  _globals['_SCENEANIMATION']._serialized_end=2088
 # @@protoc_insertion_point(module_scope)

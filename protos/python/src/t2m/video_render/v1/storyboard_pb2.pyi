@@ -8,6 +8,12 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from t2m.video_render.v1 import scene_charts_pb2 as _scene_charts_pb2
+from t2m.video_render.v1 import scene_diagrams_pb2 as _scene_diagrams_pb2
+from t2m.video_render.v1 import scene_geometry_pb2 as _scene_geometry_pb2
+from t2m.video_render.v1 import scene_mathematics_pb2 as _scene_mathematics_pb2
+from t2m.video_render.v1 import scene_plots_pb2 as _scene_plots_pb2
+from t2m.video_render.v1 import scene_text_pb2 as _scene_text_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,29 +25,93 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _ChartStyle:
+class _SceneEntrance:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ChartStyleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChartStyle.ValueType], _builtins.type):
+class _SceneEntranceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SceneEntrance.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    CHART_STYLE_UNSPECIFIED: _ChartStyle.ValueType  # 0
-    """Not said; refused."""
-    CHART_STYLE_BAR: _ChartStyle.ValueType  # 1
-    """A bar per value, grouped by category."""
-    CHART_STYLE_LINE: _ChartStyle.ValueType  # 2
-    """A line with a dot per value."""
+    SCENE_ENTRANCE_UNSPECIFIED: _SceneEntrance.ValueType  # 0
+    """As is usual for the kind."""
+    SCENE_ENTRANCE_FADE: _SceneEntrance.ValueType  # 1
+    """Fades in, rising a little."""
+    SCENE_ENTRANCE_WRITE: _SceneEntrance.ValueType  # 2
+    """Is written or drawn stroke by stroke."""
+    SCENE_ENTRANCE_SLIDE: _SceneEntrance.ValueType  # 3
+    """Slides in from the left."""
+    SCENE_ENTRANCE_GROW: _SceneEntrance.ValueType  # 4
+    """Grows from its middle."""
+    SCENE_ENTRANCE_NONE: _SceneEntrance.ValueType  # 5
+    """Is there at once."""
 
-class ChartStyle(_ChartStyle, metaclass=_ChartStyleEnumTypeWrapper):
-    """How a data chart is drawn."""
+class SceneEntrance(_SceneEntrance, metaclass=_SceneEntranceEnumTypeWrapper):
+    """How a part of a scene comes on."""
 
-CHART_STYLE_UNSPECIFIED: ChartStyle.ValueType  # 0
-"""Not said; refused."""
-CHART_STYLE_BAR: ChartStyle.ValueType  # 1
-"""A bar per value, grouped by category."""
-CHART_STYLE_LINE: ChartStyle.ValueType  # 2
-"""A line with a dot per value."""
-Global___ChartStyle: _TypeAlias = ChartStyle  # noqa: Y015
+SCENE_ENTRANCE_UNSPECIFIED: SceneEntrance.ValueType  # 0
+"""As is usual for the kind."""
+SCENE_ENTRANCE_FADE: SceneEntrance.ValueType  # 1
+"""Fades in, rising a little."""
+SCENE_ENTRANCE_WRITE: SceneEntrance.ValueType  # 2
+"""Is written or drawn stroke by stroke."""
+SCENE_ENTRANCE_SLIDE: SceneEntrance.ValueType  # 3
+"""Slides in from the left."""
+SCENE_ENTRANCE_GROW: SceneEntrance.ValueType  # 4
+"""Grows from its middle."""
+SCENE_ENTRANCE_NONE: SceneEntrance.ValueType  # 5
+"""Is there at once."""
+Global___SceneEntrance: _TypeAlias = SceneEntrance  # noqa: Y015
+
+class _SceneOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SceneOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SceneOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCENE_ORDER_UNSPECIFIED: _SceneOrder.ValueType  # 0
+    """As is usual for the kind."""
+    SCENE_ORDER_ONE_BY_ONE: _SceneOrder.ValueType  # 1
+    """One after the other, spread over the scene."""
+    SCENE_ORDER_TOGETHER: _SceneOrder.ValueType  # 2
+    """All at once."""
+
+class SceneOrder(_SceneOrder, metaclass=_SceneOrderEnumTypeWrapper):
+    """In which order the parts of a scene come on."""
+
+SCENE_ORDER_UNSPECIFIED: SceneOrder.ValueType  # 0
+"""As is usual for the kind."""
+SCENE_ORDER_ONE_BY_ONE: SceneOrder.ValueType  # 1
+"""One after the other, spread over the scene."""
+SCENE_ORDER_TOGETHER: SceneOrder.ValueType  # 2
+"""All at once."""
+Global___SceneOrder: _TypeAlias = SceneOrder  # noqa: Y015
+
+class _SceneTransition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SceneTransitionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SceneTransition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCENE_TRANSITION_UNSPECIFIED: _SceneTransition.ValueType  # 0
+    """It fades."""
+    SCENE_TRANSITION_FADE: _SceneTransition.ValueType  # 1
+    """It fades."""
+    SCENE_TRANSITION_CUT: _SceneTransition.ValueType  # 2
+    """It stays until the next one is there."""
+    SCENE_TRANSITION_SLIDE: _SceneTransition.ValueType  # 3
+    """It moves out to the left."""
+
+class SceneTransition(_SceneTransition, metaclass=_SceneTransitionEnumTypeWrapper):
+    """How a scene ends."""
+
+SCENE_TRANSITION_UNSPECIFIED: SceneTransition.ValueType  # 0
+"""It fades."""
+SCENE_TRANSITION_FADE: SceneTransition.ValueType  # 1
+"""It fades."""
+SCENE_TRANSITION_CUT: SceneTransition.ValueType  # 2
+"""It stays until the next one is there."""
+SCENE_TRANSITION_SLIDE: SceneTransition.ValueType  # 3
+"""It moves out to the left."""
+Global___SceneTransition: _TypeAlias = SceneTransition  # noqa: Y015
 
 @_typing.final
 class Storyboard(_message.Message):
@@ -63,7 +133,7 @@ class Storyboard(_message.Message):
     language: _builtins.str
     """BCP 47 tag of the language the texts are written in, such as "en". Default "en"."""
     theme: _builtins.str
-    """Name of the look: "dark" (default) or "light"."""
+    """Name of the look: "dark" (default), "light" or "contrast"."""
     @_builtins.property
     def scenes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Scene]:
         """The scenes in the order they are shown. 1-60."""
@@ -96,6 +166,8 @@ class Scene(_message.Message):
     HEADING_FIELD_NUMBER: _builtins.int
     NARRATION_FIELD_NUMBER: _builtins.int
     DURATION_S_FIELD_NUMBER: _builtins.int
+    THEME_FIELD_NUMBER: _builtins.int
+    ANIMATION_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     BULLETS_FIELD_NUMBER: _builtins.int
     PARAGRAPH_FIELD_NUMBER: _builtins.int
@@ -106,6 +178,17 @@ class Scene(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     DATA_CHART_FIELD_NUMBER: _builtins.int
     RECAP_FIELD_NUMBER: _builtins.int
+    SECTION_FIELD_NUMBER: _builtins.int
+    PARAMETRIC_PLOT_FIELD_NUMBER: _builtins.int
+    SCATTER_CHART_FIELD_NUMBER: _builtins.int
+    MATRIX_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    GEOMETRY_FIELD_NUMBER: _builtins.int
+    NUMBER_LINE_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    TIMELINE_FIELD_NUMBER: _builtins.int
+    QUOTE_FIELD_NUMBER: _builtins.int
+    COMPARE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name that stays with the scene when others are added or moved. Unique in the storyboard; 1-64 letters, digits, "_"
     or "-".
@@ -116,45 +199,95 @@ class Scene(_message.Message):
     """What a voice says during the scene. At most 4000 characters; may be empty."""
     duration_s: _builtins.float
     """Wanted length in seconds, 0-120. 0 leaves it to the renderer; a target shorter than the animations is exceeded."""
+    theme: _builtins.str
+    """The scene's own look; the storyboard's when empty."""
     @_builtins.property
-    def title(self) -> Global___TitleCard:
+    def animation(self) -> Global___SceneAnimation:
+        """How things come and go."""
+
+    @_builtins.property
+    def title(self) -> _scene_text_pb2.TitleCard:
         """The opening card."""
 
     @_builtins.property
-    def bullets(self) -> Global___Bullets:
+    def bullets(self) -> _scene_text_pb2.Bullets:
         """A list."""
 
     @_builtins.property
-    def paragraph(self) -> Global___Paragraph:
+    def paragraph(self) -> _scene_text_pb2.Paragraph:
         """Running text."""
 
     @_builtins.property
-    def equation(self) -> Global___Equation:
+    def equation(self) -> _scene_mathematics_pb2.Equation:
         """One displayed formula."""
 
     @_builtins.property
-    def derivation(self) -> Global___Derivation:
+    def derivation(self) -> _scene_mathematics_pb2.Derivation:
         """Formulas that follow from one another."""
 
     @_builtins.property
-    def function_plot(self) -> Global___FunctionPlot:
+    def function_plot(self) -> _scene_plots_pb2.FunctionPlot:
         """Graphs of functions of x."""
 
     @_builtins.property
-    def table(self) -> Global___Table:
+    def table(self) -> _scene_charts_pb2.Table:
         """Rows and columns of text."""
 
     @_builtins.property
-    def code(self) -> Global___Code:
+    def code(self) -> _scene_text_pb2.Code:
         """Source text with syntax colours."""
 
     @_builtins.property
-    def data_chart(self) -> Global___DataChart:
-        """A bar or line chart."""
+    def data_chart(self) -> _scene_charts_pb2.DataChart:
+        """A bar, line or pie chart."""
 
     @_builtins.property
-    def recap(self) -> Global___Recap:
+    def recap(self) -> _scene_text_pb2.Recap:
         """The closing list of what to remember."""
+
+    @_builtins.property
+    def section(self) -> _scene_text_pb2.Section:
+        """The card between two parts."""
+
+    @_builtins.property
+    def parametric_plot(self) -> _scene_plots_pb2.ParametricPlot:
+        """Curves given by two functions of t."""
+
+    @_builtins.property
+    def scatter_chart(self) -> _scene_charts_pb2.ScatterChart:
+        """Points by two or three variables."""
+
+    @_builtins.property
+    def matrix(self) -> _scene_mathematics_pb2.Matrix:
+        """A matrix."""
+
+    @_builtins.property
+    def image(self) -> _scene_diagrams_pb2.Image:
+        """A picture."""
+
+    @_builtins.property
+    def geometry(self) -> _scene_geometry_pb2.Geometry:
+        """Figures of the plane, and how they move."""
+
+    @_builtins.property
+    def number_line(self) -> _scene_mathematics_pb2.NumberLine:
+        """Numbers, intervals and jumps on a line."""
+
+    @_builtins.property
+    def network(self) -> _scene_diagrams_pb2.Network:
+        """Nodes and edges: a graph, a network, a tree."""
+
+    @_builtins.property
+    def timeline(self) -> _scene_text_pb2.Timeline:
+        """What happened when."""
+
+    @_builtins.property
+    def quote(self) -> _scene_text_pb2.Quote:
+        """Somebody's words."""
+
+    @_builtins.property
+    def compare(self) -> _scene_text_pb2.Compare:
+        """Two columns side by side."""
 
     def __init__(
         self,
@@ -163,461 +296,70 @@ class Scene(_message.Message):
         heading: _builtins.str = ...,
         narration: _builtins.str = ...,
         duration_s: _builtins.float = ...,
-        title: Global___TitleCard | None = ...,
-        bullets: Global___Bullets | None = ...,
-        paragraph: Global___Paragraph | None = ...,
-        equation: Global___Equation | None = ...,
-        derivation: Global___Derivation | None = ...,
-        function_plot: Global___FunctionPlot | None = ...,
-        table: Global___Table | None = ...,
-        code: Global___Code | None = ...,
-        data_chart: Global___DataChart | None = ...,
-        recap: Global___Recap | None = ...,
+        theme: _builtins.str = ...,
+        animation: Global___SceneAnimation | None = ...,
+        title: _scene_text_pb2.TitleCard | None = ...,
+        bullets: _scene_text_pb2.Bullets | None = ...,
+        paragraph: _scene_text_pb2.Paragraph | None = ...,
+        equation: _scene_mathematics_pb2.Equation | None = ...,
+        derivation: _scene_mathematics_pb2.Derivation | None = ...,
+        function_plot: _scene_plots_pb2.FunctionPlot | None = ...,
+        table: _scene_charts_pb2.Table | None = ...,
+        code: _scene_text_pb2.Code | None = ...,
+        data_chart: _scene_charts_pb2.DataChart | None = ...,
+        recap: _scene_text_pb2.Recap | None = ...,
+        section: _scene_text_pb2.Section | None = ...,
+        parametric_plot: _scene_plots_pb2.ParametricPlot | None = ...,
+        scatter_chart: _scene_charts_pb2.ScatterChart | None = ...,
+        matrix: _scene_mathematics_pb2.Matrix | None = ...,
+        image: _scene_diagrams_pb2.Image | None = ...,
+        geometry: _scene_geometry_pb2.Geometry | None = ...,
+        number_line: _scene_mathematics_pb2.NumberLine | None = ...,
+        network: _scene_diagrams_pb2.Network | None = ...,
+        timeline: _scene_text_pb2.Timeline | None = ...,
+        quote: _scene_text_pb2.Quote | None = ...,
+        compare: _scene_text_pb2.Compare | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bullets", b"bullets", "code", b"code", "content", b"content", "data_chart", b"data_chart", "derivation", b"derivation", "equation", b"equation", "function_plot", b"function_plot", "paragraph", b"paragraph", "recap", b"recap", "table", b"table", "title", b"title"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["animation", b"animation", "bullets", b"bullets", "code", b"code", "compare", b"compare", "content", b"content", "data_chart", b"data_chart", "derivation", b"derivation", "equation", b"equation", "function_plot", b"function_plot", "geometry", b"geometry", "image", b"image", "matrix", b"matrix", "network", b"network", "number_line", b"number_line", "paragraph", b"paragraph", "parametric_plot", b"parametric_plot", "quote", b"quote", "recap", b"recap", "scatter_chart", b"scatter_chart", "section", b"section", "table", b"table", "timeline", b"timeline", "title", b"title"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bullets", b"bullets", "code", b"code", "content", b"content", "data_chart", b"data_chart", "derivation", b"derivation", "duration_s", b"duration_s", "equation", b"equation", "function_plot", b"function_plot", "heading", b"heading", "id", b"id", "narration", b"narration", "paragraph", b"paragraph", "recap", b"recap", "table", b"table", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["animation", b"animation", "bullets", b"bullets", "code", b"code", "compare", b"compare", "content", b"content", "data_chart", b"data_chart", "derivation", b"derivation", "duration_s", b"duration_s", "equation", b"equation", "function_plot", b"function_plot", "geometry", b"geometry", "heading", b"heading", "id", b"id", "image", b"image", "matrix", b"matrix", "narration", b"narration", "network", b"network", "number_line", b"number_line", "paragraph", b"paragraph", "parametric_plot", b"parametric_plot", "quote", b"quote", "recap", b"recap", "scatter_chart", b"scatter_chart", "section", b"section", "table", b"table", "theme", b"theme", "timeline", b"timeline", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["title", "bullets", "paragraph", "equation", "derivation", "function_plot", "table", "code", "data_chart", "recap"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["title", "bullets", "paragraph", "equation", "derivation", "function_plot", "table", "code", "data_chart", "recap", "section", "parametric_plot", "scatter_chart", "matrix", "image", "geometry", "number_line", "network", "timeline", "quote", "compare"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___Scene: _TypeAlias = Scene  # noqa: Y015
 
 @_typing.final
-class TitleCard(_message.Message):
-    """The opening of a video: a large title and an optional line under it."""
+class SceneAnimation(_message.Message):
+    """How the parts of a scene come and go. Everything that is not set is left to the kind."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TEXT_FIELD_NUMBER: _builtins.int
-    SUBTITLE_FIELD_NUMBER: _builtins.int
-    text: _builtins.str
-    """The title. 1-500 characters."""
-    subtitle: _builtins.str
-    """A line under it. At most 500 characters; may be empty."""
+    ENTRANCE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    TRANSITION_FIELD_NUMBER: _builtins.int
+    SPEED_FIELD_NUMBER: _builtins.int
+    entrance: Global___SceneEntrance.ValueType
+    """How a part comes on."""
+    order: Global___SceneOrder.ValueType
+    """In which order the parts come."""
+    transition: Global___SceneTransition.ValueType
+    """How the scene ends."""
+    speed: _builtins.float
+    """Pace of the animations: 2 is twice as fast. 0.25-4; 0 stands for 1."""
     def __init__(
         self,
         *,
-        text: _builtins.str = ...,
-        subtitle: _builtins.str = ...,
+        entrance: Global___SceneEntrance.ValueType = ...,
+        order: Global___SceneOrder.ValueType = ...,
+        transition: Global___SceneTransition.ValueType = ...,
+        speed: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subtitle", b"subtitle", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entrance", b"entrance", "order", b"order", "speed", b"speed", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TitleCard: _TypeAlias = TitleCard  # noqa: Y015
-
-@_typing.final
-class Bullets(_message.Message):
-    """A list that appears item by item."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ITEMS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BulletItem]:
-        """The items from top to bottom. 1-12."""
-
-    def __init__(
-        self,
-        *,
-        items: _abc.Iterable[Global___BulletItem] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Bullets: _TypeAlias = Bullets  # noqa: Y015
-
-@_typing.final
-class BulletItem(_message.Message):
-    """One item of a list."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TEXT_FIELD_NUMBER: _builtins.int
-    LEVEL_FIELD_NUMBER: _builtins.int
-    text: _builtins.str
-    """What it says. 1-300 characters."""
-    level: _builtins.int
-    """Depth of indentation: 0 or 1."""
-    def __init__(
-        self,
-        *,
-        text: _builtins.str = ...,
-        level: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BulletItem: _TypeAlias = BulletItem  # noqa: Y015
-
-@_typing.final
-class Paragraph(_message.Message):
-    """Running text."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TEXT_FIELD_NUMBER: _builtins.int
-    text: _builtins.str
-    """The text; an empty line starts a new paragraph. 1-2000 characters."""
-    def __init__(
-        self,
-        *,
-        text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Paragraph: _TypeAlias = Paragraph  # noqa: Y015
-
-@_typing.final
-class Equation(_message.Message):
-    """One displayed formula."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MATH_FIELD_NUMBER: _builtins.int
-    CAPTION_FIELD_NUMBER: _builtins.int
-    math: _builtins.str
-    """The formula. 1-400 characters."""
-    caption: _builtins.str
-    """A line of text under it. At most 300 characters; may be empty."""
-    def __init__(
-        self,
-        *,
-        math: _builtins.str = ...,
-        caption: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "math", b"math"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Equation: _TypeAlias = Equation  # noqa: Y015
-
-@_typing.final
-class Derivation(_message.Message):
-    """Formulas that follow from one another, shown line by line and aligned at "&"."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STEPS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DerivationStep]:
-        """The lines from top to bottom. 1-8."""
-
-    def __init__(
-        self,
-        *,
-        steps: _abc.Iterable[Global___DerivationStep] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Derivation: _TypeAlias = Derivation  # noqa: Y015
-
-@_typing.final
-class DerivationStep(_message.Message):
-    """One line of a derivation."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MATH_FIELD_NUMBER: _builtins.int
-    NOTE_FIELD_NUMBER: _builtins.int
-    math: _builtins.str
-    """The formula. 1-400 characters."""
-    note: _builtins.str
-    """Why the step is allowed. At most 80 characters; may be empty."""
-    def __init__(
-        self,
-        *,
-        math: _builtins.str = ...,
-        note: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["math", b"math", "note", b"note"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DerivationStep: _TypeAlias = DerivationStep  # noqa: Y015
-
-@_typing.final
-class FunctionPlot(_message.Message):
-    """Graphs of functions of x in one system of axes."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FUNCTIONS_FIELD_NUMBER: _builtins.int
-    X_FIELD_NUMBER: _builtins.int
-    Y_FIELD_NUMBER: _builtins.int
-    CAPTION_FIELD_NUMBER: _builtins.int
-    caption: _builtins.str
-    """A line of text under the plot. At most 300 characters; may be empty."""
-    @_builtins.property
-    def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlotFunction]:
-        """The functions. 1-4."""
-
-    @_builtins.property
-    def x(self) -> Global___Interval:
-        """The range of x. Default -5 to 5."""
-
-    @_builtins.property
-    def y(self) -> Global___Interval:
-        """The range of y; fitted to the curves when it is not set."""
-
-    def __init__(
-        self,
-        *,
-        functions: _abc.Iterable[Global___PlotFunction] | None = ...,
-        x: Global___Interval | None = ...,
-        y: Global___Interval | None = ...,
-        caption: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "functions", b"functions", "x", b"x", "y", b"y"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FunctionPlot: _TypeAlias = FunctionPlot  # noqa: Y015
-
-@_typing.final
-class PlotFunction(_message.Message):
-    """A function of x."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPRESSION_FIELD_NUMBER: _builtins.int
-    LABEL_FIELD_NUMBER: _builtins.int
-    expression: _builtins.str
-    """An arithmetic expression of x, such as "x^2 - 2", "3 sin(2x)" or "sqrt(x)/2". 1-200 characters."""
-    label: _builtins.str
-    """How the legend calls it; the expression itself when empty. At most 80 characters."""
-    def __init__(
-        self,
-        *,
-        expression: _builtins.str = ...,
-        label: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression", "label", b"label"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PlotFunction: _TypeAlias = PlotFunction  # noqa: Y015
-
-@_typing.final
-class Interval(_message.Message):
-    """A closed interval of real numbers; min is less than max."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MIN_FIELD_NUMBER: _builtins.int
-    MAX_FIELD_NUMBER: _builtins.int
-    min: _builtins.float
-    """The lower end."""
-    max: _builtins.float
-    """The upper end."""
-    def __init__(
-        self,
-        *,
-        min: _builtins.float = ...,
-        max: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max", b"max", "min", b"min"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Interval: _TypeAlias = Interval  # noqa: Y015
-
-@_typing.final
-class Table(_message.Message):
-    """Rows and columns of text."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADER_FIELD_NUMBER: _builtins.int
-    ROWS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def header(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The column titles, left to right. 1-6."""
-
-    @_builtins.property
-    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___TableRow]:
-        """The rows from top to bottom. 1-12."""
-
-    def __init__(
-        self,
-        *,
-        header: _abc.Iterable[_builtins.str] | None = ...,
-        rows: _abc.Iterable[Global___TableRow] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "rows", b"rows"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Table: _TypeAlias = Table  # noqa: Y015
-
-@_typing.final
-class TableRow(_message.Message):
-    """One row of a table."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CELLS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def cells(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The cells, left to right: as many as the header has. Each at most 120 characters; may be empty."""
-
-    def __init__(
-        self,
-        *,
-        cells: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TableRow: _TypeAlias = TableRow  # noqa: Y015
-
-@_typing.final
-class Code(_message.Message):
-    """Source text with syntax colours."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LINES_FIELD_NUMBER: _builtins.int
-    LANGUAGE_FIELD_NUMBER: _builtins.int
-    language: _builtins.str
-    """Language for the colours, such as "python"; plain when empty or unknown."""
-    @_builtins.property
-    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The lines without line ends. 1-30, each at most 160 characters."""
-
-    def __init__(
-        self,
-        *,
-        lines: _abc.Iterable[_builtins.str] | None = ...,
-        language: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "lines", b"lines"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Code: _TypeAlias = Code  # noqa: Y015
-
-@_typing.final
-class DataChart(_message.Message):
-    """A chart of one or more series over shared categories."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STYLE_FIELD_NUMBER: _builtins.int
-    CATEGORIES_FIELD_NUMBER: _builtins.int
-    SERIES_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    style: Global___ChartStyle.ValueType
-    """How the series are drawn."""
-    unit: _builtins.str
-    """Unit of the values, shown at the vertical axis. At most 80 characters; may be empty."""
-    @_builtins.property
-    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names along the horizontal axis. 1-16."""
-
-    @_builtins.property
-    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChartSeries]:
-        """The series. 1-4."""
-
-    def __init__(
-        self,
-        *,
-        style: Global___ChartStyle.ValueType = ...,
-        categories: _abc.Iterable[_builtins.str] | None = ...,
-        series: _abc.Iterable[Global___ChartSeries] | None = ...,
-        unit: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "series", b"series", "style", b"style", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DataChart: _TypeAlias = DataChart  # noqa: Y015
-
-@_typing.final
-class ChartSeries(_message.Message):
-    """One series of a data chart."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VALUES_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Name in the legend. At most 80 characters; may be empty when there is one series."""
-    @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """One value per category."""
-
-    def __init__(
-        self,
-        *,
-        values: _abc.Iterable[_builtins.float] | None = ...,
-        name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ChartSeries: _TypeAlias = ChartSeries  # noqa: Y015
-
-@_typing.final
-class Recap(_message.Message):
-    """The closing list of what to remember."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ITEMS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The items from top to bottom. 1-12, each 1-300 characters."""
-
-    def __init__(
-        self,
-        *,
-        items: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Recap: _TypeAlias = Recap  # noqa: Y015
+Global___SceneAnimation: _TypeAlias = SceneAnimation  # noqa: Y015
