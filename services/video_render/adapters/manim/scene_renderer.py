@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from services.video_render.adapters.manim import version
 from services.video_render.adapters.media.encoder import SegmentEncoder
 from services.video_render.adapters.media.stills import save_still
 from services.video_render.application.engine import OnFrames, Rung, SceneFailed, SceneOutput
@@ -21,16 +19,10 @@ class ManimSceneRenderer:
     elsewhere.
     """
 
-    @cached_property
+    @property
     def engine_version(self) -> str:
-        """A digest over this package's source and the versions of what draws: no template change goes unnoticed."""
-        digest = hashlib.sha256()
-        here = Path(__file__).parent
-        for source in sorted([*here.rglob("*.py"), *(here.parent / "media").glob("*.py")]):
-            digest.update(source.name.encode() + b"\0" + source.read_bytes())
-        for package in ("manim", "typst", "av", "font-source-sans-pro"):
-            digest.update(f"{package}={importlib.metadata.version(package)}".encode())
-        return f"1-{digest.hexdigest()[:12]}"
+        """See `SceneRenderer.engine_version`."""
+        return version.engine_version()
 
     def preload(self) -> None:
         """Import Manim and the templates (seconds) and read the fonts, so that forked workers have them."""
