@@ -1,13 +1,13 @@
-"""Typeset text and mathematics as Manim mobjects."""
+"""Typeset text, mathematics and pictures as Manim mobjects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from manim import VGroup, VMobject
+from manim import Rectangle, VGroup, VMobject
 
 from services.video_render.adapters.manim.typesetter import Outline, Page
 
@@ -71,6 +71,32 @@ class Typeset(VGroup):
             groups.append(VGroup(*self.submobjects[start : start + count]))
             start += count
         return groups
+
+
+class Bitmap:
+    """Pixels that are never changed: rows of premultiplied BGRA bytes. Copies of a mobject share them."""
+
+    def __init__(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        self.pixels = np.ascontiguousarray(pixels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class Picture(Rectangle):
+    """A raster picture. The painter stretches its bitmap over the rectangle; the fill's opacity is the picture's.
+
+    Plain Manim, which knows no such mobject, draws the rectangle in `color`.
+    """
+
+    def __init__(self, bitmap: Bitmap, width: float, height: float, color: str) -> None:
+        super().__init__(width=width, height=height, stroke_width=0, fill_color=color, fill_opacity=1.0)
+        self.bitmap = bitmap
 
 
 def _pieces(outlines: Sequence[Outline], by_glyph: bool) -> list[tuple[str, list[Outline]]]:

@@ -1,4 +1,4 @@
-"""Draws vector mobjects with cairo: Manim's picture, without Manim's per-frame costs.
+"""Draws vector mobjects and pictures with cairo: Manim's picture, without Manim's per-frame costs.
 
 The path of a mobject is built once and kept while it only moves; what cannot be seen is skipped; and the rows that
 were touched are known, so that the rest of a frame need not be restored or converted.
@@ -15,6 +15,8 @@ import cairo
 import numpy as np
 from manim import ManimColor, VMobject
 from manim.constants import CapStyleType, LineJointType
+
+from services.video_render.adapters.manim.mobjects import Picture
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Points = np.ndarray[Any, Any]
@@ -107,7 +109,9 @@ class Painter:
         background_width = mobject.background_stroke_width
         if background_width:
             _stroke(context, mobject, background_width, mobject.background_stroke_rgbas)
-        if _opaque(mobject.fill_rgbas):
+        if isinstance(mobject, Picture):
+            _paint_picture(context, mobject)
+        elif _opaque(mobject.fill_rgbas):
             _set_source(context, mobject.fill_rgbas, mobject)
             context.fill_preserve()
         if mobject.stroke_width:
@@ -171,6 +175,34 @@ def _stroke(context: cairo.Context[Any], mobject: VMobject, width: float, rgbas:
     context.set_line_join(_JOINS[mobject.joint_type])
     context.set_line_cap(_CAPS[mobject.cap_style])
     context.stroke_preserve()
+
+
+def _paint_picture(context: cairo.Context[Any], picture: Picture) -> None:
+    """Stretch a picture's bitmap over its rectangle, whichever way that is moved, scaled or turned."""
+    width, height = picture.bitmap.size
+    surface = cairo.ImageSurface.create_for_data(
+        picture.bitmap.pixels.data, cairo.FORMAT_ARGB32, width, height, width * 4
+    )
+    corners = picture.get_vertices()[:, :2].tolist()  # top right, top left, bottom left, bottom right
+    (right_x, right_y), (left_x, left_y), (low_x, low_y) = corners[:3]
+    context.save()
+    context.clip_preserve()
+    context.transform(
+        cairo.Matrix(
+            (right_x - left_x) / width,
+            (right_y - left_y) / width,
+            (low_x - left_x) / height,
+            (low_y - left_y) / height,
+            left_x,
+            left_y,
+        )
+    )
+    context.set_source_surface(surface)
+    pattern = context.get_source()
+    pattern.set_filter(cairo.FILTER_GOOD)
+    pattern.set_extend(cairo.EXTEND_PAD)
+    context.paint_with_alpha(float(picture.fill_rgbas[0, 3]))
+    context.restore()
 
 
 def _set_source(context: cairo.Context[Any], rgbas: np.ndarray[Any, Any], mobject: VMobject) -> None:

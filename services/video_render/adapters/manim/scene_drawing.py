@@ -40,13 +40,14 @@ def draw(
     scratch: Path,
     sink: FrameSink,
     on_frames: Callable[[int], None],
+    language: str = "en",
 ) -> Drawing:
-    """Draw one scene into `sink`; anything Manim would write goes under `scratch`."""
+    """Draw one scene into `sink`; anything Manim would write goes under `scratch`. `language` is a BCP 47 tag."""
     theme = THEMES[theme_name]
     with tempconfig(settings(rung, scratch)):
         config.background_color = theme.background
         renderer = FrameRenderer(sink, theme.background, on_frames)
-        story = TEMPLATES[type(scene.content)](scene, theme, renderer=renderer)
+        story = TEMPLATES[type(scene.content)](scene, theme, language, renderer=renderer)
         story.setup()
         story.construct()
         story.tear_down()

@@ -41,7 +41,9 @@ class ManimSceneRenderer:
         progress = _Progress(scene, rung, on_frames)
         try:
             with SegmentEncoder(segment, rung.width, rung.height, rung.fps) as encoder:
-                drawn = scene_drawing.draw(scene, storyboard.theme_of(scene), rung, out_dir, encoder, progress)
+                drawn = scene_drawing.draw(
+                    scene, storyboard.theme_of(scene), rung, out_dir, encoder, progress, storyboard.language
+                )
         except TypesettingFailed as error:
             raise SceneFailed("TYPESETTING_FAILED", f"{scene.kind}: {error}", retryable=False) from error
         except MemoryError:  # some libraries' are an OSError too

@@ -6,23 +6,20 @@ curves. Texts therefore look the same on every machine, and a compile takes abou
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typst
 
+from services.video_render.adapters.manim import fonts
+from services.video_render.adapters.manim.writing import ENGLISH, Writing, has_right_to_left
+
 POINTS_PER_UNIT = 100.0
 """Typst points for one scene unit: Typst rounds outlines to 1/100 point, which is far below a pixel here."""
-
-TEXT_FONT = "Source Sans Pro"
-MATH_FONT = "New Computer Modern Math"
-CODE_FONT = "DejaVu Sans Mono"
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -87,25 +84,31 @@ class Page:
 
 @lru_cache(maxsize=1)
 def _compiler() -> typst.Compiler:
-    """One compiler per process; building it reads the font files (some milliseconds)."""
-    spec = importlib.util.find_spec("font_source_sans_pro")
-    if spec is None or spec.origin is None:
-        raise TypesettingFailed("the font package font-source-sans-pro is not installed")
-    files = Path(spec.origin).parent / "files"
-    fonts = typst.Fonts(include_system_fonts=True, include_embedded_fonts=True, font_paths=[str(files)])
+    """One compiler per process; building it reads the font files (some milliseconds).
+
+    Fonts of the system are left out: a video must look the same wherever it is rendered.
+    """
+    try:
+        folders = fonts.folders()
+    except fonts.FontsMissing as error:
+        raise TypesettingFailed(str(error)) from error
+    found = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=folders)
     # The root is a folder of fonts: markup could read nothing else even if a rule let it try.
-    return typst.Compiler(root=str(files), font_paths=fonts, ignore_system_fonts=True)
+    return typst.Compiler(root=folders[0], font_paths=found, ignore_system_fonts=True)
 
 
-def compile_page(markup: str, *, size: float, color: str, width: float | None = None) -> Page:
+def compile_page(
+    markup: str, *, size: float, color: str, width: float | None = None, writing: Writing = ENGLISH
+) -> Page:
     """Typeset trusted markup at an em of `size` units, wrapped at `width` units; raises `TypesettingFailed`."""
-    return _compile(markup, round(size, 4), color, None if width is None else round(width, 4))
+    return _compile(markup, round(size, 4), color, None if width is None else round(width, 4), writing)
 
 
 @lru_cache(maxsize=512)
-def _compile(markup: str, size: float, color: str, width: float | None) -> Page:
+def _compile(markup: str, size: float, color: str, width: float | None, writing: Writing) -> Page:
     boxes = frozenset[str]() if markup.isascii() else _missing_glyphs(size)
-    return Page(_to_svg(f"{_preamble(size, color, width)}{markup}"), boxes)
+    right_to_left = writing.right_to_left and has_right_to_left(markup)
+    return Page(_to_svg(f"{_preamble(size, color, width, writing, right_to_left)}{markup}"), boxes)
 
 
 def _to_svg(source: str) -> str:
@@ -119,23 +122,30 @@ def _to_svg(source: str) -> str:
     return svg.decode()
 
 
-def _preamble(size: float, color: str, width: float | None) -> str:
+def _preamble(size: float, color: str, width: float | None, writing: Writing, right_to_left: bool) -> str:
+    """Page, fonts and spacing. Texts without a right-to-left letter run left to right even where lines begin right."""
     page_width = "auto" if width is None else f"{width * POINTS_PER_UNIT:.2f}pt"
+    region = f'"{writing.region}"' if writing.region else "none"
     return (
         f"#set page(width: {page_width}, height: auto, margin: 0pt, fill: none)\n"
-        f'#set text(font: "{TEXT_FONT}", size: {size * POINTS_PER_UNIT:.2f}pt, fill: rgb("{color}"),'
+        f'#set text(font: {fonts.typst(fonts.TEXT)}, size: {size * POINTS_PER_UNIT:.2f}pt, fill: rgb("{color}"),'
+        f' lang: "{writing.language}", region: {region}, dir: {"rtl" if right_to_left else "ltr"},'
         ' top-edge: "ascender", bottom-edge: "descender", hyphenate: auto, overhang: false)\n'
-        f'#show math.equation: set text(font: "{MATH_FONT}", top-edge: "bounds", bottom-edge: "bounds")\n'
-        f'#show raw: set text(font: "{CODE_FONT}")\n'
+        f'#show math.equation: set text(font: {fonts.typst(fonts.MATH)}, top-edge: "bounds", bottom-edge: "bounds")\n'
+        f"#show raw: set text(font: {fonts.typst(fonts.CODE)}, dir: ltr)\n"
+        "#set raw(align: left)\n"
         '#set par(leading: 0.32em, spacing: 0.9em, linebreaks: "optimized")\n'
+        + ("#set align(right)\n" if writing.right_to_left else "")
     )
 
 
 @lru_cache(maxsize=64)
 def _missing_glyphs(size: float) -> frozenset[str]:
     """Ids of the boxes that stand for a character no font has (U+10FFFD is never assigned)."""
-    source = f'{_preamble(size, "#000000", None)}\U0010fffd #raw("\U0010fffd") $\U0010fffd$'
-    return frozenset(re.findall(r'href="#(g[0-9A-F]+)"', _to_svg(source)))
+    box = "\U0010fffd"
+    source = f'{box} #strong[{box}] #emph[{box}] #raw("{box}") ${box}$'
+    svg = _to_svg(f"{_preamble(size, '#000000', None, ENGLISH, False)}{source}")
+    return frozenset(re.findall(r'href="#(g[0-9A-F]+)"', svg))
 
 
 def _collect(

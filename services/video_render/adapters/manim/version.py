@@ -7,7 +7,9 @@ import importlib.metadata
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("manim", "typst", "av", "font-source-sans-pro")
+from services.video_render.adapters.manim import fonts
+
+PACKAGES = ("manim", "typst", "av", "pillow", "networkx", "scipy", *fonts.PACKAGES)
 
 
 @cache

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from manim import (
-    DOWN,
-    Animation,
-    Camera,
-    FadeIn,
-    FadeOut,
-    Group,
-    LaggedStart,
-    Line,
-    ManimColor,
-    Mobject,
-    Scene,
-    VGroup,
-    VMobject,
-    config,
-)
+from manim import DOWN, Camera, FadeIn, Line, ManimColor, Mobject, VGroup
 from manim.utils.rate_functions import ease_out_cubic
 
-from services.video_render.adapters.manim import layout, markup
+from services.video_render.adapters.manim import layout, markup, writing
 from services.video_render.adapters.manim.mobjects import Typeset
+from services.video_render.adapters.manim.templates.direction import ENTER_SECONDS, DirectedScene
 from services.video_render.adapters.manim.themes import Frame, Theme, Type
 from services.video_render.adapters.manim.typesetter import Page, compile_page
 from services.video_render.domain import storyboard
 
-ENTER_SECONDS = 0.6
-LEAVE_SECONDS = 0.4
-SHORTEST_HOLD = 1.0
 MISSING_GLYPHS = "some characters have no glyph in the available fonts"
 
 C = TypeVar("C")
@@ -47,7 +29,7 @@ class Fitted:
     em: float
 
 
-class StoryScene(Scene, Generic[C]):
+class StoryScene(DirectedScene, Generic[C]):
     """A storyboard scene as a Manim scene. Subclasses fill `compose` (place everything) and `perform` (animate).
 
     Also runs under plain Manim, which the benchmark uses as its peer: nothing here depends on t2m's own renderer.
@@ -55,11 +37,11 @@ class StoryScene(Scene, Generic[C]):
 
     kind: ClassVar[type[Any]]
 
-    def __init__(self, scene: storyboard.Scene, theme: Theme, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.spec = scene
+    def __init__(self, scene: storyboard.Scene, theme: Theme, language: str = "en", **kwargs: Any) -> None:
+        super().__init__(scene, **kwargs)
         self.content = cast(C, scene.content)
         self.theme = theme
+        self.writing = writing.of_scene(scene, language)
         self.blocks: list[layout.Block] = []
         self.problems: list[str] = []
         self._heading = VGroup()
@@ -72,8 +54,8 @@ class StoryScene(Scene, Generic[C]):
         if len(self._heading):
             self.play(FadeIn(self._heading, shift=DOWN * 0.12), run_time=ENTER_SECONDS, rate_func=ease_out_cubic)
         self.perform()
-        self._hold_until_due()
-        self.play(FadeOut(Group(*self.mobjects)), run_time=LEAVE_SECONDS)
+        self.hold_until_due()
+        self.leave()
 
     def prepare(self) -> None:
         """Place everything and check the layout; draws nothing."""
@@ -108,6 +90,10 @@ class StoryScene(Scene, Generic[C]):
         """A line, or with `width` a wrapped paragraph, of storyboard text."""
         return self.typeset(markup.inline(source, self.accent), em, color=color, width=width)
 
+    def page(self, source: str, em: float, color: str, width: float | None = None) -> Page:
+        """Trusted Typst markup, compiled for the scene's language."""
+        return compile_page(source, size=em, color=color, width=width, writing=self.writing)
+
     def typeset(
         self,
         source: str,
@@ -118,7 +104,7 @@ class StoryScene(Scene, Generic[C]):
         by_glyph: bool = False,
     ) -> Typeset:
         """Trusted Typst markup as a mobject."""
-        page = compile_page(source, size=em, color=color or self.theme.text, width=width)
+        page = self.page(source, em, color or self.theme.text, width)
         if page.missing_glyphs:
             self.warn(MISSING_GLYPHS)
         return Typeset(page, by_glyph=by_glyph)
@@ -137,9 +123,7 @@ class StoryScene(Scene, Generic[C]):
     ) -> Fitted:
         """Markup set as large as it fits. Wrapped text fills `width`; `balance` makes its lines about equally long."""
         ink = color or self.theme.text
-        found = layout.fit(
-            lambda em: compile_page(source, size=em, color=ink, width=width if wrap else None), width, height, largest
-        )
+        found = layout.fit(lambda em: self.page(source, em, ink, width if wrap else None), width, height, largest)
         page = self._balance(source, found.page, found.em, ink) if balance and found.factor == 1.0 else found.page
         if page.missing_glyphs:
             self.warn(MISSING_GLYPHS)
@@ -153,12 +137,18 @@ class StoryScene(Scene, Generic[C]):
         low, high, best = page.width * 0.3, page.width, page
         for _ in range(6):
             middle = (low + high) / 2
-            candidate = compile_page(source, size=em, color=color, width=middle)
+            candidate = self.page(source, em, color, middle)
             if candidate.height <= page.height + 1e-6 and candidate.ink_width <= middle + 1e-6:
                 high, best = middle, candidate
             else:
                 low = middle
         return best
+
+    def start_side(self, width: float, indent: float = 0.0) -> float:
+        """Left edge of something of this width on the side where lines begin, moved in by `indent`."""
+        if self.writing.right_to_left:
+            return self.area.right - indent - width
+        return self.area.left + indent
 
     def block(self, name: str, mobject: Mobject, em: float = 0.0) -> None:
         """Register a part for the layout check."""
@@ -169,25 +159,6 @@ class StoryScene(Scene, Generic[C]):
         if message not in self.problems:
             self.problems.append(message)
 
-    def appear(self, *parts: VMobject, seconds: float = ENTER_SECONDS, lag: float = 0.0) -> None:
-        """Fade parts in with a small rise, one after the other when `lag` is not 0."""
-        entrances: list[Animation] = [FadeIn(part, shift=DOWN * -0.15) for part in parts if len(part.get_family())]
-        if entrances:
-            self.play(LaggedStart(*entrances, lag_ratio=lag), run_time=seconds, rate_func=ease_out_cubic)
-
-    def wait_frames(self, seconds: float) -> None:
-        """Wait a whole number of frames."""
-        frames = round(seconds * config.frame_rate)
-        if frames > 0:
-            self.wait((frames + 0.25) / config.frame_rate)
-
-    def spread(self, parts: Sequence[Any], seconds_each: float = ENTER_SECONDS) -> float:
-        """Seconds to pause after each part so that the parts fill the scene's target duration evenly."""
-        if not parts:
-            return 0.0
-        left = self.spec.duration_s - self.time - LEAVE_SECONDS - SHORTEST_HOLD - len(parts) * seconds_each
-        return min(max(left / len(parts), 0.25), 3.5)
-
     # -- private -----------------------------------------------------------------------------------
 
     def _add_heading(self) -> None:
@@ -196,12 +167,9 @@ class StoryScene(Scene, Generic[C]):
         fitted = self.fit(source, width, 0.95, Type.HEADING, wrap=False)
         if fitted.em < Type.CAPTION:
             fitted = self.fit(f"#set par(leading: 0.1em)\n{source}", width, 0.95, Type.CAPTION)
-        title = fitted.typeset.place(Frame.LEFT, Frame.HEADING_TOP)
+        title = fitted.typeset.place(self.start_side(fitted.typeset.logical_width), Frame.HEADING_TOP)
         y = Frame.HEADING_TOP - title.logical_height - 0.1
-        rule = Line((Frame.LEFT, y, 0), (Frame.LEFT + 1.3, y, 0), color=self.accent, stroke_width=5)
+        start = self.start_side(1.3)
+        rule = Line((start, y, 0), (start + 1.3, y, 0), color=self.accent, stroke_width=5)
         self._heading = VGroup(title, rule)
         self.block("the heading", self._heading, fitted.em)
-
-    def _hold_until_due(self) -> None:
-        left = self.spec.duration_s - self.time - LEAVE_SECONDS
-        self.wait_frames(max(left, SHORTEST_HOLD))

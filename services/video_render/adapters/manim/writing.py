@@ -1,0 +1,66 @@
+"""In which language and direction a scene's texts are set."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from services.video_render.domain import storyboard
+
+RIGHT_TO_LEFT_LANGUAGES = frozenset(
+    {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
+)
+_TRADITIONAL = {"hant": "TW"}
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A language as Typst names it, and whether lines begin at the right."""
+
+    language: str = "en"
+    """ISO 639, lower case."""
+    region: str = ""
+    """ISO 3166, upper case; decides between forms of Chinese characters."""
+    right_to_left: bool = False
+
+
+ENGLISH = Writing()
+
+
+def of_scene(scene: storyboard.Scene, language: str) -> Writing:
+    """How a scene is written: by the storyboard's language (BCP 47) and by the letters that it really holds."""
+    first, *subtags = language.split("-")
+    region = next((tag.upper() for tag in subtags if len(tag) == 2 and tag.isalpha()), "")
+    region = region or next((_TRADITIONAL[tag.lower()] for tag in subtags if tag.lower() in _TRADITIONAL), "")
+    return Writing(first.lower(), region, _begins_right(" ".join(_texts(scene)), first.lower()))
+
+
+def has_right_to_left(text: str) -> bool:
+    """Whether a text holds a letter of a script that runs from right to left."""
+    return not text.isascii() and any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
+
+
+def _begins_right(text: str, language: str) -> bool:
+    """Letters decide; where there are none, the language. A few foreign names do not turn a scene round."""
+    classes = [unicodedata.bidirectional(char) for char in text]
+    right, left = classes.count("R") + classes.count("AL"), classes.count("L")
+    if language in RIGHT_TO_LEFT_LANGUAGES:
+        return right > 0 or left == 0
+    return right > left
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text of a scene that is shown, in order."""
+    if isinstance(value, storyboard.Scene):
+        yield value.heading
+        yield from _texts(value.content)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for member in value:
+            yield from _texts(member)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item in fields(value):
+            yield from _texts(getattr(value, item.name))
