@@ -26,6 +26,7 @@ from services.runtime.wake import PgListener
 from services.video_render.adapters.celery.app import WorkerLimits, create_app
 from services.video_render.adapters.celery.pool import PipeShutdown, WorkerPool
 from services.video_render.adapters.celery.queue import CeleryQueue
+from services.video_render.adapters.manim.version import engine_version
 from services.video_render.adapters.postgres import tables
 from services.video_render.adapters.postgres.engine import create_render_engine
 from services.video_render.adapters.postgres.store import PostgresRenderStore
@@ -36,21 +37,24 @@ from services.video_render.adapters.storage.scratch import LocalSegments, Scratc
 from services.video_render.api import codec
 from services.video_render.api.errors import ERRORS
 from services.video_render.api.servicer import RenderServicer
+from services.video_render.api.storyboard_servicer import StoryboardServicer
 from services.video_render.application.assemble_step import AssembleStep
 from services.video_render.application.engine import MediaTools, Planner, SceneRenderer
 from services.video_render.application.lease import LeaseKeeper
 from services.video_render.application.plan_step import PlanStep
+from services.video_render.application.planning import ScriptPlanner
 from services.video_render.application.ports import Delivery, FileStore, StoreUnavailable
 from services.video_render.application.renders import Renders
 from services.video_render.application.scene_step import SceneStep
 from services.video_render.application.steps import StepRunner, StepWork
+from services.video_render.application.storyboards import Storyboards
 from services.video_render.application.sweeper import Sweeper, SweepPolicy
 from services.video_render.domain.request import DEFAULT_PLANNER, Priority
 from services.video_render.domain.steps import LeasePolicy, StepKind
 from services.video_render.settings import VideoRenderSettings
-from t2m.video_render.v1 import render_service_pb2_grpc
+from t2m.video_render.v1 import render_service_pb2_grpc, storyboard_service_pb2_grpc
 
-SERVICE = "t2m.video_render.v1.RenderService"
+SERVICES = ("t2m.video_render.v1.RenderService", "t2m.video_render.v1.StoryboardService")
 EVENTS_PREFIX = "render:"
 """Redis key of a render's event stream: this and the render's id."""
 _DRAIN_MARGIN_S = 10.0
@@ -71,7 +75,6 @@ def real_engine() -> Engine:
     """Manim and PyAV; imported here because the service process needs neither."""
     from services.video_render.adapters.manim.scene_renderer import ManimSceneRenderer
     from services.video_render.adapters.media.tools import AvMediaTools
-    from services.video_render.application.planning.script_planner import ScriptPlanner
 
     return Engine({DEFAULT_PLANNER: ScriptPlanner()}, ManimSceneRenderer(), AvMediaTools())
 
@@ -91,7 +94,9 @@ def build_server(
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         servicer = RenderServicer(Renders(store, queue), reader.follow)
         render_service_pb2_grpc.add_RenderServiceServicer_to_server(servicer, server)
-        return [SERVICE]
+        storyboards = StoryboardServicer(Storyboards(store, {DEFAULT_PLANNER: ScriptPlanner()}, engine_version))
+        storyboard_service_pb2_grpc.add_StoryboardServiceServicer_to_server(storyboards, server)
+        return SERVICES
 
     async def close() -> None:
         await to_auth.close()

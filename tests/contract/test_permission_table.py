@@ -90,6 +90,11 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.job.v1.JobService/PinJob": ("WRITE", "jobs:write"),
     "/t2m.job.v1.JobService/UnpinJob": ("WRITE", "jobs:write"),
     "/t2m.job.v1.JobService/WatchJob": ("READ", "jobs:read"),
+    "/t2m.job.v1.StoryboardService/GetStoryboard": ("READ", "jobs:read"),
+    "/t2m.job.v1.StoryboardService/PlanStoryboard": ("WRITE", "jobs:write"),
+    "/t2m.job.v1.StoryboardService/RemixJob": ("WRITE", "jobs:write"),
+    "/t2m.job.v1.StoryboardService/RenderStoryboard": ("WRITE", "jobs:write"),
+    "/t2m.job.v1.StoryboardService/ValidateStoryboard": ("READ", "jobs:read"),
     "/t2m.job.v1.VideoService/DownloadVideo": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetThumbnail": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetVideo": ("READ", "videos:read"),
@@ -117,6 +122,10 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.video_render.v1.RenderService/GetRender": ("SERVICE", "renders:read"),
     "/t2m.video_render.v1.RenderService/StartRender": ("SERVICE", "renders:write"),
     "/t2m.video_render.v1.RenderService/WatchRender": ("SERVICE", "renders:read"),
+    "/t2m.video_render.v1.StoryboardService/CheckStoryboard": ("SERVICE", "renders:read"),
+    "/t2m.video_render.v1.StoryboardService/EditStoryboard": ("SERVICE", "renders:read"),
+    "/t2m.video_render.v1.StoryboardService/GetRenderStoryboard": ("SERVICE", "renders:read"),
+    "/t2m.video_render.v1.StoryboardService/PlanStoryboard": ("SERVICE", "renders:read"),
 }
 """The permission of every rpc as reviewed: who changes or adds one in a proto says so here too."""
 
@@ -146,7 +155,7 @@ def valid_request(descriptor: Descriptor) -> Message:
     message: Message = GetMessageClass(descriptor)()
     for each in descriptor.fields:
         rules = each.GetOptions().Extensions[options_pb2.rules]
-        if rules.required:
+        if rules.required or rules.min_items:
             value = _value(each, rules)
             if each.is_repeated:
                 getattr(message, each.name).append(value)

@@ -323,6 +323,7 @@ class FakeRenders:
         self.refusal = ""
         self.fault = ""
         self.priorities: dict[str, Priority] = {}
+        self.storyboards: dict[str, bytes | None] = {}
         self.starts: list[str] = []
         self.watches: list[tuple[str, int]] = []
         self._lives = 0
@@ -344,7 +345,7 @@ class FakeRenders:
         if self.away:
             raise RenderAway("UNAVAILABLE: gone")
 
-    async def start(self, job: Job, priority: Priority) -> None:
+    async def start(self, job: Job, priority: Priority, storyboard: bytes | None = None) -> None:
         """Start the render of the current attempt."""
         self._check()
         if self.fault:
@@ -353,6 +354,7 @@ class FakeRenders:
             raise RenderRefused(self.refusal)
         self.starts.append(job.render_id)
         self.priorities[job.render_id] = priority
+        self.storyboards[job.render_id] = storyboard
         await self.emit(job.render_id)
 
     async def forget(self, owner_id: str, job_id: str) -> None:

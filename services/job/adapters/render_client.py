@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import grpc
@@ -21,9 +21,13 @@ from services.job.domain.order import SCRIPT_MODEL
 from services.job.domain.render import RenderFact
 from services.job.domain.values import Priority
 from services.runtime.errors import rpc_error_details
+from t2m.video_render.v1 import render_pb2, render_service_pb2_grpc, storyboard_pb2
 from t2m.video_render.v1 import render_service_pb2 as pb
-from t2m.video_render.v1 import render_service_pb2_grpc
 
+_POLICIES: Mapping[bool, Any] = {
+    False: render_pb2.SCENE_FAILURE_POLICY_FAIL,
+    True: render_pb2.SCENE_FAILURE_POLICY_FALLBACK,
+}
 _REFUSALS = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -50,7 +54,7 @@ class GrpcRenders:
         self._stub: Any = render_service_pb2_grpc.RenderServiceStub(channel)
         self._timeout_s = timeout_s
 
-    async def start(self, job: Job, priority: Priority) -> None:
+    async def start(self, job: Job, priority: Priority, storyboard: bytes | None = None) -> None:
         """Start the render of the current attempt."""
         order = job.order
         configuration = struct_pb2.Struct()
@@ -65,6 +69,8 @@ class GrpcRenders:
             quality=render_codec.QUALITIES[order.quality],
             priority=render_codec.PRIORITIES[priority],
             configuration=configuration,
+            storyboard=None if storyboard is None else storyboard_pb2.Storyboard.FromString(storyboard),
+            on_scene_failure=_POLICIES[order.scene_fallback],
         )
         try:
             await self._stub.StartRender(request, timeout=self._timeout_s)

@@ -107,6 +107,8 @@ def _scene(scene: render_pb2.SceneProgress) -> Scene:
         frames_total=scene.frames_total,
         attempts=scene.attempts,
         warnings=tuple(scene.warnings),
+        fallback=scene.fallback,
+        cached=scene.cached,
     )
 
 
@@ -142,6 +144,7 @@ def _video(video: render_pb2.RenderedVideo) -> Video:
                 chapter.kind,
                 chapter.start.ToTimedelta().total_seconds(),
                 chapter.duration.ToTimedelta().total_seconds(),
+                chapter.fallback,
             )
             for chapter in video.chapters
         ),

@@ -20,7 +20,7 @@ from services.job.domain.render import Failure, Scene
 from services.job.domain.values import JobStage, JobStatus, Priority, Quality, SceneStatus
 from t2m.job.v1 import job_pb2
 from t2m.job.v1 import job_service_pb2 as pb
-from t2m.video_render.v1 import quality_pb2
+from t2m.video_render.v1 import quality_pb2, render_pb2
 
 STATUSES: Mapping[JobStatus, Any] = {
     status: job_pb2.JobStatus.Value(f"JOB_STATUS_{status.name}") for status in JobStatus
@@ -38,8 +38,8 @@ SCENE_STATUSES: Mapping[SceneStatus, Any] = {
     status: job_pb2.SceneStatus.Value(f"SCENE_STATUS_{status.name}") for status in SceneStatus
 }
 _STATUS_OF: Mapping[int, JobStatus] = {number: status for status, number in STATUSES.items()}
-_PRIORITY_OF: Mapping[int, Priority] = {number: priority for priority, number in PRIORITIES.items()}
-_QUALITY_OF: Mapping[int, Quality] = {number: quality for quality, number in QUALITIES.items()}
+PRIORITY_OF: Mapping[int, Priority] = {number: priority for priority, number in PRIORITIES.items()}
+QUALITY_OF: Mapping[int, Quality] = {number: quality for quality, number in QUALITIES.items()}
 
 DEFAULT_PAGE = 20
 
@@ -64,28 +64,34 @@ def order_request(request: pb.CreateJobRequest) -> OrderRequest:
         topic=request.topic,
         context=request.context,
         model=request.model,
-        quality=_QUALITY_OF.get(request.quality),
+        quality=QUALITY_OF.get(request.quality),
         quality_levels=tuple(request.quality_levels),
         use_rag=request.use_rag,
-        priority=_PRIORITY_OF.get(request.priority),
+        priority=PRIORITY_OF.get(request.priority),
         narration=request.narration,
         thumbnails=request.thumbnails if request.HasField("thumbnails") else None,
-        configuration=_json_of(request.configuration),
+        configuration=json_of(request.configuration),
         max_retries=request.max_retries if request.HasField("max_retries") else None,
         webhook_url=request.webhook_url,
+        scene_fallback=wants_fallback(request.on_scene_failure),
     )
 
 
-def _json_of(value: Any) -> Any:
+def wants_fallback(policy: int) -> bool:
+    """Whether a plain scene shall take the place of one that cannot be drawn."""
+    return policy == render_pb2.SCENE_FAILURE_POLICY_FALLBACK
+
+
+def json_of(value: Any) -> Any:
     """A Struct as plain values. (`MessageToDict` would raise on numbers that JSON has not; they are refused later.)"""
     match value:
         case struct_pb2.Struct():
-            return {key: _json_of(item) for key, item in value.fields.items()}
+            return {key: json_of(item) for key, item in value.fields.items()}
         case struct_pb2.ListValue():
-            return [_json_of(item) for item in value.values]
+            return [json_of(item) for item in value.values]
     kind = value.WhichOneof("kind")
     if kind in ("struct_value", "list_value"):
-        return _json_of(getattr(value, kind))
+        return json_of(getattr(value, kind))
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
@@ -94,7 +100,7 @@ def job_query(request: pb.ListJobsRequest, viewer: Viewer) -> JobQuery:
     return JobQuery(
         owner_id=viewer.owner_filter,
         statuses=frozenset(_STATUS_OF[number] for number in request.status if number in _STATUS_OF),
-        priority=_PRIORITY_OF.get(request.priority),
+        priority=PRIORITY_OF.get(request.priority),
         batch_id=without_nul("batch_id", request.batch_id),
         created_after=moment_of(request, "created_after"),
         created_before=moment_of(request, "created_before"),
@@ -201,6 +207,8 @@ def scene(source: Scene) -> job_pb2.JobScene:
         frames_total=source.frames_total,
         attempts=source.attempts,
         warnings=source.warnings,
+        fallback=source.fallback,
+        cached=source.cached,
     )
 
 

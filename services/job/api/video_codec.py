@@ -69,6 +69,7 @@ def video(view: VideoView) -> pb.Video:
                 kind=chapter.kind,
                 start_seconds=chapter.start_s,
                 duration_seconds=chapter.duration_s,
+                fallback=chapter.fallback,
             )
             for chapter in source.chapters
         ],

@@ -47,9 +47,9 @@ class RenderCursorAhead(Exception):
 class Renders(Protocol):
     """video_render, as seen from here. Every method raises RenderAway when it cannot be reached."""
 
-    async def start(self, job: Job, priority: Priority) -> None:
-        """Start the render of the job's current attempt, its steps in the queue of that priority; repeating it changes
-        nothing. Raises RenderRefused, RenderFaulty.
+    async def start(self, job: Job, priority: Priority, storyboard: bytes | None = None) -> None:
+        """Start the render of the job's current attempt, its steps in the queue of that priority, of the storyboard if
+        one was ordered; repeating it changes nothing. Raises RenderRefused, RenderFaulty.
         """
         ...
 

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from services.job.application.neighbours import RenderFaulty, RenderRefused, Renders, RenderUnknown
 from services.job.application.ports import Clock, Delivery, JobStore, Signal
+from services.job.application.storyboards import StoryboardStore
 from services.job.domain.events import CancelRender, StartRender
+from services.job.domain.job import Job
 from services.job.domain.render import Failure
 from services.job.domain.retry import RetryPolicy
 from services.job.domain.values import JobStage, JobStatus
@@ -28,6 +30,7 @@ class RenderCommands:
         self,
         store: JobStore,
         renders: Renders,
+        storyboards: StoryboardStore,
         clock: Clock,
         accepted: Signal,
         freed: Signal,
@@ -38,6 +41,7 @@ class RenderCommands:
         self._retry = retry or RetryPolicy()
         self._draw = draw
         self._renders = renders
+        self._storyboards = storyboards
         self._clock = clock
         self._accepted = accepted
         self._freed = freed
@@ -61,8 +65,9 @@ class RenderCommands:
         job = await self._store.get(command.job_id)
         if job is None or job.status is not JobStatus.PROCESSING or job.render_id != command.render_id:
             return  # Cancelled in between: nothing must be started any more.
+        board = await self._ordered(job)
         try:
-            await self._renders.start(job, job.order.priority.after(self._clock.now() - job.created_at))
+            await self._renders.start(job, job.order.priority.after(self._clock.now() - job.created_at), board)
         except RenderRefused as refused:
             failure = Failure("RENDER_REFUSED", str(refused), JobStage.PLANNING)
             async with self._store.change(command.job_id) as locked:
@@ -79,6 +84,15 @@ class RenderCommands:
             if locked is not None:
                 locked.confirm_render(command.render_id)
         self._accepted.set()
+
+    async def _ordered(self, job: Job) -> bytes | None:
+        """The storyboard that was ordered; None when it is to be planned."""
+        if not job.order.storyboard:
+            return None
+        kept = await self._storyboards.load(job.order.owner_id, job.order.storyboard)
+        if kept is None:  # Kept as long as a job refers to it: this is a fault that waiting does not mend.
+            raise RuntimeError(f"the storyboard of job {job.job_id} is gone")
+        return kept.data
 
     async def _cancel(self, command: CancelRender) -> None:
         # Unknown: it was never started, or its database is lost, so there is nothing to stop.

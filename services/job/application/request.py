@@ -13,6 +13,9 @@ from services.job.domain.errors import FieldsRefused, Unsupported
 from services.job.domain.order import DEFAULT_MAX_RETRIES, DEFAULT_PLAN, SCRIPT_MODEL, Order
 from services.job.domain.values import Priority, Quality
 
+_LATER = ("storyboard", "scene_fallback", "origin_job_id")
+"""Left out of the fingerprint unless set: requests from before these existed keep theirs."""
+
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
@@ -30,10 +33,18 @@ class OrderRequest:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     max_retries: int | None = None
     webhook_url: str = ""
+    storyboard: str = ""
+    """Name of the storyboard to render; the topic is then its title, and the context empty."""
+    scene_fallback: bool = False
+    origin_job_id: str = ""
 
     def fingerprint(self) -> bytes:
         """The hash of the body: equal for equal requests, whatever order their keys came in."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        body = asdict(self)
+        for name in _LATER:
+            if not body[name]:
+                del body[name]
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return sha256(text.encode()).digest()
 
     def to_order(self, owner_id: str, plan: str = DEFAULT_PLAN) -> Order:
@@ -57,6 +68,9 @@ class OrderRequest:
             configuration=dict(self.configuration),
             plan=plan,
             webhook_url=self.webhook_url,
+            storyboard=self.storyboard,
+            scene_fallback=self.scene_fallback,
+            origin_job_id=self.origin_job_id,
         )
 
     def _wanted_quality(self) -> Quality:

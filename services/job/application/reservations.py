@@ -24,9 +24,13 @@ class Reservations:
         self._credits = credit_accounts
         self._prices = prices
 
+    def price(self, quality: Quality) -> int:
+        """What a job of this quality costs."""
+        return self._prices.get(quality, 0)
+
     async def reserve(self, order: Order, job_id: str) -> Order:
         """The order with its price, which is set aside. Raises CreditsExhausted, CreditsUnavailable."""
-        cost = self._prices.get(order.quality, 0)
+        cost = self.price(order.quality)
         if not cost:
             return replace(order, credit_cost=0)
         try:

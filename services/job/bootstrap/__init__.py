@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from services.job.adapters.credit_client import GrpcCredits
 from services.job.adapters.render_client import GrpcRenders
 from services.job.adapters.storage_client import GrpcObjects
+from services.job.adapters.storyboard_client import GrpcStoryboards
 from services.job.api.errors import TABLE
 from services.job.application.follow import FollowRules
 from services.job.application.ports import Clock
@@ -21,6 +22,7 @@ from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.logs import build_logs
 from services.job.bootstrap.orders import build_orders, follow_rules
 from services.job.bootstrap.retention import build_retention
+from services.job.bootstrap.storyboards import build_storyboards
 from services.job.bootstrap.webhooks import build_webhooks
 from services.job.settings import JobSettings
 from services.runtime.client import ServiceCredentials, auth_channel, channel
@@ -40,7 +42,10 @@ def build_server(
     auth = auth_channel(settings)
     credentials = ServiceCredentials(auth, settings.service_id, settings.service_secret)
     render_channel = channel(
-        settings.video_render_address, settings, credentials, services=["t2m.video_render.v1.RenderService"]
+        settings.video_render_address,
+        settings,
+        credentials,
+        services=["t2m.video_render.v1.RenderService", "t2m.video_render.v1.StoryboardService"],
     )
     storage_channel = channel(
         settings.storage_address, settings, credentials, services=["t2m.storage.v1.ObjectService"]
@@ -53,6 +58,7 @@ def build_server(
     parts = [
         build_orders(base, renders, objects, rules or follow_rules(settings)),
         build_batches(base, base.orders),
+        build_storyboards(base, GrpcStoryboards(render_channel)),
         build_credits(base, credit_accounts),
         build_retention(base, renders, objects),
         build_logs(base),

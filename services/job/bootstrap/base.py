@@ -134,6 +134,7 @@ class Base:
             self.tokens,
             self.wake.webhooks,
         )
+        self.reservations = Reservations(credit_accounts, settings.credit_prices)
         self.orders = Orders(
             self.store,
             self.estimates,
@@ -142,7 +143,7 @@ class Base:
             self.wake.dispatch,
             self.commanded,
             self.webhooks,
-            Reservations(credit_accounts, settings.credit_prices),
+            self.reservations,
         )
 
     def _schedule(self, job: Job) -> None:

@@ -9,6 +9,7 @@ import grpc
 
 from services.job.adapters.live_events import LiveEvents, is_terminal
 from services.job.adapters.postgres.leases import PostgresLeases
+from services.job.adapters.postgres.storyboards import PostgresStoryboards
 from services.job.api.servicer import JobServicer, VideoServicer
 from services.job.application.coalesce import Coalescing
 from services.job.application.dispatch import Dispatcher
@@ -54,7 +55,9 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
 
     leases = PostgresLeases(base.engine, timedelta(seconds=settings.follow_lease_s))
     dispatcher = Dispatcher(base.queue, clock, base.limits, wake.dispatch, wake.deliver)
-    commands = RenderCommands(base.store, renders, clock, wake.follow, wake.dispatch, rules.retry)
+    commands = RenderCommands(
+        base.store, renders, PostgresStoryboards(base.engine), clock, wake.follow, wake.dispatch, rules.retry
+    )
     overdue = Overdue(base.queue, base.store, clock, settings.time_limits(), rules.retry, base.commanded)
     render_log = RenderLog(base.store, clock, rules, base.commanded, base.estimates)
     follower = Follower(new_id(), leases, renders, render_log, rules, wake.follow, wake.dispatch)

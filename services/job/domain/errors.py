@@ -47,6 +47,15 @@ class ArtifactNotFound(JobError):
     """The job exists but has no such file."""
 
 
+class RendersUnavailable(JobError):
+    """video_render cannot be asked now; `retry_after` says when to try again."""
+
+    retry_after = timedelta(seconds=2)
+
+    def __init__(self) -> None:
+        super().__init__("storyboards cannot be read right now")
+
+
 class PositionBeyondEnd(JobError):
     """A watcher asked for events after one that does not exist."""
 

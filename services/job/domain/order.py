@@ -33,4 +33,8 @@ class Order:
     """Credits reserved for it; 0 where credits are not counted."""
     webhook_url: str = ""
     origin_job_id: str = ""
-    """The job that this one repeats."""
+    """The job that this one repeats, or remixes."""
+    storyboard: str = ""
+    """Name of the storyboard that was ordered; empty when it is planned from topic and context."""
+    scene_fallback: bool = False
+    """Whether a plain scene takes the place of one that cannot be drawn."""

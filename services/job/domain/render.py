@@ -21,6 +21,10 @@ class Scene:
     frames_total: int = 0
     attempts: int = 0
     warnings: tuple[str, ...] = ()
+    fallback: bool = False
+    """Whether a plain scene stands in for one that could not be drawn."""
+    cached: bool = False
+    """Whether it was taken from what was rendered before."""
 
     def with_frames(self, done: int, total: int) -> Scene:
         """The scene after more frames were drawn; a scene that has ended keeps its exact figures."""
@@ -51,6 +55,7 @@ class Chapter:
     kind: str
     start_s: float
     duration_s: float
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, json_format, timestamp_pb2
 
+from services.video_render.api import storyboard_codec
 from services.video_render.domain.events import (
     Event,
     Logged,
@@ -23,7 +24,7 @@ from services.video_render.domain.request import DEFAULT_PLANNER, Priority, Qual
 from services.video_render.domain.steps import StepState
 from t2m.video_render.v1 import quality_pb2, render_pb2, render_service_pb2
 
-_QUALITIES = {
+QUALITIES = {
     quality_pb2.QUALITY_UNSPECIFIED: Quality.MEDIUM,
     quality_pb2.QUALITY_LOW: Quality.LOW,
     quality_pb2.QUALITY_MEDIUM: Quality.MEDIUM,
@@ -35,7 +36,7 @@ _PRIORITIES = {
     render_service_pb2.RENDER_PRIORITY_DEFAULT: Priority.DEFAULT,
     render_service_pb2.RENDER_PRIORITY_LOW: Priority.LOW,
 }
-_QUALITY_OUT = {quality: value for value, quality in _QUALITIES.items()}
+_QUALITY_OUT = {quality: value for value, quality in QUALITIES.items()}
 _STATES = {
     RenderState.PENDING: render_pb2.RENDER_STATE_PENDING,
     RenderState.RUNNING: render_pb2.RENDER_STATE_RUNNING,
@@ -73,9 +74,11 @@ def decode_request(message: render_service_pb2.StartRenderRequest) -> RenderRequ
         topic=message.topic,
         context=message.context,
         planner=message.planner or DEFAULT_PLANNER,
-        quality=_QUALITIES[message.quality],
+        quality=QUALITIES[message.quality],
         priority=_PRIORITIES[message.priority],
         configuration=json_format.MessageToDict(message.configuration),
+        storyboard=storyboard_codec.to_json(message.storyboard) if message.HasField("storyboard") else None,
+        scene_fallback=message.on_scene_failure == render_pb2.SCENE_FAILURE_POLICY_FALLBACK,
     )
 
 
@@ -163,6 +166,8 @@ def _scene(scene: SceneView) -> render_pb2.SceneProgress:
         attempts=scene.attempts,
         duration=_seconds(scene.duration_s) if scene.duration_s is not None else None,
         warnings=scene.warnings,
+        fallback=scene.fallback,
+        cached=scene.cached,
     )
 
 
@@ -188,6 +193,7 @@ def _video(video: RenderedVideo | None) -> render_pb2.RenderedVideo | None:
                 kind=chapter.kind,
                 start=_seconds(chapter.start_s),
                 duration=_seconds(chapter.duration_s),
+                fallback=chapter.fallback,
             )
             for chapter in video.chapters
         ],

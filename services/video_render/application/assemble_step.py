@@ -144,7 +144,7 @@ def chapters_of(scenes: Sequence[Step]) -> tuple[Chapter, ...]:
     chapters, start = [], 0.0
     for scene in scenes:
         length = _result(scene).duration_s
-        chapters.append(Chapter(scene.index, scene.title, scene.scene_kind, start, length))
+        chapters.append(Chapter(scene.index, scene.title, scene.scene_kind, start, length, scene.fallback))
         start += length
     return tuple(chapters)
 

@@ -28,8 +28,11 @@ class PlanStep:
     async def __call__(self, claim: Claim) -> None:
         """Raises `StoryboardInvalid`, `LeaseLost`."""
         request = claim.render.request
-        board = await asyncio.to_thread(self.planners[request.planner].plan, request.topic, request.context)
-        board = configured(board, request.configuration)
+        if claim.render.storyboard is not None:  # It was ordered as it is, or planned by an attempt that then died.
+            board = Storyboard.from_dict(claim.render.storyboard)
+        else:
+            board = await asyncio.to_thread(self.planners[request.planner].plan, request.topic, request.context)
+            board = configured(board, request.configuration)
         rung = QUALITIES[request.quality]
         addresses = [scene_address(board, scene, rung, self.engine_version) for scene in board.scenes]
         cached = await self.store.cached_scenes(request.owner_id, addresses)

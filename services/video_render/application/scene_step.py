@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.video_render.application.engine import QUALITIES, SceneOutput
@@ -19,6 +19,7 @@ from services.video_render.application.ports import (
 )
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
+from services.video_render.domain.editing import plain
 from services.video_render.domain.outcomes import RenderedScene, StoredFile
 from services.video_render.domain.storyboard import Storyboard
 
@@ -44,20 +45,25 @@ class SceneStep:
                 scene = await self._stored(claim, await self._drawn(claim, folder))
 
         def record(change: Change) -> None:
-            change.render.scene_rendered(claim.step_id, claim.fence, scene, change.now)
-            if known is None:  # Else the files are those of the job that drew it.
+            change.render.scene_rendered(claim.step_id, claim.fence, scene, change.now, cached=known is not None)
+            if known is None and not claim.step.fallback:  # Else the files are those of the job that drew it.
                 change.remember(claim.step.content_hash, scene)
 
         await transition(self.store, claim.render.render_id, record)
 
     async def _known(self, claim: Claim) -> RenderedScene | None:
         """The same scene, if another render of the owner has finished it since this one was planned."""
+        if claim.step.fallback:
+            return None
         address = claim.step.content_hash
         found = await self.store.cached_scenes(claim.render.request.owner_id, [address])
         return found.get(address)
 
     async def _drawn(self, claim: Claim, folder: Path) -> SceneOutput:
         board = Storyboard.from_dict(claim.render.storyboard)
+        if claim.step.fallback:
+            scenes = [plain(scene) if at == claim.step.index else scene for at, scene in enumerate(board.scenes)]
+            board = replace(board, scenes=tuple(scenes))
         rung = QUALITIES[claim.render.request.quality]
         progress = _Progress(self.store, claim, self.progress_every_s)
         reporting = asyncio.ensure_future(progress.report())

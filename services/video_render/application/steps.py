@@ -155,15 +155,15 @@ def failure_of(exc: Exception) -> StepFailure:
         case StoryboardInvalid():
             return StepFailure("STORYBOARD_INVALID", str(exc), retryable=False)
         case SceneFailed():
-            return StepFailure(exc.code, exc.message, exc.retryable, exc.log)
+            return StepFailure(exc.code, exc.message, exc.retryable, exc.log, blames_scene=True)
         case SceneCrashed():
-            return StepFailure(exc.code, str(exc), retryable=True, log=exc.log, poison=exc.violent)
+            return StepFailure(exc.code, str(exc), retryable=True, log=exc.log, blames_scene=True, poison=exc.violent)
         case MediaFailed():
             return StepFailure("ASSEMBLY_FAILED", str(exc), retryable=True)
         case FileUnavailable():
             return StepFailure("STORAGE_UNAVAILABLE", "the storage service is away", retryable=True)
         case TimeLimitExceeded():
-            return StepFailure("TIME_LIMIT_EXCEEDED", str(exc), retryable=False)
+            return StepFailure("TIME_LIMIT_EXCEEDED", str(exc), retryable=False, blames_scene=True)
         case _:
             return StepFailure("INTERNAL", "internal error", retryable=True, log=_frames(exc))
 

@@ -37,6 +37,13 @@ class ConfigurationInvalid(Exception):
         self.field_violations = list(violations)
 
 
+class NotPlanned(Exception):
+    """The render has no storyboard yet."""
+
+    def __init__(self, render_id: str) -> None:
+        super().__init__(f"render {render_id} is not planned yet")
+
+
 class LeaseLost(Exception):
     """The caller no longer holds the step: it expired, was taken over, cancelled or finished.
 

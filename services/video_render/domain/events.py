@@ -36,6 +36,8 @@ class SceneView:
     attempts: int
     duration_s: float | None
     warnings: tuple[str, ...]
+    fallback: bool = False
+    cached: bool = False
 
     @classmethod
     def of(cls, step: Step) -> SceneView:
@@ -49,6 +51,8 @@ class SceneView:
             attempts=step.attempts,
             duration_s=step.result.duration_s if step.result else None,
             warnings=step.result.warnings if step.result else (),
+            fallback=step.fallback,
+            cached=step.cached,
         )
 
 

@@ -46,6 +46,8 @@ class Chapter:
     kind: str
     start_s: float
     duration_s: float
+    fallback: bool = False
+    """Whether a plain scene stands in for one that could not be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class StepFailure:
     retryable: bool
     log: tuple[str, ...] = ()
     """What the attempt said last, oldest first."""
+    blames_scene: bool = False
+    """Another scene in its place could succeed."""
     poison: bool = False
     """It took a process with it: once the step's attempts are used up, a new render shall not begin the same again."""
 

@@ -33,7 +33,9 @@ from services.video_render.domain.outcomes import (
 from services.video_render.domain.request import RenderRequest
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, StepState, step_id_of
 
-WORKER_LOST = StepFailure("WORKER_LOST", "every worker that began this step was lost", retryable=True)
+WORKER_LOST = StepFailure(
+    "WORKER_LOST", "every worker that began this step was lost", retryable=True, blames_scene=True
+)
 _EXCERPT = 20
 """Lines of a log that a failure shows."""
 _LONGEST_LINE = 2000
@@ -90,7 +92,7 @@ class Render:
     @classmethod
     def start(cls, request: RenderRequest, now: datetime) -> Render:
         """A new render whose planning is queued."""
-        render = cls(request=request, fingerprint=request.fingerprint(), created_at=now)
+        render = cls(request=request, fingerprint=request.fingerprint(), created_at=now, storyboard=request.storyboard)
         render._add(StepKind.PLAN, 0, StepState.QUEUED, now)
         render._add(StepKind.ASSEMBLE, 0, StepState.WAITING, now)
         render._announce()
@@ -120,7 +122,7 @@ class Render:
         if step is None or not step.claimable(now):
             return None
         if step.exhausted(policy):
-            self._fail(step, WORKER_LOST, now)
+            self._give_up(step, WORKER_LOST, now)
             return None
         step.claim(now, policy.lease, task_id, holder)
         self._log(step, f"attempt {step.attempts} at {_name(step)} began")
@@ -174,6 +176,7 @@ class Render:
             step.title, step.scene_kind, step.content_hash = planned.title, planned.kind, planned.content_hash
             step.frames_total = planned.frames
             if planned.cached is not None:
+                step.cached = True
                 _finish(step, planned.cached)
             else:
                 self.scenes_left += 1
@@ -195,9 +198,12 @@ class Render:
         self._measure()
         self.events.append(Progressed(self.progress, step.index, step.frames_done, step.frames_total))
 
-    def scene_rendered(self, step_id: str, fence: int, scene: RenderedScene, now: datetime) -> None:
-        """A scene has its segment; the last one queues the assembly; raises `LeaseLost`."""
+    def scene_rendered(
+        self, step_id: str, fence: int, scene: RenderedScene, now: datetime, *, cached: bool = False
+    ) -> None:
+        """A scene has its segment, perhaps one from before; the last one queues the assembly; raises `LeaseLost`."""
         step = self._held(step_id, fence)
+        step.cached = cached
         self._log(step, f"{_name(step)} is done: {scene.frames} frames, {scene.duration_s:.2f} s")
         for warning in scene.warnings:
             self._log(step, f"{_name(step)}: {warning}", Severity.WARNING)
@@ -216,7 +222,7 @@ class Render:
         self.stage = Stage.RENDERING
         for index in lost:
             scene = self.step(StepKind.SCENE, index)
-            scene.result = None
+            scene.result, scene.cached = None, False
             self.scenes_left += 1
             self._requeue(scene, now)
         self._announce()
@@ -307,7 +313,18 @@ class Render:
             self._log(step, text, Severity.WARNING)
             self._requeue(step, now)
             return []
-        return self._fail(step, failure, now)
+        return self._give_up(step, failure, now)
+
+    def _give_up(self, step: Step, failure: StepFailure, now: datetime) -> list[str]:
+        """A plain scene instead, where that is wanted and may help; else the render fails."""
+        replaceable = step.kind is StepKind.SCENE and not step.fallback and failure.blames_scene
+        if not (self.request.scene_fallback and replaceable):
+            return self._fail(step, failure, now)
+        text = f"{_name(step)} cannot be drawn, a plain scene takes its place: {failure.code}: {failure.message}"
+        self._log(step, text, Severity.ERROR)
+        step.fall_back()
+        self._requeue(step, now)
+        return []
 
     def _fail(self, step: Step, failure: StepFailure, now: datetime) -> list[str]:
         text = f"{_name(step)} failed after {step.attempts} attempts: {failure.code}: {failure.message}"

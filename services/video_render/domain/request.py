@@ -10,7 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from services.video_render.domain.errors import ConfigurationInvalid
+from services.video_render.domain.storyboard import Storyboard
 from services.video_render.domain.storyboard_rules import THEMES
+from services.video_render.domain.violations import StoryboardInvalid
 
 
 class Quality(StrEnum):
@@ -45,9 +47,23 @@ class RenderRequest:
     quality: Quality = Quality.MEDIUM
     priority: Priority = Priority.DEFAULT
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    storyboard: Mapping[str, Any] | None = None
+    """What to draw, as plain JSON; planned from topic and context when None."""
+    scene_fallback: bool = False
+    """Whether a plain scene takes the place of one that cannot be drawn."""
 
     def validated(self) -> RenderRequest:
-        """Itself; raises `ConfigurationInvalid` for an option value that would fail every attempt."""
+        """Itself; raises `ConfigurationInvalid` for what would fail every attempt."""
+        if self.storyboard is None:
+            missing = [name for name in ("topic", "context") if not getattr(self, name).strip()]
+            if missing:
+                raise ConfigurationInvalid([(name, "is required without a storyboard") for name in missing])
+        else:
+            try:
+                Storyboard.from_dict(self.storyboard)
+            except StoryboardInvalid as invalid:
+                broken = [(f"storyboard.{each.field}".rstrip("."), each.message) for each in invalid.violations]
+                raise ConfigurationInvalid(broken) from invalid
         theme = self.configuration.get("theme", "dark")
         if theme not in THEMES:
             allowed = ", ".join(sorted(THEMES))

@@ -67,7 +67,9 @@ class Step:
     fence: int = 0
     attempts: int = 0
     handed_back: int = 0
-    """Attempts that a stopping worker gave up in good order; they do not count against the cap."""
+    """Attempts that do not count against the cap: a stopping worker gave them up in good order, or they were made at
+    the scene that a plain one has replaced.
+    """
     lease_until: datetime | None = None
     task_id: str = ""
     """The queue's name for the delivery under which the step is held; for revoking it."""
@@ -79,6 +81,10 @@ class Step:
     frames_done: int = 0
     frames_total: int = 0
     result: RenderedScene | None = None
+    fallback: bool = False
+    """The scene could not be drawn; a plain one is drawn in its place."""
+    cached: bool = False
+    """Its result was rendered before."""
 
     @property
     def ended(self) -> bool:
@@ -117,6 +123,10 @@ class Step:
         self.state = state
         self.lease_until = None
         self.task_id = self.holder = ""
+
+    def fall_back(self) -> None:
+        """Draw a plain scene from now on, with all attempts before it."""
+        self.fallback, self.handed_back = True, self.attempts
 
     def queue(self, now: datetime) -> None:
         """Wait for a worker (again)."""

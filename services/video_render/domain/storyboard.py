@@ -256,7 +256,7 @@ class Storyboard:
         if not isinstance(raw, list):
             reader.fail("scenes", "must be a list")
             raw = []
-        scenes = tuple(_read_scene(reader, item, f"scenes[{index}]") for index, item in enumerate(raw))
+        scenes = tuple(read_scene(reader, item, f"scenes[{index}]") for index, item in enumerate(raw))
         board = cls(
             title=reader.read(str, body.get("title", ""), "title"),
             language=reader.read(str, body.get("language", "en"), "language"),
@@ -267,7 +267,7 @@ class Storyboard:
         return board.validated()
 
 
-def _read_scene(reader: storyboard_json.Reader, value: object, path: str) -> Scene | None:
+def read_scene(reader: storyboard_json.Reader, value: object, path: str) -> Scene | None:
     """One scene, or None after noting why it is not one."""
     common = {"id", "heading", "narration", "duration_s", "theme", "animation"}
     body = reader.mapping(value, path, known=common | set(KINDS), required=set())

@@ -25,4 +25,5 @@ class StoryboardInvalid(ValueError):
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations: tuple[Violation, ...] = tuple(violations)
+        self.field_violations = [(violation.field, violation.message) for violation in self.violations]
         super().__init__("; ".join(str(violation) for violation in self.violations))

@@ -37,6 +37,7 @@ ERRORS = [
     (errors.Unsupported([("a", "b")]), grpc.StatusCode.INVALID_ARGUMENT, "UNSUPPORTED"),
     (errors.IdempotencyConflict(), grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT"),
     (errors.CreditsExhausted("no"), grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
+    (errors.RendersUnavailable(), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     (errors.CreditsUnavailable(), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     (errors.BatchNotFound("x"), grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     (errors.QuotaExhausted(), grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
@@ -101,7 +102,7 @@ def view() -> JobView:
     terms = {"batch_id": "b", "webhook_url": "https://a.b/", "origin_job_id": "o", "credit_cost": 2}
     job = Job.accept("id", Order("ada", "T", "C", configuration={"a": 1.0}, **terms), START)  # type: ignore[arg-type]
     job.start_attempt(START)
-    job.scenes = (Scene(0, "One", SceneStatus.PROCESSING, 1, 2, 3, ("w",)),)
+    job.scenes = (Scene(0, "One", SceneStatus.PROCESSING, 1, 2, 3, ("w",), fallback=True, cached=True),)
     job.failure = Failure("C", "M", JobStage.RENDERING, 0, retryable=True)
     job.next_attempt_at = START
     return JobView(job, START + timedelta(seconds=5), 3)

@@ -46,6 +46,7 @@ from tests.fakes.job import (
 )
 from tests.fakes.job_credits import FakeCredits
 from tests.fakes.job_queue import FakeQueue
+from tests.fakes.storyboards import FakeStoryboardStore
 from tests.fakes.webhooks import FakeDeliveries, FakeEndpoints, FakeSeal, WebhookRows
 
 ADA = Viewer("ada")
@@ -66,6 +67,7 @@ class World:
         self.clock = FakeClock()
         self.db = FakeDatabase(event_payload)
         self.jobs, self.queue, self.outbox = FakeJobs(self.db), FakeQueue(self.db), FakeOutbox(self.db)
+        self.storyboards = FakeStoryboardStore(self.db)
         self.renders, self.objects, self.credits = FakeRenders(), FakeObjects(), FakeCredits()
         self.queued, self.commanded = CountingSignal(), CountingSignal()
         self.accepted, self.freed, self.due = CountingSignal(), CountingSignal(), CountingSignal()
@@ -97,7 +99,14 @@ class World:
         self.videos = Videos(self.queries, self.objects)
         self.dispatcher = Dispatcher(self.queue, self.clock, self.limits, Wakeup(60), self.commanded)
         handler = RenderCommands(
-            self.jobs, self.renders, self.clock, self.accepted, self.freed, RetryPolicy(), lambda: self.draw
+            self.jobs,
+            self.renders,
+            self.storyboards,
+            self.clock,
+            self.accepted,
+            self.freed,
+            RetryPolicy(),
+            lambda: self.draw,
         )
         self.deliveries = Courier(Lane.RENDER, self.outbox, handler, self.clock, Wakeup(60))
         self.settling = Courier(Lane.CREDITS, self.outbox, CreditCommands(self.credits), self.clock, Wakeup(60))

@@ -24,6 +24,7 @@ from services.video_render.domain.events import (
 from services.video_render.domain.outcomes import Chapter, RenderedVideo, RenderFailure, Stage, StoredFile
 from services.video_render.domain.request import Priority, Quality
 from services.video_render.domain.steps import StepState
+from services.video_render.domain.violations import StoryboardInvalid, Violation
 from t2m.video_render.v1 import quality_pb2, render_pb2
 from t2m.video_render.v1 import render_service_pb2 as pb
 
@@ -110,7 +111,7 @@ def test_every_quality_and_priority_is_known() -> None:
 def test_every_domain_error_for_callers_has_a_code() -> None:
     """O6: but `LeaseLost`, which never leaves a worker."""
     raised = {cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, Exception)}
-    assert raised - {errors.LeaseLost} == set(ERRORS)
+    assert raised - {errors.LeaseLost} | {StoryboardInvalid} == set(ERRORS)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,8 @@ def test_every_domain_error_for_callers_has_a_code() -> None:
     [
         (errors.RenderNotFound("r1"), grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
         (errors.RenderIdTaken("r1"), grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT"),
+        (errors.NotPlanned("r1"), grpc.StatusCode.FAILED_PRECONDITION, "STATE_CONFLICT"),
+        (StoryboardInvalid([Violation("scenes", "no")]), grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"),
         (errors.PositionAhead("r1", 9, 3), grpc.StatusCode.OUT_OF_RANGE, "POSITION_EXPIRED"),
         (
             errors.ConfigurationInvalid([("configuration.theme", "no")]),

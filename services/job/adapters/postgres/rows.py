@@ -75,6 +75,8 @@ def new_values(job: Job) -> dict[str, Any]:
         "credit_cost": order.credit_cost,
         "webhook_url": order.webhook_url,
         "origin_job_id": order.origin_job_id or None,
+        "storyboard": order.storyboard,
+        "scene_fallback": order.scene_fallback,
         "created_at": job.created_at,
         "first_estimate": job.first_estimate,
         **state_values(job),
@@ -137,6 +139,8 @@ def _order_of(row: RowMapping) -> Order:
         credit_cost=row["credit_cost"],
         webhook_url=row["webhook_url"],
         origin_job_id=str(row["origin_job_id"] or ""),
+        storyboard=row["storyboard"],
+        scene_fallback=row["scene_fallback"],
     )
 
 

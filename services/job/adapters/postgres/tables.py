@@ -58,6 +58,8 @@ JOBS = Table(
     Column("credit_cost", BigInteger, nullable=False, server_default=text("0")),
     Column("webhook_url", Text, nullable=False, server_default=""),
     Column("origin_job_id", UUID(as_uuid=False)),
+    Column("storyboard", Text, nullable=False, server_default=""),
+    Column("scene_fallback", Boolean, nullable=False, server_default=text("false")),
     Column("status", Text, nullable=False),
     Column("stage", Text, nullable=False),
     Column("progress", Double, nullable=False),
@@ -125,6 +127,7 @@ JOBS = Table(
     Index("ix_jobs_status_created", "status", text("created_at DESC"), text("job_id DESC"), postgresql_where=_ALIVE),
     Index("ix_jobs_failed", text("completed_at DESC"), text("job_id DESC"), postgresql_where=_FAILED),
     Index("ix_jobs_origin", "origin_job_id", postgresql_where=text("origin_job_id IS NOT NULL")),
+    Index("ix_jobs_storyboard", "owner_id", "storyboard", postgresql_where=text("storyboard <> ''")),
     Index("ix_jobs_batch", "batch_id", postgresql_where=text("batch_id <> ''")),
     # The dispatcher's: the queue as a whole and by owner, and what is in flight.
     Index("ix_jobs_queue", "due_at", "job_id", postgresql_where=_QUEUED),
@@ -153,6 +156,19 @@ JOB_REQUESTS = Table(
     Index("ix_job_requests_expires", "expires_at"),
 )
 """Request ids in use, each with the hash of its body: the primary key decides between concurrent repeats."""
+
+STORYBOARDS = Table(
+    "storyboards",
+    METADATA,
+    Column("owner_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    _moment("ordered_at"),
+    PrimaryKeyConstraint("owner_id", "name"),
+    Index("ix_storyboards_ordered_at", "ordered_at"),
+)
+"""Ordered storyboards under the SHA-256 of their bytes."""
 
 JOB_OUTBOX = Table(
     "job_outbox",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from services.video_render.domain.events import RenderState
@@ -28,6 +28,7 @@ _RENDER_COLUMNS = (
 _STEP_COLUMNS = (
     *("step_id", "kind", "index", "state", "queued_at", "fence", "attempts", "handed_back", "lease_until"),
     *("task_id", "holder", "title", "scene_kind", "content_hash", "frames_done", "frames_total"),
+    *("fallback", "cached"),
 )
 
 
@@ -37,7 +38,8 @@ def render_row(render: Render) -> dict[str, Any]:
     row["render_id"] = render.render_id
     row["owner_id"] = render.request.owner_id
     row["job_id"] = render.request.job_id
-    row["request"] = asdict(render.request)
+    # The storyboard is a column of its own from the beginning.
+    row["request"] = asdict(replace(render.request, storyboard=None))
     row["video"] = asdict(render.video) if render.video else None
     row["error"] = asdict(render.error) if render.error else None
     return row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -74,6 +75,8 @@ steps = Table(
     Column("frames_done", Integer, nullable=False),
     Column("frames_total", Integer, nullable=False),
     Column("result", JSONB(none_as_null=True)),
+    Column("fallback", Boolean, nullable=False, server_default=text("false")),
+    Column("cached", Boolean, nullable=False, server_default=text("false")),
     # The sweeper's two questions; both indexes hold only what is in flight.
     Index("ix_steps_running_lease", "lease_until", postgresql_where=text("state = 'running'")),
     Index("ix_steps_queued", "queue", "queued_at", postgresql_where=text("state = 'queued'")),

@@ -379,6 +379,8 @@ class JobScene(_message.Message):
     FRAMES_TOTAL_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the video, counted from 0."""
     title: _builtins.str
@@ -391,6 +393,10 @@ class JobScene(_message.Message):
     """Frames expected; exact once completed."""
     attempts: _builtins.int
     """How often a worker has begun it."""
+    fallback: _builtins.bool
+    """Whether a plain scene stands in for one that could not be drawn."""
+    cached: _builtins.bool
+    """Whether it was taken from what the owner has rendered before."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layout problems that could not be repaired."""
@@ -405,10 +411,12 @@ class JobScene(_message.Message):
         frames_total: _builtins.int = ...,
         attempts: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        fallback: _builtins.bool = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "frames_done", b"frames_done", "frames_total", b"frames_total", "index", b"index", "status", b"status", "title", b"title", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached", b"cached", "fallback", b"fallback", "frames_done", b"frames_done", "frames_total", b"frames_total", "index", b"index", "status", b"status", "title", b"title", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

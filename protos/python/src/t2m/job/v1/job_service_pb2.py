@@ -28,9 +28,10 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 from t2m.job.v1 import job_pb2 as t2m_dot_job_dot_v1_dot_job__pb2
 from t2m.video_render.v1 import quality_pb2 as t2m_dot_video__render_dot_v1_dot_quality__pb2
+from t2m.video_render.v1 import render_pb2 as t2m_dot_video__render_dot_v1_dot_render__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ct2m/job/v1/job_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x14t2m/job/v1/job.proto\x1a!t2m/video_render/v1/quality.proto\"\xc5\x04\n\x10\x43reateJobRequest\x12\x31\n\x05topic\x18\x01 \x01(\tB\"\xa2\xbb\x18\x1e\x08\x01\x10\x01\x18\xf4\x03r\x15\"Pythagorean theorem\"\x12\x31\n\x07\x63ontext\x18\x02 \x01(\tB \xa2\xbb\x18\x1c\x08\x01\x10\x01\x18\xd0\x0fr\x13\"prove it visually\"\x12\x15\n\x05model\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x64\x12<\n\x07quality\x18\x04 \x01(\x0e\x32\x1c.t2m.video_render.v1.QualityB\r\xa2\xbb\x18\th\x01r\x05\"low\"\x12\x33\n\x0equality_levels\x18\x05 \x03(\tB\x1b\xa2\xbb\x18\x17*\x04\x34\x38\x30p*\x04\x37\x32\x30p*\x05\x31\x30\x38\x30pP\x05X\x01\x12\x0f\n\x07use_rag\x18\x06 \x01(\x08\x12\x31\n\x08priority\x18\x07 \x01(\x0e\x32\x17.t2m.job.v1.JobPriorityB\x06\xa2\xbb\x18\x02h\x01\x12\x11\n\tnarration\x18\x08 \x01(\x08\x12\x17\n\nthumbnails\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x38\n\rconfiguration\x18\n \x01(\x0b\x32\x17.google.protobuf.StructB\x08\xa2\xbb\x18\x04`\x80\x80\x04\x12\x30\n\x0bmax_retries\x18\x0b \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00$@H\x01\x88\x01\x01\x12!\n\x0bwebhook_url\x18\x0c \x01(\tB\x0c\xa2\xbb\x18\x08\x18\xd0\x0f\x32\x03uri\x12#\n\nrequest_id\x18\r \x01(\tB\x0f\xa2\xbb\x18\x0b\x18\xff\x01\"\x06[!-~]*B\r\n\x0b_thumbnailsB\x0e\n\x0c_max_retries\"1\n\x11\x43reateJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"-\n\rGetJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\".\n\x0eGetJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"5\n\x15GetJobProgressRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"G\n\x16GetJobProgressResponse\x12-\n\x0cjob_progress\x18\x01 \x01(\x0b\x32\x17.t2m.job.v1.JobProgress\"\xe8\x03\n\x0fListJobsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00Y@\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x04\x12/\n\x06status\x18\x03 \x03(\x0e\x32\x15.t2m.job.v1.JobStatusB\x08\xa2\xbb\x18\x04P\x05h\x01\x12\x31\n\x08priority\x18\x04 \x01(\x0e\x32\x17.t2m.job.v1.JobPriorityB\x06\xa2\xbb\x18\x02h\x01\x12\x18\n\x08\x62\x61tch_id\x18\x05 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\x12\x31\n\rcreated_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x05topic\x18\x08 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x64\x12.\n\x08order_by\x18\t \x01(\x0e\x32\x14.t2m.job.v1.JobOrderB\x06\xa2\xbb\x18\x02h\x01\x12\x15\n\rinclude_total\x18\n \x01(\x08\x12$\n\x04skip\x18\x0b \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x8f@\x12$\n\x04take\x18\x0c \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00Y@\"t\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.t2m.job.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x0btotal_count\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_total_count\"{\n\x14ListJobEventsRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12)\n\tpage_size\x18\x02 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x8f@\x12\x1a\n\npage_token\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"V\n\x15ListJobEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.t2m.job.v1.JobEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x10\x43\x61ncelJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"1\n\x11\x43\x61ncelJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"0\n\x10\x44\x65leteJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x13\n\x11\x44\x65leteJobResponse\"-\n\rPinJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\".\n\x0ePinJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"/\n\x0fUnpinJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"0\n\x10UnpinJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"d\n\x0fWatchJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12%\n\tafter_seq\x18\x02 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x42\x0c\n\n_after_seq\"7\n\x10WatchJobResponse\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.t2m.job.v1.JobEvent*Y\n\x08JobOrder\x12\x19\n\x15JOB_ORDER_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_ORDER_CREATED_AT\x10\x01\x12\x18\n\x14JOB_ORDER_UPDATED_AT\x10\x02\x32\xac\x0b\n\nJobService\x12\xad\x01\n\tCreateJob\x12\x1c.t2m.job.v1.CreateJobRequest\x1a\x1d.t2m.job.v1.CreateJobResponse\"c\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\xa8\xbb\x18\x02\xb2\xbb\x18\"\x08\xc9\x01\x12\x1d\n\x0fIdempotency-Key\x12\nrequest_id\x82\xd3\xe4\x93\x02!\"\x17/api/v1/videos/generate:\x01*b\x03job\x12w\n\x06GetJob\x12\x19.t2m.job.v1.GetJobRequest\x1a\x1a.t2m.job.v1.GetJobResponse\"6\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x1c\x12\x15/api/v1/jobs/{job_id}b\x03job\x12\xa6\x01\n\x0eGetJobProgress\x12!.t2m.job.v1.GetJobProgressRequest\x1a\".t2m.job.v1.GetJobProgressResponse\"M\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x33\x12#/api/v1/videos/jobs/{job_id}/statusb\x0cjob_progress\x12o\n\x08ListJobs\x12\x1b.t2m.job.v1.ListJobsRequest\x1a\x1c.t2m.job.v1.ListJobsResponse\"(\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/v1/jobs\x12\x8f\x01\n\rListJobEvents\x12 .t2m.job.v1.ListJobEventsRequest\x1a!.t2m.job.v1.ListJobEventsResponse\"9\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/jobs/{job_id}/history\x12\x8b\x01\n\tCancelJob\x12\x1c.t2m.job.v1.CancelJobRequest\x1a\x1d.t2m.job.v1.CancelJobResponse\"A\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\x82\xd3\xe4\x93\x02&\"\x1c/api/v1/jobs/{job_id}/cancel:\x01*b\x03job\x12\x83\x01\n\tDeleteJob\x12\x1c.t2m.job.v1.DeleteJobRequest\x1a\x1d.t2m.job.v1.DeleteJobResponse\"9\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/jobs/{job_id}\x12\x7f\n\x06PinJob\x12\x19.t2m.job.v1.PinJobRequest\x1a\x1a.t2m.job.v1.PinJobResponse\">\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\x82\xd3\xe4\x93\x02#\"\x19/api/v1/jobs/{job_id}/pin:\x01*b\x03job\x12\x87\x01\n\x08UnpinJob\x12\x1b.t2m.job.v1.UnpinJobRequest\x1a\x1c.t2m.job.v1.UnpinJobResponse\"@\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\x82\xd3\xe4\x93\x02%\"\x1b/api/v1/jobs/{job_id}/unpin:\x01*b\x03job\x12\xa9\x01\n\x08WatchJob\x12\x1b.t2m.job.v1.WatchJobRequest\x1a\x1c.t2m.job.v1.WatchJobResponse\"`\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\xa8\xbb\x18\x04\xb2\xbb\x18\x19\x1a\x17\n\x03seq\x12\tafter_seq\x1a\x05\x65vent\x82\xd3\xe4\x93\x02%\x12\x1c/api/v1/jobs/{job_id}/eventsb\x05\x65vent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ct2m/job/v1/job_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x14t2m/job/v1/job.proto\x1a!t2m/video_render/v1/quality.proto\x1a t2m/video_render/v1/render.proto\"\x90\x05\n\x10\x43reateJobRequest\x12\x31\n\x05topic\x18\x01 \x01(\tB\"\xa2\xbb\x18\x1e\x08\x01\x10\x01\x18\xf4\x03r\x15\"Pythagorean theorem\"\x12\x31\n\x07\x63ontext\x18\x02 \x01(\tB \xa2\xbb\x18\x1c\x08\x01\x10\x01\x18\xd0\x0fr\x13\"prove it visually\"\x12\x15\n\x05model\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x64\x12<\n\x07quality\x18\x04 \x01(\x0e\x32\x1c.t2m.video_render.v1.QualityB\r\xa2\xbb\x18\th\x01r\x05\"low\"\x12\x33\n\x0equality_levels\x18\x05 \x03(\tB\x1b\xa2\xbb\x18\x17*\x04\x34\x38\x30p*\x04\x37\x32\x30p*\x05\x31\x30\x38\x30pP\x05X\x01\x12\x0f\n\x07use_rag\x18\x06 \x01(\x08\x12\x31\n\x08priority\x18\x07 \x01(\x0e\x32\x17.t2m.job.v1.JobPriorityB\x06\xa2\xbb\x18\x02h\x01\x12\x11\n\tnarration\x18\x08 \x01(\x08\x12\x17\n\nthumbnails\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x38\n\rconfiguration\x18\n \x01(\x0b\x32\x17.google.protobuf.StructB\x08\xa2\xbb\x18\x04`\x80\x80\x04\x12\x30\n\x0bmax_retries\x18\x0b \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00$@H\x01\x88\x01\x01\x12!\n\x0bwebhook_url\x18\x0c \x01(\tB\x0c\xa2\xbb\x18\x08\x18\xd0\x0f\x32\x03uri\x12#\n\nrequest_id\x18\r \x01(\tB\x0f\xa2\xbb\x18\x0b\x18\xff\x01\"\x06[!-~]*\x12I\n\x10on_scene_failure\x18\x0e \x01(\x0e\x32\'.t2m.video_render.v1.SceneFailurePolicyB\x06\xa2\xbb\x18\x02h\x01\x42\r\n\x0b_thumbnailsB\x0e\n\x0c_max_retries\"1\n\x11\x43reateJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"-\n\rGetJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\".\n\x0eGetJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"5\n\x15GetJobProgressRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"G\n\x16GetJobProgressResponse\x12-\n\x0cjob_progress\x18\x01 \x01(\x0b\x32\x17.t2m.job.v1.JobProgress\"\xe8\x03\n\x0fListJobsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00Y@\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x04\x12/\n\x06status\x18\x03 \x03(\x0e\x32\x15.t2m.job.v1.JobStatusB\x08\xa2\xbb\x18\x04P\x05h\x01\x12\x31\n\x08priority\x18\x04 \x01(\x0e\x32\x17.t2m.job.v1.JobPriorityB\x06\xa2\xbb\x18\x02h\x01\x12\x18\n\x08\x62\x61tch_id\x18\x05 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\x12\x31\n\rcreated_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x05topic\x18\x08 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x64\x12.\n\x08order_by\x18\t \x01(\x0e\x32\x14.t2m.job.v1.JobOrderB\x06\xa2\xbb\x18\x02h\x01\x12\x15\n\rinclude_total\x18\n \x01(\x08\x12$\n\x04skip\x18\x0b \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x8f@\x12$\n\x04take\x18\x0c \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00Y@\"t\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.t2m.job.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x0btotal_count\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_total_count\"{\n\x14ListJobEventsRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12)\n\tpage_size\x18\x02 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x8f@\x12\x1a\n\npage_token\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"V\n\x15ListJobEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.t2m.job.v1.JobEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x10\x43\x61ncelJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"1\n\x11\x43\x61ncelJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"0\n\x10\x44\x65leteJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x13\n\x11\x44\x65leteJobResponse\"-\n\rPinJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\".\n\x0ePinJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"/\n\x0fUnpinJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"0\n\x10UnpinJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.t2m.job.v1.Job\"d\n\x0fWatchJobRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12%\n\tafter_seq\x18\x02 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x42\x0c\n\n_after_seq\"7\n\x10WatchJobResponse\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.t2m.job.v1.JobEvent*Y\n\x08JobOrder\x12\x19\n\x15JOB_ORDER_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_ORDER_CREATED_AT\x10\x01\x12\x18\n\x14JOB_ORDER_UPDATED_AT\x10\x02\x32\xac\x0b\n\nJobService\x12\xad\x01\n\tCreateJob\x12\x1c.t2m.job.v1.CreateJobRequest\x1a\x1d.t2m.job.v1.CreateJobResponse\"c\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\xa8\xbb\x18\x02\xb2\xbb\x18\"\x08\xc9\x01\x12\x1d\n\x0fIdempotency-Key\x12\nrequest_id\x82\xd3\xe4\x93\x02!\"\x17/api/v1/videos/generate:\x01*b\x03job\x12w\n\x06GetJob\x12\x19.t2m.job.v1.GetJobRequest\x1a\x1a.t2m.job.v1.GetJobResponse\"6\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x1c\x12\x15/api/v1/jobs/{job_id}b\x03job\x12\xa6\x01\n\x0eGetJobProgress\x12!.t2m.job.v1.GetJobProgressRequest\x1a\".t2m.job.v1.GetJobProgressResponse\"M\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x33\x12#/api/v1/videos/jobs/{job_id}/statusb\x0cjob_progress\x12o\n\x08ListJobs\x12\x1b.t2m.job.v1.ListJobsRequest\x1a\x1c.t2m.job.v1.ListJobsResponse\"(\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/v1/jobs\x12\x8f\x01\n\rListJobEvents\x12 .t2m.job.v1.ListJobEventsRequest\x1a!.t2m.job.v1.ListJobEventsResponse\"9\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/jobs/{job_id}/history\x12\x8b\x01\n\tCancelJob\x12\x1c.t2m.job.v1.CancelJobRequest\x1a\x1d.t2m.job.v1.CancelJobResponse\"A\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\x82\xd3\xe4\x93\x02&\"\x1c/api/v1/jobs/{job_id}/cancel:\x01*b\x03job\x12\x83\x01\n\tDeleteJob\x12\x1c.t2m.job.v1.DeleteJobRequest\x1a\x1d.t2m.job.v1.DeleteJobResponse\"9\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/jobs/{job_id}\x12\x7f\n\x06PinJob\x12\x19.t2m.job.v1.PinJobRequest\x1a\x1a.t2m.job.v1.PinJobResponse\">\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\x82\xd3\xe4\x93\x02#\"\x19/api/v1/jobs/{job_id}/pin:\x01*b\x03job\x12\x87\x01\n\x08UnpinJob\x12\x1b.t2m.job.v1.UnpinJobRequest\x1a\x1c.t2m.job.v1.UnpinJobResponse\"@\x90\x02\x02\xa2\xbb\x18\x0e\x08\x03\x12\njobs:write\x82\xd3\xe4\x93\x02%\"\x1b/api/v1/jobs/{job_id}/unpin:\x01*b\x03job\x12\xa9\x01\n\x08WatchJob\x12\x1b.t2m.job.v1.WatchJobRequest\x1a\x1c.t2m.job.v1.WatchJobResponse\"`\x90\x02\x01\xa2\xbb\x18\r\x08\x02\x12\tjobs:read\xa8\xbb\x18\x04\xb2\xbb\x18\x19\x1a\x17\n\x03seq\x12\tafter_seq\x1a\x05\x65vent\x82\xd3\xe4\x93\x02%\x12\x1c/api/v1/jobs/{job_id}/eventsb\x05\x65vent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEJOBREQUEST'].fields_by_name['webhook_url']._serialized_options = b'\242\273\030\010\030\320\0172\003uri'
   _globals['_CREATEJOBREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEJOBREQUEST'].fields_by_name['request_id']._serialized_options = b'\242\273\030\013\030\377\001\"\006[!-~]*'
+  _globals['_CREATEJOBREQUEST'].fields_by_name['on_scene_failure']._loaded_options = None
+  _globals['_CREATEJOBREQUEST'].fields_by_name['on_scene_failure']._serialized_options = b'\242\273\030\002h\001'
   _globals['_GETJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
   _globals['_GETJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_GETJOBPROGRESSREQUEST'].fields_by_name['job_id']._loaded_options = None
@@ -117,48 +120,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['UnpinJob']._serialized_options = b'\220\002\002\242\273\030\016\010\003\022\njobs:write\202\323\344\223\002%\"\033/api/v1/jobs/{job_id}/unpin:\001*b\003job'
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\220\002\001\242\273\030\r\010\002\022\tjobs:read\250\273\030\004\262\273\030\031\032\027\n\003seq\022\tafter_seq\032\005event\202\323\344\223\002%\022\034/api/v1/jobs/{job_id}/eventsb\005event'
-  _globals['_JOBORDER']._serialized_start=2428
-  _globals['_JOBORDER']._serialized_end=2517
-  _globals['_CREATEJOBREQUEST']._serialized_start=224
-  _globals['_CREATEJOBREQUEST']._serialized_end=805
-  _globals['_CREATEJOBRESPONSE']._serialized_start=807
-  _globals['_CREATEJOBRESPONSE']._serialized_end=856
-  _globals['_GETJOBREQUEST']._serialized_start=858
-  _globals['_GETJOBREQUEST']._serialized_end=903
-  _globals['_GETJOBRESPONSE']._serialized_start=905
-  _globals['_GETJOBRESPONSE']._serialized_end=951
-  _globals['_GETJOBPROGRESSREQUEST']._serialized_start=953
-  _globals['_GETJOBPROGRESSREQUEST']._serialized_end=1006
-  _globals['_GETJOBPROGRESSRESPONSE']._serialized_start=1008
-  _globals['_GETJOBPROGRESSRESPONSE']._serialized_end=1079
-  _globals['_LISTJOBSREQUEST']._serialized_start=1082
-  _globals['_LISTJOBSREQUEST']._serialized_end=1570
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1572
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1688
-  _globals['_LISTJOBEVENTSREQUEST']._serialized_start=1690
-  _globals['_LISTJOBEVENTSREQUEST']._serialized_end=1813
-  _globals['_LISTJOBEVENTSRESPONSE']._serialized_start=1815
-  _globals['_LISTJOBEVENTSRESPONSE']._serialized_end=1901
-  _globals['_CANCELJOBREQUEST']._serialized_start=1903
-  _globals['_CANCELJOBREQUEST']._serialized_end=1951
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1953
-  _globals['_CANCELJOBRESPONSE']._serialized_end=2002
-  _globals['_DELETEJOBREQUEST']._serialized_start=2004
-  _globals['_DELETEJOBREQUEST']._serialized_end=2052
-  _globals['_DELETEJOBRESPONSE']._serialized_start=2054
-  _globals['_DELETEJOBRESPONSE']._serialized_end=2073
-  _globals['_PINJOBREQUEST']._serialized_start=2075
-  _globals['_PINJOBREQUEST']._serialized_end=2120
-  _globals['_PINJOBRESPONSE']._serialized_start=2122
-  _globals['_PINJOBRESPONSE']._serialized_end=2168
-  _globals['_UNPINJOBREQUEST']._serialized_start=2170
-  _globals['_UNPINJOBREQUEST']._serialized_end=2217
-  _globals['_UNPINJOBRESPONSE']._serialized_start=2219
-  _globals['_UNPINJOBRESPONSE']._serialized_end=2267
-  _globals['_WATCHJOBREQUEST']._serialized_start=2269
-  _globals['_WATCHJOBREQUEST']._serialized_end=2369
-  _globals['_WATCHJOBRESPONSE']._serialized_start=2371
-  _globals['_WATCHJOBRESPONSE']._serialized_end=2426
-  _globals['_JOBSERVICE']._serialized_start=2520
-  _globals['_JOBSERVICE']._serialized_end=3972
+  _globals['_JOBORDER']._serialized_start=2537
+  _globals['_JOBORDER']._serialized_end=2626
+  _globals['_CREATEJOBREQUEST']._serialized_start=258
+  _globals['_CREATEJOBREQUEST']._serialized_end=914
+  _globals['_CREATEJOBRESPONSE']._serialized_start=916
+  _globals['_CREATEJOBRESPONSE']._serialized_end=965
+  _globals['_GETJOBREQUEST']._serialized_start=967
+  _globals['_GETJOBREQUEST']._serialized_end=1012
+  _globals['_GETJOBRESPONSE']._serialized_start=1014
+  _globals['_GETJOBRESPONSE']._serialized_end=1060
+  _globals['_GETJOBPROGRESSREQUEST']._serialized_start=1062
+  _globals['_GETJOBPROGRESSREQUEST']._serialized_end=1115
+  _globals['_GETJOBPROGRESSRESPONSE']._serialized_start=1117
+  _globals['_GETJOBPROGRESSRESPONSE']._serialized_end=1188
+  _globals['_LISTJOBSREQUEST']._serialized_start=1191
+  _globals['_LISTJOBSREQUEST']._serialized_end=1679
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1681
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1797
+  _globals['_LISTJOBEVENTSREQUEST']._serialized_start=1799
+  _globals['_LISTJOBEVENTSREQUEST']._serialized_end=1922
+  _globals['_LISTJOBEVENTSRESPONSE']._serialized_start=1924
+  _globals['_LISTJOBEVENTSRESPONSE']._serialized_end=2010
+  _globals['_CANCELJOBREQUEST']._serialized_start=2012
+  _globals['_CANCELJOBREQUEST']._serialized_end=2060
+  _globals['_CANCELJOBRESPONSE']._serialized_start=2062
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2111
+  _globals['_DELETEJOBREQUEST']._serialized_start=2113
+  _globals['_DELETEJOBREQUEST']._serialized_end=2161
+  _globals['_DELETEJOBRESPONSE']._serialized_start=2163
+  _globals['_DELETEJOBRESPONSE']._serialized_end=2182
+  _globals['_PINJOBREQUEST']._serialized_start=2184
+  _globals['_PINJOBREQUEST']._serialized_end=2229
+  _globals['_PINJOBRESPONSE']._serialized_start=2231
+  _globals['_PINJOBRESPONSE']._serialized_end=2277
+  _globals['_UNPINJOBREQUEST']._serialized_start=2279
+  _globals['_UNPINJOBREQUEST']._serialized_end=2326
+  _globals['_UNPINJOBRESPONSE']._serialized_start=2328
+  _globals['_UNPINJOBRESPONSE']._serialized_end=2376
+  _globals['_WATCHJOBREQUEST']._serialized_start=2378
+  _globals['_WATCHJOBREQUEST']._serialized_end=2478
+  _globals['_WATCHJOBRESPONSE']._serialized_start=2480
+  _globals['_WATCHJOBRESPONSE']._serialized_end=2535
+  _globals['_JOBSERVICE']._serialized_start=2629
+  _globals['_JOBSERVICE']._serialized_end=4081
 # @@protoc_insertion_point(module_scope)

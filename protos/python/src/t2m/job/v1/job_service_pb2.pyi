@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from t2m.job.v1 import job_pb2 as _job_pb2
 from t2m.video_render.v1 import quality_pb2 as _quality_pb2
+from t2m.video_render.v1 import render_pb2 as _render_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -66,6 +67,7 @@ class CreateJobRequest(_message.Message):
     MAX_RETRIES_FIELD_NUMBER: _builtins.int
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ON_SCENE_FAILURE_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     """What the video is about."""
     context: _builtins.str
@@ -90,6 +92,8 @@ class CreateJobRequest(_message.Message):
     """
     request_id: _builtins.str
     """Names this order (AIP-155); from the header `Idempotency-Key`."""
+    on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType
+    """What becomes of a scene that cannot be drawn; the video fails when unset."""
     @_builtins.property
     def quality_levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Rungs to offer, for example `["720p", "1080p"]`."""
@@ -114,10 +118,11 @@ class CreateJobRequest(_message.Message):
         max_retries: _builtins.int | None = ...,
         webhook_url: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_thumbnails", b"_thumbnails", "configuration", b"configuration", "max_retries", b"max_retries", "thumbnails", b"thumbnails"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_thumbnails", b"_thumbnails", "configuration", b"configuration", "context", b"context", "max_retries", b"max_retries", "model", b"model", "narration", b"narration", "priority", b"priority", "quality", b"quality", "quality_levels", b"quality_levels", "request_id", b"request_id", "thumbnails", b"thumbnails", "topic", b"topic", "use_rag", b"use_rag", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_thumbnails", b"_thumbnails", "configuration", b"configuration", "context", b"context", "max_retries", b"max_retries", "model", b"model", "narration", b"narration", "on_scene_failure", b"on_scene_failure", "priority", b"priority", "quality", b"quality", "quality_levels", b"quality_levels", "request_id", b"request_id", "thumbnails", b"thumbnails", "topic", b"topic", "use_rag", b"use_rag", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015

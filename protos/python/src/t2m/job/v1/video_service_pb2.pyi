@@ -163,6 +163,7 @@ class VideoChapter(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     START_SECONDS_FIELD_NUMBER: _builtins.int
     DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
     scene_index: _builtins.int
     """Position of the scene, counted from 0."""
     title: _builtins.str
@@ -173,6 +174,8 @@ class VideoChapter(_message.Message):
     """Start, in seconds from the beginning."""
     duration_seconds: _builtins.float
     """Length in seconds."""
+    fallback: _builtins.bool
+    """Whether a plain scene stands in for one that could not be drawn."""
     def __init__(
         self,
         *,
@@ -181,10 +184,11 @@ class VideoChapter(_message.Message):
         kind: _builtins.str = ...,
         start_seconds: _builtins.float = ...,
         duration_seconds: _builtins.float = ...,
+        fallback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "kind", b"kind", "scene_index", b"scene_index", "start_seconds", b"start_seconds", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "fallback", b"fallback", "kind", b"kind", "scene_index", b"scene_index", "start_seconds", b"start_seconds", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

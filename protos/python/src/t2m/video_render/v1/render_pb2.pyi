@@ -128,6 +128,30 @@ SCENE_STATE_CANCELLED: SceneState.ValueType  # 5
 """Stopped by request."""
 Global___SceneState: _TypeAlias = SceneState  # noqa: Y015
 
+class _SceneFailurePolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SceneFailurePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SceneFailurePolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCENE_FAILURE_POLICY_UNSPECIFIED: _SceneFailurePolicy.ValueType  # 0
+    """Not set: the render fails."""
+    SCENE_FAILURE_POLICY_FAIL: _SceneFailurePolicy.ValueType  # 1
+    """The render fails, and says which scene."""
+    SCENE_FAILURE_POLICY_FALLBACK: _SceneFailurePolicy.ValueType  # 2
+    """A plain scene with the same words takes its place; the scene says so."""
+
+class SceneFailurePolicy(_SceneFailurePolicy, metaclass=_SceneFailurePolicyEnumTypeWrapper):
+    """What becomes of a render when one of its scenes cannot be drawn."""
+
+SCENE_FAILURE_POLICY_UNSPECIFIED: SceneFailurePolicy.ValueType  # 0
+"""Not set: the render fails."""
+SCENE_FAILURE_POLICY_FAIL: SceneFailurePolicy.ValueType  # 1
+"""The render fails, and says which scene."""
+SCENE_FAILURE_POLICY_FALLBACK: SceneFailurePolicy.ValueType  # 2
+"""A plain scene with the same words takes its place; the scene says so."""
+Global___SceneFailurePolicy: _TypeAlias = SceneFailurePolicy  # noqa: Y015
+
 class _LogSeverity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -262,6 +286,8 @@ class SceneProgress(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the video, counted from 0."""
     title: _builtins.str
@@ -274,6 +300,10 @@ class SceneProgress(_message.Message):
     """Frames expected; exact once the scene has succeeded."""
     attempts: _builtins.int
     """How often a worker has begun it."""
+    fallback: _builtins.bool
+    """Whether a plain scene stands in for one that could not be drawn."""
+    cached: _builtins.bool
+    """Whether it was taken from what the owner has rendered before."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Length, once rendered."""
@@ -293,10 +323,12 @@ class SceneProgress(_message.Message):
         attempts: _builtins.int = ...,
         duration: _duration_pb2.Duration | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        fallback: _builtins.bool = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "duration", b"duration", "frames_done", b"frames_done", "frames_total", b"frames_total", "index", b"index", "state", b"state", "title", b"title", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached", b"cached", "duration", b"duration", "fallback", b"fallback", "frames_done", b"frames_done", "frames_total", b"frames_total", "index", b"index", "state", b"state", "title", b"title", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -437,12 +469,15 @@ class Chapter(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
     scene_index: _builtins.int
     """Position of the scene, counted from 0."""
     title: _builtins.str
     """Its heading."""
     kind: _builtins.str
     """Its kind, for example `equation`."""
+    fallback: _builtins.bool
+    """Whether a plain scene stands in for one that could not be drawn."""
     @_builtins.property
     def start(self) -> _duration_pb2.Duration:
         """Start in the video."""
@@ -459,10 +494,11 @@ class Chapter(_message.Message):
         kind: _builtins.str = ...,
         start: _duration_pb2.Duration | None = ...,
         duration: _duration_pb2.Duration | None = ...,
+        fallback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "kind", b"kind", "scene_index", b"scene_index", "start", b"start", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "fallback", b"fallback", "kind", b"kind", "scene_index", b"scene_index", "start", b"start", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from t2m.video_render.v1 import quality_pb2 as _quality_pb2
 from t2m.video_render.v1 import render_pb2 as _render_pb2
+from t2m.video_render.v1 import storyboard_pb2 as _storyboard_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -63,6 +64,8 @@ class StartRenderRequest(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
+    STORYBOARD_FIELD_NUMBER: _builtins.int
+    ON_SCENE_FAILURE_FIELD_NUMBER: _builtins.int
     render_id: _builtins.str
     """`{job_id}-{attempt}`."""
     owner_id: _builtins.str
@@ -70,18 +73,24 @@ class StartRenderRequest(_message.Message):
     job_id: _builtins.str
     """The job it is made for."""
     topic: _builtins.str
-    """What the video is about."""
+    """What the video is about. Required without a storyboard."""
     context: _builtins.str
-    """What it should say."""
+    """What it should say. Required without a storyboard."""
     planner: _builtins.str
     """Which planner makes the storyboard; `script` when empty."""
     quality: _quality_pb2.Quality.ValueType
     """How large and smooth."""
     priority: Global___RenderPriority.ValueType
     """Queue of its steps."""
+    on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType
+    """What becomes of a scene that cannot be drawn."""
     @_builtins.property
     def configuration(self) -> _struct_pb2.Struct:
         """Options of the planner and the templates, for example `{"theme": "light"}`."""
+
+    @_builtins.property
+    def storyboard(self) -> _storyboard_pb2.Storyboard:
+        """What to draw; planned from the topic when not set."""
 
     def __init__(
         self,
@@ -95,10 +104,12 @@ class StartRenderRequest(_message.Message):
         quality: _quality_pb2.Quality.ValueType = ...,
         priority: Global___RenderPriority.ValueType = ...,
         configuration: _struct_pb2.Struct | None = ...,
+        storyboard: _storyboard_pb2.Storyboard | None = ...,
+        on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "storyboard", b"storyboard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "context", b"context", "job_id", b"job_id", "owner_id", b"owner_id", "planner", b"planner", "priority", b"priority", "quality", b"quality", "render_id", b"render_id", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "context", b"context", "job_id", b"job_id", "on_scene_failure", b"on_scene_failure", "owner_id", b"owner_id", "planner", b"planner", "priority", b"priority", "quality", b"quality", "render_id", b"render_id", "storyboard", b"storyboard", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
