@@ -6,6 +6,7 @@ from typing import Any
 
 from services.video_render.adapters.manim.templates.base import StoryScene
 from services.video_render.adapters.manim.templates.chart import DataChartScene
+from services.video_render.adapters.manim.templates.geometry import GeometryScene
 from services.video_render.adapters.manim.templates.listing import CodeScene, TableScene
 from services.video_render.adapters.manim.templates.mathematics import DerivationScene, EquationScene
 from services.video_render.adapters.manim.templates.plot import FunctionPlotScene
@@ -27,6 +28,7 @@ _ALL: tuple[type[StoryScene[Any]], ...] = (
     CodeScene,
     DataChartScene,
     RecapScene,
+    GeometryScene,
 )
 
 TEMPLATES: dict[type[Any], type[StoryScene[Any]]] = {template.kind: template for template in _ALL}
