@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Generic, Protocol, TypeVar
 
 from manim import Mobject
 
@@ -69,16 +70,96 @@ def measure(mobject: Mobject) -> Box:
     return Box(float(left), float(right), float(bottom), float(top))
 
 
+class Sized(Protocol):
+    """Something typeset whose size is known."""
+
+    @property
+    def width(self) -> float:
+        """Width of the page."""
+        ...
+
+    @property
+    def height(self) -> float:
+        """Height of the page."""
+        ...
+
+    @property
+    def ink_width(self) -> float:
+        """How far the drawing reaches."""
+        ...
+
+
+S = TypeVar("S", bound=Sized)
+
+
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Stack:
+    """Pages under one another."""
+
+    pages: tuple[Page, ...]
+    gap: float
+
+    @property
+    def width(self) -> float:
+        """Width of the widest."""
+        return max(page.width for page in self.pages)
+
+    @property
+    def height(self) -> float:
+        """All of them with the gaps between."""
+        return sum(page.height for page in self.pages) + self.gap * (len(self.pages) - 1)
+
+    @property
+    def ink_width(self) -> float:
+        """How far the widest drawing reaches."""
+        return max(page.ink_width for page in self.pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Rows of two columns, each as high as the higher of its two pages; None where a column has no entry."""
+
+    rows: tuple[tuple[Page | None, Page | None], ...]
+    widths: tuple[float, float]
+    gap: float
+
+    @property
+    def width(self) -> float:
+        """Of both columns."""
+        return sum(self.widths)
+
+    @property
+    def heights(self) -> list[float]:
+        """Of each row."""
+        return [max(page.height for page in row if page is not None) for row in self.rows]
+
+    @property
+    def height(self) -> float:
+        """All rows with the gaps between."""
+        return sum(self.heights) + self.gap * (len(self.rows) - 1)
+
+    @property
+    def ink_width(self) -> float:
+        """More than the width as soon as something sticks out of its column."""
+        over = [
+            page.ink_width - width
+            for row in self.rows
+            for page, width in zip(row, self.widths, strict=True)
+            if page is not None
+        ]
+        return self.width + max(over)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit(Generic[S]):
     """How content fits a box: the page to draw, its em, and the factor it has to be scaled by (1 as a rule)."""
 
-    page: Page
+    page: S
     em: float
     factor: float
 
 
-def fit(page_at: Callable[[float], Page], width: float, height: float, largest: float) -> Fit:
+def fit(page_at: Callable[[float], S], width: float, height: float, largest: float) -> Fit[S]:
     """The largest em at which the page fits; below the floor it is scaled geometrically.
 
     Setting again, and not scaling, lets text wrap anew at every size.
@@ -87,7 +168,7 @@ def fit(page_at: Callable[[float], Page], width: float, height: float, largest: 
     if _fits(page, width, height):
         return Fit(page, largest, 1.0)
     low, high = min(Type.FLOOR, largest), largest
-    best: Fit | None = None
+    best: Fit[S] | None = None
     for em in (low, *[0.0] * _SEARCH_STEPS):
         size = em or (low + high) / 2
         page = page_at(size)
@@ -102,7 +183,7 @@ def fit(page_at: Callable[[float], Page], width: float, height: float, largest: 
     return best
 
 
-def _fits(page: Page, width: float, height: float) -> bool:
+def _fits(page: Sized, width: float, height: float) -> bool:
     if page.width > width + _TOLERANCE or page.height > height + _TOLERANCE:
         return False
     return page.ink_width <= width + _TOLERANCE

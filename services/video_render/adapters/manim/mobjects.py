@@ -41,6 +41,11 @@ class Typeset(VGroup):
         """Height of the page from ascender to descender (scene units)."""
         return self.page.height * self._scale
 
+    @property
+    def top(self) -> float:
+        """Where the page's top edge was placed (scene units)."""
+        return self._top
+
     def place(self, left: float, top: float) -> Self:
         """Move the page's top left corner."""
         self.shift(np.array([left - self._left, top - self._top, 0.0]))

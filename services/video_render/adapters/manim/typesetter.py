@@ -30,7 +30,13 @@ Points = np.ndarray[Any, np.dtype[np.float64]]
 """Cubic curves as Manim keeps them: rows of x, y, z; four rows per curve."""
 
 
-class TypesettingFailed(Exception):
+class SceneUndrawable(Exception):
+    """The scene's content cannot be drawn, and never can; `code` says why to a program."""
+
+    code = "TYPESETTING_FAILED"
+
+
+class TypesettingFailed(SceneUndrawable):
     """Typst refused the markup; the same markup always fails."""
 
 

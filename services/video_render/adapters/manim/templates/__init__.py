@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from services.video_render.adapters.manim.templates.base import StoryScene
+from services.video_render.adapters.manim.templates.cards import QuoteScene, SectionScene
 from services.video_render.adapters.manim.templates.chart import DataChartScene
+from services.video_render.adapters.manim.templates.columns import CompareScene
 from services.video_render.adapters.manim.templates.geometry import GeometryScene
 from services.video_render.adapters.manim.templates.listing import CodeScene, TableScene
 from services.video_render.adapters.manim.templates.mathematics import DerivationScene, EquationScene
+from services.video_render.adapters.manim.templates.network import NetworkScene
+from services.video_render.adapters.manim.templates.picture import ImageScene
 from services.video_render.adapters.manim.templates.plot import FunctionPlotScene
 from services.video_render.adapters.manim.templates.text import (
     BulletsScene,
@@ -16,6 +20,7 @@ from services.video_render.adapters.manim.templates.text import (
     RecapScene,
     TitleScene,
 )
+from services.video_render.adapters.manim.templates.timeline import TimelineScene
 
 _ALL: tuple[type[StoryScene[Any]], ...] = (
     TitleScene,
@@ -29,6 +34,12 @@ _ALL: tuple[type[StoryScene[Any]], ...] = (
     DataChartScene,
     RecapScene,
     GeometryScene,
+    SectionScene,
+    QuoteScene,
+    CompareScene,
+    TimelineScene,
+    ImageScene,
+    NetworkScene,
 )
 
 TEMPLATES: dict[type[Any], type[StoryScene[Any]]] = {template.kind: template for template in _ALL}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -27,6 +28,26 @@ class Fitted:
 
     typeset: Typeset
     em: float
+
+
+@dataclass(frozen=True, slots=True)
+class FittedStack:
+    """Paragraphs under one another, the em they ended up at, and the gap between them."""
+
+    typesets: list[Typeset]
+    em: float
+    gap: float
+
+    @property
+    def height(self) -> float:
+        """From the top of the first to the bottom of the last."""
+        return sum(part.logical_height for part in self.typesets) + self.gap * (len(self.typesets) - 1)
+
+    def place(self, left: float, top: float) -> None:
+        """Move the top left corner of the first; the others follow."""
+        for part in self.typesets:
+            part.place(left, top)
+            top -= part.logical_height + self.gap
 
 
 class StoryScene(DirectedScene, Generic[C]):
@@ -131,6 +152,27 @@ class StoryScene(DirectedScene, Generic[C]):
         if found.factor < 1.0:
             typeset.shrink(found.factor)
         return Fitted(typeset, found.em)
+
+    def fit_stack(
+        self, sources: Sequence[str], width: float, height: float, largest: float, *, gap: float, color: str = ""
+    ) -> FittedStack:
+        """Paragraphs of markup, all at the same em, as large as they fit under one another; `gap` is in em."""
+        ink = color or self.theme.text
+        found = layout.fit(
+            lambda em: layout.Stack(tuple(self.page(source, em, ink, width) for source in sources), gap * em),
+            width,
+            height,
+            largest,
+        )
+        typesets = [self.placeable(page, found.factor) for page in found.page.pages]
+        return FittedStack(typesets, found.em, found.page.gap * found.factor)
+
+    def placeable(self, page: Page, factor: float = 1.0) -> Typeset:
+        """A compiled page as a mobject, scaled when it fits at no readable size."""
+        if page.missing_glyphs:
+            self.warn(MISSING_GLYPHS)
+        typeset = Typeset(page)
+        return typeset.shrink(factor) if factor < 1.0 else typeset
 
     def _balance(self, source: str, page: Page, em: float, color: str) -> Page:
         """The narrowest page with no more lines."""

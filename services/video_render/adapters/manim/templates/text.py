@@ -101,10 +101,11 @@ class _ListScene(StoryScene[C]):
         """Items under one another from `y` down, each with its mark."""
         rows: list[VGroup] = []
         for number, (item, level) in enumerate(zip(items, levels, strict=True), start=1):
-            left = self.area.left + self._left(level)
-            item.place(left, y)
+            indent = self._left(level)
+            item.place(self.start_side(item.logical_width, indent), y)
             line = self._em(em, level)
-            rows.append(VGroup(self.mark(number, level, left, y - line * 0.6, line), item))
+            edge = self.start_side(0.0, indent)
+            rows.append(VGroup(self.mark(number, level, edge, y - line * 0.6, line), item))
             y -= item.logical_height + gap
         return rows
 
@@ -114,9 +115,13 @@ class _ListScene(StoryScene[C]):
     def _left(self, level: int) -> float:
         return self.indent * (1 + level)
 
-    def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
-        """What stands before an item, left of its text and level with its first line."""
+    def mark(self, number: int, level: int, edge: float, y: float, em: float) -> VGroup:
+        """What stands before an item, beyond the edge where its text begins and level with its first line."""
         raise NotImplementedError
+
+    def before(self, edge: float, distance: float) -> float:
+        """A place at a distance before the edge where lines begin."""
+        return edge + distance if self.writing.right_to_left else edge - distance
 
     def perform(self) -> None:
         """Item by item, spread over the scene."""
@@ -136,11 +141,11 @@ class BulletsScene(_ListScene[storyboard.Bullets]):
         content = self.content
         self.lay_out([item.text for item in content.items], [item.level for item in content.items])
 
-    def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
+    def mark(self, number: int, level: int, edge: float, y: float, em: float) -> VGroup:
         """A filled dot, a ring on the second level."""
         dot = Circle(radius=em * (0.15 if level else 0.17), color=self.accent, stroke_width=0 if not level else 3)
         dot.set_fill(self.accent, opacity=0.0 if level else 1.0)
-        return VGroup(dot.move_to((left - em * 0.72, y, 0)))
+        return VGroup(dot.move_to((self.before(edge, em * 0.72), y, 0)))
 
 
 class RecapScene(_ListScene[storyboard.Recap]):
@@ -154,9 +159,9 @@ class RecapScene(_ListScene[storyboard.Recap]):
         content = self.content
         self.lay_out(list(content.items), [0] * len(content.items))
 
-    def mark(self, number: int, level: int, left: float, y: float, em: float) -> VGroup:
+    def mark(self, number: int, level: int, edge: float, y: float, em: float) -> VGroup:
         """The point's number on a disc."""
-        x = left - em * 1.05
+        x = self.before(edge, em * 1.05)
         disc = Circle(radius=em * 0.56, stroke_width=0).set_fill(self.accent, opacity=1.0).move_to((x, y, 0))
         figure = self.typeset(f"#strong[{number}]", em * 0.72, color=self.theme.background)
         return VGroup(disc, figure.move_to((x, y, 0)))
@@ -176,10 +181,10 @@ class ParagraphScene(StoryScene[storyboard.Paragraph]):
         fitted = self.fit(source, self.measure, self.area.height, largest)
         typeset = fitted.typeset
         top = self.area.top - max(min((self.area.height - typeset.logical_height) * 0.35, 1.1), 0.0)
-        typeset.place(self.area.left + 0.45, top)
+        typeset.place(self.start_side(typeset.logical_width, 0.45), top)
         bar = RoundedRectangle(width=0.09, height=max(typeset.logical_height - 0.1, 0.2), corner_radius=0.045)
         bar.set_fill(self.accent, opacity=1.0).set_stroke(width=0)
-        bar.move_to((self.area.left + 0.05, top - typeset.logical_height / 2, 0))
+        bar.move_to((self.start_side(0.1) + 0.05, top - typeset.logical_height / 2, 0))
         self.body, self.bar = typeset, bar
         self.block("the text", VGroup(bar, typeset), fitted.em)
 
