@@ -22,6 +22,8 @@ from services.video_render.domain.outcomes import (
     Chapter,
     RenderedScene,
     RenderedVideo,
+    Rendition,
+    Segment,
     Stage,
     StepFailure,
     StoredFile,
@@ -36,9 +38,20 @@ POLICY = LeasePolicy(timedelta(seconds=15), 4)
 BRIEF = timedelta(milliseconds=1)
 SEGMENT = StoredFile("o1", "ab" * 32, 1000, "video/mp4")
 POSTER = StoredFile("o2", "cd" * 32, 10, "image/png")
-SCENE = RenderedScene(SEGMENT, POSTER, 30, 1.0, ("small text",))
+SCENE = RenderedScene((Segment("720p", SEGMENT, 30, 10, (500, 490), 15),), POSTER, 30, 1.0, ("small text",))
 VIDEO = RenderedVideo(
-    SEGMENT, POSTER, SEGMENT, "T", 2.0, 854, 480, 15.0, "h264", 30, (Chapter(0, "S", "title", 0.0, 2.0),)
+    SEGMENT,
+    POSTER,
+    SEGMENT,
+    "T",
+    2.0,
+    854,
+    480,
+    15.0,
+    "h264",
+    30,
+    (Chapter(0, "S", "title", 0.0, 2.0),),
+    (Rendition("480p", SEGMENT, 854, 480, 15.0, "avc1.42c01e", 9000, 4000),),
 )
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from services.video_render.application.engine import (
     Chapter,
+    Ladder,
     MediaFailed,
     MediaInfo,
     OnFrames,
-    Rung,
     SceneFailed,
     SceneOutput,
+    SegmentOutput,
 )
 from services.video_render.application.ports import Delivery
 from services.video_render.domain.errors import RenderNotFound
@@ -57,18 +58,24 @@ class ScriptedRenderer:
     def preload(self) -> None:
         """Nothing is heavy here."""
 
-    def render(self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames) -> SceneOutput:
+    def render(
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
+    ) -> SceneOutput:
         """Do what the script says, then write a tiny segment."""
         content = storyboard.scenes[index].content
         assert isinstance(content, Paragraph)
         words = content.text.split()
         for verb, argument in zip(words[::2], words[1::2], strict=True):
             _obey(verb, argument, index, on_frames)
-        segment, poster = out_dir / "segment.mp4", out_dir / "poster.png"
-        segment.write_text(f"segment of {content.text}\n")
+        poster = out_dir / "poster.png"
         poster.write_text(f"poster of {content.text}\n")
-        on_frames(rung.fps, rung.fps)
-        return SceneOutput(segment, rung.fps, 1.0, poster, ())
+        segments = []
+        for rung in ladder:
+            path = out_dir / f"{rung.name}.mp4"
+            size = path.write_text(f"segment of {content.text}\n")
+            segments.append(SegmentOutput(rung.name, path, rung.fps, 0, (size,), rung.fps))
+        on_frames(ladder[0].fps, ladder[0].fps)
+        return SceneOutput(tuple(segments), ladder[0].fps, 1.0, poster, ())
 
 
 def _obey(verb: str, argument: str, index: int, on_frames: OnFrames) -> None:

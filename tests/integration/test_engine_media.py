@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.video_render.adapters.media import AvMediaTools
-from services.video_render.adapters.media.encoder import SegmentEncoder
+from services.video_render.adapters.media import AvMediaTools, fmp4
+from services.video_render.adapters.media.encoder import LadderEncoder
 from services.video_render.adapters.media.yuv import Pixels, Yuv
-from services.video_render.application.engine import Chapter, MediaFailed
+from services.video_render.application.engine import Chapter, MediaFailed, Rung
 
 WIDTH, HEIGHT = 192, 108
+
+
+LADDER = (Rung("big", WIDTH, HEIGHT, 20), Rung("small", 96, 54, 10), Rung("tiny", 64, 36, 5))
 
 
 def picture(seed: int) -> Pixels:
@@ -26,7 +29,7 @@ def picture(seed: int) -> Pixels:
 
 
 def segment(path: Path, seed: int, frames: int, fps: int = 10, width: int = WIDTH) -> Path:
-    with SegmentEncoder(path, width, HEIGHT, fps) as encoder:
+    with LadderEncoder(path.parent, (Rung(path.stem, width, HEIGHT, fps),)) as encoder:
         encoder.write(np.ascontiguousarray(np.resize(picture(seed), (HEIGHT, width, 4))))
         encoder.repeat(frames - 1)
     return path
@@ -84,7 +87,7 @@ def test_v6_a_damaged_file_is_not_measured(tmp_path: Path, content: bytes) -> No
 
 def test_v7_the_poster_is_not_the_blank_part(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
-    with SegmentEncoder(path, WIDTH, HEIGHT, 10) as encoder:
+    with LadderEncoder(tmp_path, (Rung("x", WIDTH, HEIGHT, 10),)) as encoder:
         encoder.write(np.zeros((HEIGHT, WIDTH, 4), np.uint8))
         encoder.repeat(70)
         encoder.write(picture(3))
@@ -113,10 +116,81 @@ def test_p5_converting_the_changed_rows_equals_converting_all(tmp_path: Path) ->
 
 def test_v10_an_error_while_encoding_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
-        with SegmentEncoder(tmp_path / "x.mp4", WIDTH, HEIGHT, 10) as encoder:
+        with LadderEncoder(tmp_path, LADDER) as encoder:
             encoder.write(picture(1))
             raise RuntimeError("drawing failed")
 
     with pytest.raises(RuntimeError, match="drawing failed"):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def frames_of(path: Path) -> list[Pixels]:
+    """The luma of every frame."""
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="gray"), np.uint8) for frame in container.decode(video=0)]
+
+
+def test_v4_every_rung_shows_the_same_in_the_same_time(tmp_path: Path) -> None:
+    """V4, P5: drawn once; a lower rung shows every n-th frame, scaled; all end together."""
+    with LadderEncoder(tmp_path, LADDER) as encoder:
+        for seed in range(1, 8):
+            encoder.write(picture(seed))
+            encoder.repeat(seed)
+    assert encoder.frames == 36, "35 and one more, so that the tiny rung ends with the others"
+    for rung, every in zip(LADDER, (1, 2, 4), strict=True):
+        info = AvMediaTools().probe(tmp_path / f"{rung.name}.mp4")
+        assert (info.width, info.height, info.fps, info.frames) == (rung.width, rung.height, rung.fps, 36 // every)
+        assert info.codec_string.startswith("avc1.")
+    big, small = frames_of(tmp_path / "big.mp4"), frames_of(tmp_path / "small.mp4")
+    for number, frame in enumerate(small):
+        shrunk = np.asarray(Image.fromarray(big[number * 2]).resize((96, 54), Image.Resampling.BOX))
+        assert np.abs(shrunk.astype(int) - frame).mean() < 6
+
+
+def test_p6_a_still_picture_is_encoded_once(tmp_path: Path) -> None:
+    """P5, P6: whole GOPs of one picture are repeated as bytes; what is seen is the same, to the frame."""
+    with LadderEncoder(tmp_path, (Rung("x", WIDTH, HEIGHT, 10),)) as encoder:
+        for seed, hold in ((1, 3), (2, 150), (3, 0), (4, 40)):
+            encoder.write(picture(seed))
+            encoder.repeat(hold)
+    found = fmp4.layout(tmp_path / "x.mp4")
+    assert len(found.sizes) == -(-encoder.frames // 20)
+    assert len(set(found.sizes[2:7])) == 1, "GOPs of the long hold are the same"
+    frames = frames_of(tmp_path / "x.mp4")
+    assert len(frames) == encoder.frames == 197
+    expected = [1] * 4 + [2] * 151 + [3] + [4] * 41
+    for number, (seed, frame) in enumerate(zip(expected, frames, strict=True)):
+        wanted = np.asarray(Image.fromarray(picture(seed)[:, :, 2::-1]).convert("L")).astype(int)
+        assert np.abs(wanted - frame).mean() < 8, number
+
+
+def test_v5_fragments_cover_the_file_and_stand_alone(tmp_path: Path) -> None:
+    """V5: the head and any one fragment are a playable file of one GOP."""
+    path = segment(tmp_path / "x.mp4", 3, 45)
+    found = fmp4.layout(path)
+    data = path.read_bytes()
+    assert found.head_bytes + sum(found.sizes) <= len(data)
+    start = found.head_bytes
+    counts = []
+    for size in found.sizes:
+        part = tmp_path / "part.mp4"
+        part.write_bytes(data[: found.head_bytes] + data[start : start + size])
+        start += size
+        counts.append(len(frames_of(part)))
+    assert counts == [20, 20, 5]
+
+
+@pytest.mark.parametrize("cut", [0, 4, 300, -9])
+def test_v5_a_file_that_is_cut_off_has_no_layout(tmp_path: Path, cut: int) -> None:
+    path = segment(tmp_path / "x.mp4", 3, 30)
+    found = fmp4.layout(path)
+    whole = path.read_bytes()[: found.head_bytes + sum(found.sizes)]
+    path.write_bytes(whole[:cut])
+    with pytest.raises(ValueError, match=r"x\.mp4"):
+        fmp4.layout(path)
+
+
+def test_v4_rungs_whose_frame_rates_do_not_divide_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="odd"):
+        LadderEncoder(tmp_path, (LADDER[0], Rung("odd", 64, 36, 15)))

@@ -22,7 +22,14 @@ from services.video_render.application.ports import (
 )
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
-from services.video_render.domain.outcomes import Chapter, RenderedScene, RenderedVideo, StoredFile
+from services.video_render.domain.outcomes import (
+    Chapter,
+    RenderedScene,
+    RenderedVideo,
+    Rendition,
+    Segment,
+    StoredFile,
+)
 from services.video_render.domain.steps import Step
 
 _PARALLEL_LOADS = 4
@@ -43,46 +50,51 @@ class AssembleStep:
     async def __call__(self, claim: Claim) -> None:
         """Raises `MediaFailed`, `FileUnavailable`, `LeaseLost`."""
         async with self.workspace.folder(claim.step_id, claim.fence) as folder:
-            paths, lost = await self._gathered(claim, folder)
+            lost = await self._gathered(claim, folder)
             if lost:
                 await self._render_again(claim, lost)
                 return
             chapters = chapters_of(claim.render.scenes)
-            video = folder / "video.mp4"
             marks = [engine.Chapter(c.title, c.start_s, c.start_s + c.duration_s) for c in chapters]
-            await asyncio.to_thread(self.media.assemble, paths, video, marks)
-            info = await asyncio.to_thread(self.media.probe, video)
+            infos = [await self._joined(claim, folder, rung, marks) for rung in rungs_of(claim.render.scenes)]
             await transition(
                 self.store,
                 claim.render.render_id,
                 lambda change: change.render.publishing(claim.step_id, claim.fence, change.now),
             )
-            published = await self._published(claim, folder, info, chapters)
+            published = await self._published(claim, folder, infos, chapters)
         await transition(
             self.store,
             claim.render.render_id,
             lambda change: change.render.published(claim.step_id, claim.fence, published, change.now),
         )
 
-    async def _gathered(self, claim: Claim, folder: Path) -> tuple[list[Path], list[Step]]:
-        """The segments in order, and the scenes whose segment no longer exists."""
+    async def _gathered(self, claim: Claim, folder: Path) -> list[Step]:
+        """Bring all segments into the folder; the scenes of which one no longer exists."""
         gate = asyncio.Semaphore(_PARALLEL_LOADS)
-        scenes = claim.render.scenes
-        paths = [folder / f"scene_{scene.index:03d}.mp4" for scene in scenes]
 
-        async def fetched(scene: Step, path: Path) -> bool:
-            segment = _result(scene).segment
+        async def fetched(scene: Step, segment: Segment) -> Step | None:
+            path = _segment_path(folder, scene, segment.rung)
             async with gate:
-                if await self.segments.fetch(segment.sha256, path):
-                    return True
+                if await self.segments.fetch(segment.file.sha256, path):
+                    return None
                 try:
-                    await self.files.load(segment, path)
+                    await self.files.load(segment.file, path)
                 except FileLost:
-                    return False
-                return True
+                    return scene
+                return None
 
-        there = await asyncio.gather(*map(fetched, scenes, paths))
-        return paths, [scene for scene, found in zip(scenes, there, strict=True) if not found]
+        wanted = [(scene, segment) for scene in claim.render.scenes for segment in _result(scene).segments]
+        missing = await asyncio.gather(*(fetched(scene, segment) for scene, segment in wanted))
+        indexes = {scene.index for scene in missing if scene is not None}
+        return [scene for scene in claim.render.scenes if scene.index in indexes]
+
+    async def _joined(self, claim: Claim, folder: Path, rung: str, marks: Sequence[engine.Chapter]) -> MediaInfo:
+        """Join the segments of a rung; what came of it."""
+        paths = [_segment_path(folder, scene, rung) for scene in claim.render.scenes]
+        video = _video_path(folder, rung)
+        await asyncio.to_thread(self.media.assemble, paths, video, marks)
+        return await asyncio.to_thread(self.media.probe, video)
 
     async def _render_again(self, claim: Claim, lost: Sequence[Step]) -> None:
         def record(change: Change) -> None:
@@ -93,18 +105,22 @@ class AssembleStep:
         await transition(self.store, claim.render.render_id, record)
 
     async def _published(
-        self, claim: Claim, folder: Path, info: MediaInfo, chapters: tuple[Chapter, ...]
+        self, claim: Claim, folder: Path, infos: Sequence[MediaInfo], chapters: tuple[Chapter, ...]
     ) -> RenderedVideo:
+        scenes, info = claim.render.scenes, infos[0]
+        rungs = rungs_of(scenes)
         storyboard = folder / "storyboard.json"
         storyboard.write_text(json.dumps(claim.render.storyboard, ensure_ascii=False, indent=2), encoding="utf-8")
         poster, poster_type = await self._poster(claim, folder)
-        stored = await asyncio.gather(
-            self._save(claim, FileKind.VIDEO, folder / "video.mp4", "video/mp4"),
+        stored_poster, stored_storyboard, *videos = await asyncio.gather(
             self._save(claim, FileKind.POSTER, poster, poster_type),
             self._save(claim, FileKind.STORYBOARD, storyboard, "application/json"),
+            *(self._save(claim, FileKind.VIDEO, _video_path(folder, rung), "video/mp4", rung) for rung in rungs),
         )
         return RenderedVideo(
-            *stored,
+            video=videos[0],
+            poster=stored_poster,
+            storyboard=stored_storyboard,
             title=claim.render.title,
             duration_s=info.duration_s,
             width=info.width,
@@ -113,6 +129,10 @@ class AssembleStep:
             codec=info.codec,
             frame_count=info.frames,
             chapters=chapters,
+            renditions=tuple(
+                _rendition(rung, file, measured, [_segment_of(scene, rung) for scene in scenes])
+                for rung, file, measured in zip(rungs, videos, infos, strict=True)
+            ),
         )
 
     async def _poster(self, claim: Claim, folder: Path) -> tuple[Path, str]:
@@ -122,13 +142,14 @@ class AssembleStep:
         try:
             await self.files.load(best, path)
         except FileLost:
-            await asyncio.to_thread(self.media.poster, folder / "video.mp4", path)
+            best_rung = rungs_of(claim.render.scenes)[0]
+            await asyncio.to_thread(self.media.poster, _video_path(folder, best_rung), path)
         return path, best.content_type
 
-    async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str) -> StoredFile:
+    async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
         request = claim.render.request
         spec = FileSpec(
-            request_id=claim.request_id(kind),
+            request_id=claim.request_id(f"{kind}-{rung}" if rung else kind),
             owner_id=request.owner_id,
             job_id=request.job_id,
             kind=kind,
@@ -149,10 +170,45 @@ def chapters_of(scenes: Sequence[Step]) -> tuple[Chapter, ...]:
     return tuple(chapters)
 
 
+def rungs_of(scenes: Sequence[Step]) -> tuple[str, ...]:
+    """The rungs that all scenes have, best first."""
+    return tuple(segment.rung for segment in _result(scenes[0]).segments)
+
+
 def best_scene(scenes: Sequence[Step]) -> Step:
     """The scene whose still stands for the video: the first of the kind that tells most."""
     rank = {kind: position for position, kind in enumerate(_POSTER_PREFERENCE)}
     return min(scenes, key=lambda scene: (rank.get(scene.scene_kind, len(rank)), scene.index))
+
+
+def _rendition(rung: str, file: StoredFile, info: MediaInfo, segments: Sequence[Segment]) -> Rendition:
+    peak = max(
+        size * 8 * info.fps / min(segment.fragment_frames, segment.frames - number * segment.fragment_frames)
+        for segment in segments
+        for number, size in enumerate(segment.fragment_bytes)
+    )
+    return Rendition(
+        rung=rung,
+        file=file,
+        width=info.width,
+        height=info.height,
+        frame_rate=info.fps,
+        codec=info.codec_string,
+        peak_bits_per_s=round(peak),
+        mean_bits_per_s=round(info.size_bytes * 8 / info.duration_s),
+    )
+
+
+def _segment_of(scene: Step, rung: str) -> Segment:
+    return next(segment for segment in _result(scene).segments if segment.rung == rung)
+
+
+def _segment_path(folder: Path, scene: Step, rung: str) -> Path:
+    return folder / f"scene_{scene.index:03d}_{rung}.mp4"
+
+
+def _video_path(folder: Path, rung: str) -> Path:
+    return folder / f"video_{rung}.mp4"
 
 
 def _result(scene: Step) -> RenderedScene:

@@ -5,7 +5,7 @@ Everything here is blocking and knows no database, queue or network; the durable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from services.video_render.domain.violations import StoryboardInvalid, Violation
 __all__ = [
     "QUALITIES",
     "Chapter",
+    "Ladder",
     "MediaFailed",
     "MediaInfo",
     "MediaTools",
@@ -25,8 +26,10 @@ __all__ = [
     "SceneFailed",
     "SceneOutput",
     "SceneRenderer",
+    "SegmentOutput",
     "StoryboardInvalid",
     "Violation",
+    "ladder_of",
 ]
 
 OnFrames = Callable[[int, int], None]
@@ -56,11 +59,35 @@ QUALITIES: dict[str, Rung] = {
 """The rung each `quality` of a request stands for."""
 
 
+Ladder = tuple[Rung, ...]
+"""The rungs of a video, best first; their frame rates divide that of the first."""
+
+
+def ladder_of(qualities: Iterable[str]) -> Ladder:
+    """The rungs of some qualities, best first."""
+    return tuple(sorted({QUALITIES[quality] for quality in qualities}, key=lambda rung: rung.height, reverse=True))
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOutput:
+    """A scene at one rung: a self-contained fragmented MP4 file of closed GOPs, without sound.
+
+    `head_bytes`, then a fragment of each of `fragment_bytes`; a fragment shows `fragment_frames`, the last the rest.
+    """
+
+    rung: str
+    path: Path
+    frames: int
+    head_bytes: int
+    fragment_bytes: tuple[int, ...]
+    fragment_frames: int
+
+
 @dataclass(frozen=True, slots=True)
 class SceneOutput:
-    """One rendered scene: a self-contained MP4 segment (closed GOPs, no sound) and a still of it."""
+    """One rendered scene: a segment for each rung, best first, and a still of it."""
 
-    segment: Path
+    segments: tuple[SegmentOutput, ...]
     frames: int
     duration_s: float
     poster: Path
@@ -99,10 +126,12 @@ class SceneRenderer(Protocol):
         """Import what is heavy and warm the fonts; call it before workers fork. May be called more than once."""
         ...
 
-    def render(self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames) -> SceneOutput:
-        """Draw scene `index` into `out_dir`; raises `SceneFailed`.
+    def render(
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
+    ) -> SceneOutput:
+        """Draw scene `index` into `out_dir`, once for all rungs; raises `SceneFailed`.
 
-        Blocking, single process, may be killed at any moment: the segment and the poster appear under their final
+        Blocking, single process, may be killed at any moment: the segments and the poster appear under their final
         names only when they are complete, and a second call into the same directory replaces them.
         """
         ...
@@ -128,6 +157,8 @@ class MediaInfo:
     codec: str
     size_bytes: int
     frames: int
+    codec_string: str = ""
+    """As in RFC 6381, for players: `avc1.640020`."""
     chapters: tuple[Chapter, ...] = ()
 
 

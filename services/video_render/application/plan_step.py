@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.video_render.application.engine import QUALITIES, Planner, Rung
+from services.video_render.application.engine import Ladder, Planner, ladder_of
 from services.video_render.application.ports import RenderStore
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
@@ -33,11 +33,11 @@ class PlanStep:
         else:
             board = await asyncio.to_thread(self.planners[request.planner].plan, request.topic, request.context)
             board = configured(board, request.configuration)
-        rung = QUALITIES[request.quality]
-        addresses = [scene_address(board, scene, rung, self.engine_version) for scene in board.scenes]
-        cached = await self.store.cached_scenes(request.owner_id, addresses)
+        ladder = ladder_of(request.qualities)
+        addresses = [scene_address(board, scene, ladder, self.engine_version) for scene in board.scenes]
+        cached, fps = await self.store.cached_scenes(request.owner_id, addresses), ladder[0].fps
         scenes = tuple(
-            PlannedScene(title_of(scene), scene.kind, address, estimated_frames(scene, rung.fps), cached.get(address))
+            PlannedScene(title_of(scene), scene.kind, address, estimated_frames(scene, fps), cached.get(address))
             for scene, address in zip(board.scenes, addresses, strict=True)
         )
         plan = Plan(board.title, board.to_dict(), scenes)
@@ -54,13 +54,13 @@ def configured(board: Storyboard, configuration: Mapping[str, Any]) -> Storyboar
     return replace(board, **wanted).validated() if wanted else board
 
 
-def scene_address(board: Storyboard, scene: Scene, rung: Rung, engine_version: str) -> str:
+def scene_address(board: Storyboard, scene: Scene, ladder: Ladder, engine_version: str) -> str:
     """The content address of a scene of this storyboard."""
     return content_hash(
         scene,
         theme=board.theme_of(scene),
         language=board.language,
-        quality=rung.key,
+        quality="+".join(rung.key for rung in ladder),
         engine_version=engine_version,
     )
 

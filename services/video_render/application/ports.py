@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from services.video_render.application.engine import OnFrames, Rung, SceneOutput
+from services.video_render.application.engine import Ladder, OnFrames, SceneOutput
 from services.video_render.domain.outcomes import RenderedScene, StoredFile
 from services.video_render.domain.render import Render
 from services.video_render.domain.request import Priority
@@ -207,7 +207,7 @@ class SceneProcess(Protocol):
     """Draws scenes in a process of their own, which ends with its supervisor."""
 
     async def render(
-        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
     ) -> SceneOutput:
         """As `SceneRenderer.render`; raises `SceneFailed`, `SceneCrashed`. Cancelling kills the process at once."""
         ...

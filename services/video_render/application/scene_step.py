@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.video_render.application.engine import QUALITIES, SceneOutput
+from services.video_render.application.engine import SceneOutput, SegmentOutput, ladder_of
 from services.video_render.application.ports import (
     Change,
     FileKind,
@@ -20,7 +20,7 @@ from services.video_render.application.ports import (
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
 from services.video_render.domain.editing import plain
-from services.video_render.domain.outcomes import RenderedScene, StoredFile
+from services.video_render.domain.outcomes import RenderedScene, Segment, StoredFile
 from services.video_render.domain.storyboard import Storyboard
 
 _POSTER_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
@@ -64,11 +64,11 @@ class SceneStep:
         if claim.step.fallback:
             scenes = [plain(scene) if at == claim.step.index else scene for at, scene in enumerate(board.scenes)]
             board = replace(board, scenes=tuple(scenes))
-        rung = QUALITIES[claim.render.request.quality]
+        ladder = ladder_of(claim.render.request.qualities)
         progress = _Progress(self.store, claim, self.progress_every_s)
         reporting = asyncio.ensure_future(progress.report())
         try:
-            drawing = asyncio.ensure_future(self.process.render(board, claim.step.index, rung, folder, progress.note))
+            drawing = asyncio.ensure_future(self.process.render(board, claim.step.index, ladder, folder, progress.note))
             try:
                 await asyncio.wait((drawing, reporting), return_when=asyncio.FIRST_COMPLETED)
                 if not drawing.done():
@@ -82,26 +82,40 @@ class SceneStep:
             await asyncio.gather(reporting, return_exceptions=True)
 
     async def _stored(self, claim: Claim, output: SceneOutput) -> RenderedScene:
-        segment, poster = await asyncio.gather(
-            self._save(claim, FileKind.SEGMENT, output.segment, "video/mp4"),
+        poster, *segments = await asyncio.gather(
             self._save(claim, FileKind.POSTER, output.poster, _POSTER_TYPES[output.poster.suffix.lower()]),
+            *(self._save(claim, FileKind.SEGMENT, each.path, "video/mp4", each.rung) for each in output.segments),
         )
-        await self.segments.keep(output.segment, segment.sha256)
-        return RenderedScene(segment, poster, output.frames, output.duration_s, output.warnings)
+        for each, file in zip(output.segments, segments, strict=True):
+            await self.segments.keep(each.path, file.sha256)
+        stored = tuple(_segment(each, file) for each, file in zip(output.segments, segments, strict=True))
+        return RenderedScene(stored, poster, output.frames, output.duration_s, output.warnings)
 
-    async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str) -> StoredFile:
+    async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
         request = claim.render.request
+        name = f"scene_{claim.step.index:03d}"
         spec = FileSpec(
-            request_id=claim.request_id(kind),
+            request_id=claim.request_id(f"{kind}-{rung}" if rung else kind),
             owner_id=request.owner_id,
             job_id=request.job_id,
             kind=kind,
             fence=claim.fence,
             content_type=content_type,
-            filename=f"scene_{claim.step.index:03d}{path.suffix}",
+            filename=f"{name}_{rung}{path.suffix}" if rung else f"{name}{path.suffix}",
             scene_index=claim.step.index,
         )
         return await self.files.save(path, spec)
+
+
+def _segment(output: SegmentOutput, file: StoredFile) -> Segment:
+    return Segment(
+        rung=output.rung,
+        file=file,
+        frames=output.frames,
+        head_bytes=output.head_bytes,
+        fragment_bytes=output.fragment_bytes,
+        fragment_frames=output.fragment_frames,
+    )
 
 
 class _Progress:

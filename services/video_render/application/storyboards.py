@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.video_render.application.engine import QUALITIES, Planner
+from services.video_render.application.engine import Planner, ladder_of
 from services.video_render.application.plan_step import configured, scene_address, title_of
 from services.video_render.application.planning import pacing
 from services.video_render.application.ports import RenderStore
@@ -41,17 +41,17 @@ class Storyboards:
         board = await asyncio.to_thread(self.planners[planner or DEFAULT_PLANNER].plan, topic, context)
         return configured(board, configuration)
 
-    async def forecast(self, owner_id: str, board: Storyboard, quality: Quality) -> Sequence[SceneForecast]:
-        """How long its scenes are expected to be, and which of them are rendered already."""
-        rung = QUALITIES[quality]
+    async def forecast(self, owner_id: str, board: Storyboard, qualities: Sequence[Quality]) -> Sequence[SceneForecast]:
+        """How long its scenes are expected to be, and which of them are rendered already, at every rung."""
+        ladder = ladder_of(qualities)
         version = await asyncio.to_thread(self.engine_version)
-        addresses = [scene_address(board, scene, rung, version) for scene in board.scenes]
+        addresses = [scene_address(board, scene, ladder, version) for scene in board.scenes]
         rendered = await self.store.cached_scenes(owner_id, addresses)
         forecasts = []
         for scene, address in zip(board.scenes, addresses, strict=True):
             known = rendered.get(address)
             seconds = known.duration_s if known else scene.duration_s or pacing.duration(scene.content)
-            frames = known.frames if known else round(seconds * rung.fps)
+            frames = known.frames if known else round(seconds * ladder[0].fps)
             forecasts.append(SceneForecast(scene.id, title_of(scene), scene.kind, seconds, frames, known is not None))
         return forecasts
 

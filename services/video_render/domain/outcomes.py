@@ -27,10 +27,25 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedScene:
-    """A finished scene, measured; `duration_s` in seconds."""
+class Segment:
+    """A scene at one rung of the ladder: a fragmented MP4 file without sound.
 
-    segment: StoredFile
+    `head_bytes`, then a fragment of each of `fragment_bytes`; a fragment shows `fragment_frames`, the last the rest.
+    """
+
+    rung: str
+    file: StoredFile
+    frames: int
+    head_bytes: int
+    fragment_bytes: tuple[int, ...]
+    fragment_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedScene:
+    """A finished scene, measured; `duration_s` in seconds, `segments` best first."""
+
+    segments: tuple[Segment, ...]
     poster: StoredFile
     frames: int
     duration_s: float
@@ -51,8 +66,22 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendition:
+    """The video at one rung. Every figure is measured from the file; `codec` as in RFC 6381, such as `avc1.640020`."""
+
+    rung: str
+    file: StoredFile
+    width: int
+    height: int
+    frame_rate: float
+    codec: str
+    peak_bits_per_s: int
+    mean_bits_per_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedVideo:
-    """A published video. Every figure is measured from the file."""
+    """A published video: the best rendition, and all of them. Every figure is measured from the file."""
 
     video: StoredFile
     poster: StoredFile
@@ -65,6 +94,8 @@ class RenderedVideo:
     codec: str
     frame_count: int
     chapters: tuple[Chapter, ...]
+    renditions: tuple[Rendition, ...] = ()
+    """Best first."""
 
 
 @dataclass(frozen=True, slots=True)

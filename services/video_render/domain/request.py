@@ -45,12 +45,19 @@ class RenderRequest:
     context: str
     planner: str = DEFAULT_PLANNER
     quality: Quality = Quality.MEDIUM
+    lower_qualities: tuple[Quality, ...] = ()
+    """Further rungs of the ladder."""
     priority: Priority = Priority.DEFAULT
     configuration: Mapping[str, Any] = field(default_factory=dict)
     storyboard: Mapping[str, Any] | None = None
     """What to draw, as plain JSON; planned from topic and context when None."""
     scene_fallback: bool = False
     """Whether a plain scene takes the place of one that cannot be drawn."""
+
+    @property
+    def qualities(self) -> tuple[Quality, ...]:
+        """All of them, the best first."""
+        return self.quality, *self.lower_qualities
 
     def validated(self) -> RenderRequest:
         """Itself; raises `ConfigurationInvalid` for what would fail every attempt."""
@@ -64,6 +71,9 @@ class RenderRequest:
             except StoryboardInvalid as invalid:
                 broken = [(f"storyboard.{each.field}".rstrip("."), each.message) for each in invalid.violations]
                 raise ConfigurationInvalid(broken) from invalid
+        order = list(Quality)
+        if any(order.index(lower) >= order.index(self.quality) for lower in self.lower_qualities):
+            raise ConfigurationInvalid([("lower_qualities", f"must be lower than {self.quality}")])
         theme = self.configuration.get("theme", "dark")
         if theme not in THEMES:
             allowed = ", ".join(sorted(THEMES))

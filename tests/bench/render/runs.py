@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from services.video_render.adapters.manim import ManimSceneRenderer
+from services.video_render.adapters.manim.scene_renderer import ManimSceneRenderer
 from services.video_render.adapters.media import AvMediaTools
-from services.video_render.application.engine import Rung
+from services.video_render.application.engine import Ladder, Rung
 from services.video_render.domain.storyboard import Storyboard
 
 _FLAG = {"480p": "-ql", "720p": "-qm", "1080p": "-qh"}
@@ -76,13 +76,13 @@ def t2m_cold(board: Storyboard, rung: Rung, folder: Path, processes: int) -> Non
 def _render(renderer: ManimSceneRenderer, board: Storyboard, rung: Rung, folder: Path, processes: int) -> None:
     """Longest scenes first, so that no process is left alone at the end."""
     order = sorted(range(len(board.scenes)), key=lambda index: -board.scenes[index].duration_s)
-    jobs = [(renderer, board, index, rung, folder / str(index)) for index in order]
+    jobs = [(renderer, board, index, (rung,), folder / str(index)) for index in order]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         pool.map(_render_one, jobs, chunksize=1)
-    segments: Sequence[Path] = [folder / str(index) / "segment.mp4" for index in range(len(board.scenes))]
+    segments: Sequence[Path] = [folder / str(index) / f"{rung.name}.mp4" for index in range(len(board.scenes))]
     AvMediaTools().assemble(segments, folder / "video.mp4", [])
 
 
-def _render_one(job: tuple[ManimSceneRenderer, Storyboard, int, Rung, Path]) -> None:
-    renderer, board, index, rung, folder = job
-    renderer.render(board, index, rung, folder, lambda done, total: None)
+def _render_one(job: tuple[ManimSceneRenderer, Storyboard, int, Ladder, Path]) -> None:
+    renderer, board, index, ladder, folder = job
+    renderer.render(board, index, ladder, folder, lambda done, total: None)

@@ -32,7 +32,7 @@ def report(folder: Path, scenes: int) -> str:
     counts: list[str] = []
     for index in range(scenes):
         peer = next(path for path in (folder / "peer").rglob(f"scene_{index}.mp4") if "partial" not in str(path))
-        ours = folder / "t2m" / str(index) / "segment.mp4"
+        [ours] = (folder / "t2m" / str(index)).glob("*.mp4")
         for number, (a, b) in enumerate(zip_longest(_luma(peer), _luma(ours))):
             if a is None or b is None:
                 counts.append(f"scene {index}: {number} frames in common, then one ends")

@@ -12,14 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from services.video_render.domain.errors import LeaseLost
 from services.video_render.domain.events import Event, RenderState, StateChanged
-from services.video_render.domain.outcomes import RenderedScene, RenderedVideo, StepFailure, StoredFile
+from services.video_render.domain.outcomes import RenderedScene, RenderedVideo, Segment, StepFailure, StoredFile
 from services.video_render.domain.render import Plan, PlannedScene, Render
 from services.video_render.domain.request import RenderRequest
 from services.video_render.domain.steps import LeasePolicy, Step, StepKind, StepState
 
 POLICY = LeasePolicy(lease=timedelta(seconds=15), max_attempts=3)
 FILE = StoredFile("o1", "0" * 64, 10, "video/mp4")
-SCENE = RenderedScene(FILE, FILE, frames=30, duration_s=1.0)
+SCENE = RenderedScene((Segment("720p", FILE, 30, 1, (9,), 60),), FILE, frames=30, duration_s=1.0)
 VIDEO = RenderedVideo(FILE, FILE, FILE, "T", 1.0, 1, 1, 30.0, "h264", 30, ())
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Held = tuple[str, int]

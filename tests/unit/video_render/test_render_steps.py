@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.video_render.application.assemble_step import AssembleStep, best_scene, chapters_of
-from services.video_render.application.engine import MediaFailed, OnFrames, Rung, SceneFailed, SceneOutput
+from services.video_render.application.engine import Ladder, MediaFailed, OnFrames, SceneFailed, SceneOutput
 from services.video_render.application.lease import LeaseKeeper, TimeLimitExceeded
 from services.video_render.application.plan_step import PlanStep
 from services.video_render.application.ports import (
@@ -116,10 +116,10 @@ class InlineProcess:
     """Draws in this process."""
 
     async def render(
-        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
     ) -> SceneOutput:
         """At once."""
-        return ScriptedRenderer().render(storyboard, index, rung, out_dir, on_frames)
+        return ScriptedRenderer().render(storyboard, index, ladder, out_dir, on_frames)
 
 
 class EndlessProcess:
@@ -130,7 +130,7 @@ class EndlessProcess:
         self.stopped = asyncio.Event()
 
     async def render(
-        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
     ) -> SceneOutput:
         """Until cancelled."""
         self.started.set()
@@ -202,8 +202,8 @@ async def test_V10_a_render_runs_from_order_to_video(bench: Bench) -> None:
     assert render.state is RenderState.SUCCEEDED
     assert render.video
     assert bench.files.contents[render.video.video.object_id] == b"segment of a 1\nsegment of b 2\n"
-    assert bench.files.requests[0] == "r1:scene.0:1:segment"
-    assert {"r1:assemble:1:video", "r1:assemble:1:poster", "r1:assemble:1:storyboard"} <= set(bench.files.requests)
+    assert "r1:scene.0:1:segment-720p" in bench.files.requests
+    assert {"r1:assemble:1:video-720p", "r1:assemble:1:poster", "r1:assemble:1:storyboard"} <= set(bench.files.requests)
     assert [(chapter.title, chapter.start_s) for chapter in render.video.chapters] == [("Scene 0", 0), ("Scene 1", 1)]
 
 
@@ -222,7 +222,7 @@ async def test_V10_a_scene_that_another_render_finished_meanwhile_is_taken_over(
     await bench.start("a 1")
     await bench.start("a 1", render_id="r2")
     await bench.work()
-    assert [name for name in bench.files.requests if name.endswith("segment")] == ["r1:scene.0:1:segment"]
+    assert [name for name in bench.files.requests if "segment" in name] == ["r1:scene.0:1:segment-720p"]
     assert (await bench.store.get("r2")).state is RenderState.SUCCEEDED
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
+
+from services.video_render.domain.errors import ConfigurationInvalid
 from services.video_render.domain.events import SceneChanged
 from services.video_render.domain.outcomes import StepFailure
 from services.video_render.domain.render import Plan, PlannedScene, Render
@@ -12,9 +16,9 @@ from services.video_render.domain.steps import Step, StepState
 from tests.unit.video_render.test_render_machine import POLICY, SCENE, START
 
 
-def planned_render(*cached: bool) -> tuple[Render, list[Step]]:
+def planned_render(*cached: bool, fallback: bool = False) -> tuple[Render, list[Step]]:
     """A render with scenes, all uncached ones claimed."""
-    render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context"), START)
+    render = Render.start(RenderRequest("r1", "u1", "j1", "topic", "context", scene_fallback=fallback), START)
     plan_step = render.claim("r1.plan", "t0", START, POLICY)
     assert plan_step
     scenes = tuple(PlannedScene("S", "paragraph", "h", 60, SCENE if known else None) for known in cached)
@@ -89,3 +93,82 @@ def test_V10_a_step_is_taken_only_from_the_holder_that_died() -> None:
     assert render.orphaned(scene.step_id, "p2", later, POLICY)
     assert (scene.state, scene.holder) == (StepState.QUEUED, "")
     assert render.dispatches == [scene.step_id]
+
+
+BROKEN = StepFailure("TYPESETTING_FAILED", "bad", retryable=False, blames_scene=True)
+
+
+def test_V10_a_scene_that_cannot_be_drawn_is_replaced_where_that_is_wanted() -> None:
+    """V10: the render goes on, the scene says so, and the plain one has attempts of its own."""
+    render, (scene,) = planned_render(False, fallback=True)
+    assert render.step_failed(scene.step_id, scene.fence, BROKEN, START, POLICY) == []
+    assert (scene.state, scene.fallback, render.dispatches) == (StepState.QUEUED, True, [scene.step_id])
+    for _ in range(POLICY.max_attempts - 1):
+        step = render.claim(scene.step_id, "again", START, POLICY)
+        assert step
+        lost = StepFailure("SCENE_CRASHED", "gone", retryable=True, blames_scene=True)
+        render.step_failed(step.step_id, step.fence, lost, START, POLICY)
+        assert render.error is None
+    last = render.claim(scene.step_id, "last", START, POLICY)
+    assert last
+    render.scene_rendered(last.step_id, last.fence, SCENE, START)
+    shown = [event.scene for event in render.events if isinstance(event, SceneChanged)][-1]
+    assert (shown.fallback, shown.cached, shown.state) == (True, False, StepState.SUCCEEDED)
+    assert render.dispatches[-1] == "r1.assemble"
+
+
+def test_V10_a_plain_scene_that_fails_too_fails_the_render() -> None:
+    """V10: once is enough."""
+    render, (scene,) = planned_render(False, fallback=True)
+    render.step_failed(scene.step_id, scene.fence, BROKEN, START, POLICY)
+    again = render.claim(scene.step_id, "again", START, POLICY)
+    assert again
+    render.step_failed(again.step_id, again.fence, BROKEN, START, POLICY)
+    assert render.error
+    assert render.error.scene_index == 0
+
+
+@pytest.mark.parametrize(
+    ("fallback", "failure"),
+    [(False, BROKEN), (True, StepFailure("STORAGE_UNAVAILABLE", "away", retryable=False))],
+    ids=["not wanted", "not the scene's fault"],
+)
+def test_V10_other_failures_end_the_render(fallback: bool, failure: StepFailure) -> None:
+    """V10: a plain scene is for scenes that cannot be drawn."""
+    render, (scene,) = planned_render(False, fallback=fallback)
+    render.step_failed(scene.step_id, scene.fence, failure, START, POLICY)
+    assert render.error is not None
+
+
+def test_V10_a_scene_whose_workers_all_die_is_replaced() -> None:
+    """V10: also when nobody lived to say what was wrong."""
+    render, (scene,) = planned_render(False, fallback=True)
+    now = START
+    for _ in range(POLICY.max_attempts):
+        now += timedelta(seconds=60)
+        render.claim(scene.step_id, "t", now, POLICY)
+    assert (scene.fallback, scene.state, render.error) == (True, StepState.QUEUED, None)
+
+
+def test_V9_a_storyboard_that_was_ordered_is_there_from_the_beginning() -> None:
+    """V9: it is part of what a render id names."""
+    board = {"title": "T", "scenes": [{"id": "a", "quote": {"text": "x"}}]}
+    request = RenderRequest("r1", "u1", "j1", "", "", storyboard=board)
+    assert Render.start(request.validated(), START).storyboard == board
+    other = RenderRequest("r1", "u1", "j1", "", "", storyboard={**board, "title": "U"})
+    assert other.fingerprint() != request.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"topic": " ", "context": "c"}, "topic"),
+        ({"topic": "t", "context": ""}, "context"),
+        ({"topic": "", "context": "", "storyboard": {"title": "T", "scenes": []}}, "storyboard.scenes"),
+    ],
+)
+def test_V9_a_request_that_cannot_be_drawn_is_refused(fields: dict[str, Any], path: str) -> None:
+    """V9: by its field."""
+    with pytest.raises(ConfigurationInvalid) as caught:
+        RenderRequest("r1", "u1", "j1", **fields).validated()
+    assert [name for name, _ in caught.value.field_violations] == [path]

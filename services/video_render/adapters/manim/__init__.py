@@ -2,7 +2,3 @@
 
 Importing this package is cheap; Manim itself is imported by `ManimSceneRenderer.preload` or the first `render`.
 """
-
-from services.video_render.adapters.manim.scene_renderer import ManimSceneRenderer
-
-__all__ = ["ManimSceneRenderer"]

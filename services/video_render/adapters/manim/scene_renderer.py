@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from services.video_render.adapters.manim import version
-from services.video_render.adapters.media.encoder import SegmentEncoder
+from services.video_render.adapters.media import fmp4
+from services.video_render.adapters.media.encoder import GOP_SECONDS, LadderEncoder
 from services.video_render.adapters.media.stills import save_still
-from services.video_render.application.engine import OnFrames, Rung, SceneFailed, SceneOutput
+from services.video_render.application.engine import (
+    Ladder,
+    OnFrames,
+    Rung,
+    SceneFailed,
+    SceneOutput,
+    SegmentOutput,
+)
 from services.video_render.domain.storyboard import Scene, Storyboard
 
 
@@ -30,22 +38,24 @@ class ManimSceneRenderer:
 
         scene_drawing.warm_up()
 
-    def render(self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames) -> SceneOutput:
+    def render(
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
+    ) -> SceneOutput:
         """See `SceneRenderer.render`."""
         from services.video_render.adapters.manim import scene_drawing
-        from services.video_render.adapters.manim.typesetter import TypesettingFailed
+        from services.video_render.adapters.manim.typesetter import SceneUndrawable
 
-        scene = storyboard.scenes[index]
+        scene, rung = storyboard.scenes[index], ladder[0]
         out_dir.mkdir(parents=True, exist_ok=True)
-        segment, poster = out_dir / "segment.mp4", out_dir / "poster.png"
+        poster = out_dir / "poster.png"
         progress = _Progress(scene, rung, on_frames)
         try:
-            with SegmentEncoder(segment, rung.width, rung.height, rung.fps) as encoder:
+            with LadderEncoder(out_dir, ladder) as encoder:
                 drawn = scene_drawing.draw(
                     scene, storyboard.theme_of(scene), rung, out_dir, encoder, progress, storyboard.language
                 )
-        except TypesettingFailed as error:
-            raise SceneFailed("TYPESETTING_FAILED", f"{scene.kind}: {error}", retryable=False) from error
+        except SceneUndrawable as error:
+            raise SceneFailed(error.code, f"{scene.kind}: {error}", retryable=False) from error
         except MemoryError:  # some libraries' are an OSError too
             raise
         except OSError as error:
@@ -55,7 +65,15 @@ class ManimSceneRenderer:
             raise SceneFailed("RENDER_FAILED", message, retryable=True) from error
         save_still(drawn.poster, poster)
         on_frames(encoder.frames, encoder.frames)
-        return SceneOutput(segment, encoder.frames, encoder.frames / rung.fps, poster, tuple(drawn.warnings))
+        segments = tuple(_segment(out_dir / f"{each.name}.mp4", each, rung, encoder.frames) for each in ladder)
+        return SceneOutput(segments, encoder.frames, encoder.frames / rung.fps, poster, tuple(drawn.warnings))
+
+
+def _segment(path: Path, rung: Rung, top: Rung, frames: int) -> SegmentOutput:
+    """What was written for a rung, while the top one has so many frames."""
+    found = fmp4.layout(path)
+    frames = frames * rung.fps // top.fps
+    return SegmentOutput(rung.name, path, frames, found.head_bytes, found.sizes, rung.fps * GOP_SECONDS)
 
 
 class _Progress:

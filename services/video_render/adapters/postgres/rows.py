@@ -12,6 +12,8 @@ from services.video_render.domain.outcomes import (
     RenderedScene,
     RenderedVideo,
     RenderFailure,
+    Rendition,
+    Segment,
     Stage,
     StoredFile,
 )
@@ -70,7 +72,7 @@ def to_render(row: Row, steps: Iterable[Row]) -> Render:
 def to_scene(value: Row) -> RenderedScene:
     """A rendered scene from its JSON."""
     return RenderedScene(
-        segment=StoredFile(**value["segment"]),
+        segments=tuple(_to_segment(segment) for segment in value["segments"]),
         poster=StoredFile(**value["poster"]),
         frames=value["frames"],
         duration_s=value["duration_s"],
@@ -78,8 +80,17 @@ def to_scene(value: Row) -> RenderedScene:
     )
 
 
+def _to_segment(value: Row) -> Segment:
+    file = StoredFile(**value["file"])
+    return Segment(**{**value, "file": file, "fragment_bytes": tuple(value["fragment_bytes"])})
+
+
 def _to_request(value: Row) -> RenderRequest:
-    typed = {"quality": Quality(value["quality"]), "priority": Priority(value["priority"])}
+    typed = {
+        "quality": Quality(value["quality"]),
+        "lower_qualities": tuple(Quality(lower) for lower in value.get("lower_qualities", ())),
+        "priority": Priority(value["priority"]),
+    }
     return RenderRequest(**{**value, **typed})
 
 
@@ -92,7 +103,8 @@ def _to_step(row: Row) -> Step:
 def _to_video(value: Row) -> RenderedVideo:
     files = {name: StoredFile(**value[name]) for name in ("video", "poster", "storyboard")}
     chapters = tuple(Chapter(**chapter) for chapter in value["chapters"])
-    return RenderedVideo(**{**value, **files, "chapters": chapters})
+    renditions = tuple(Rendition(**{**each, "file": StoredFile(**each["file"])}) for each in value["renditions"])
+    return RenderedVideo(**{**value, **files, "chapters": chapters, "renditions": renditions})
 
 
 def _to_failure(value: Row) -> RenderFailure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.video_render.application.engine import Rung, SceneFailed, SceneOutput
+from services.video_render.application.engine import Ladder, SceneFailed, SceneOutput
 from services.video_render.domain.storyboard import Storyboard
 
 
@@ -15,7 +15,7 @@ class Draw:
 
     storyboard: Storyboard
     index: int
-    rung: Rung
+    ladder: Ladder
     out_dir: Path
 
 

@@ -31,7 +31,7 @@ def draw(renderer: SceneRenderer, order: Draw, report: Connection, zygote: int, 
         report.send(Frames(done, total))
 
     try:
-        output = renderer.render(order.storyboard, order.index, order.rung, order.out_dir, on_frames)
+        output = renderer.render(order.storyboard, order.index, order.ladder, order.out_dir, on_frames)
         report.send(Drawn(output))
     except SceneFailed as exc:
         report.send(Failed(exc))

@@ -18,7 +18,7 @@ from services.video_render.adapters.process.lifeline import die_with_parent
 from services.video_render.adapters.process.messages import Draw, Drawn, Ended, Failed, Frames, Kill
 from services.video_render.adapters.process.output import tail
 from services.video_render.adapters.process.render_child import draw
-from services.video_render.application.engine import OnFrames, Rung, SceneOutput, SceneRenderer
+from services.video_render.application.engine import Ladder, OnFrames, SceneOutput, SceneRenderer
 from services.video_render.application.ports import SceneCrashed
 from services.video_render.domain.storyboard import Storyboard
 
@@ -56,14 +56,14 @@ class Zygote:
         self.alive = False
 
     async def render(
-        self, storyboard: Storyboard, index: int, rung: Rung, out_dir: Path, on_frames: OnFrames
+        self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
     ) -> SceneOutput:
         """Draw a scene; raises `SceneFailed`, `SceneCrashed`. When cancelled, returns after the process is gone."""
         run = _Run(on_frames)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._control.fileno(), self._receive, run)
         try:
-            self._control.send(Draw(storyboard, index, rung, out_dir))
+            self._control.send(Draw(storyboard, index, ladder, out_dir))
             await run.ended.wait()
             return run.result(out_dir)
         except OSError as exc:
