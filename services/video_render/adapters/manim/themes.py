@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """One look. Every text colour has a contrast of at least 4.5 : 1 against `background` and `panel`."""
+    """One look. Every text colour, accents among them, has a contrast of at least 4.5 : 1 (`contrast`: 7 : 1) against
+    `background` and `panel`; what is written on an accent is written in `background`."""
 
     name: str
     background: str
@@ -49,18 +50,36 @@ LIGHT = Theme(
     text="#1c2230",
     muted="#586074",
     rule="#b9bcc6",
-    accents=("#0b62b8", "#a85800", "#0f7a4a", "#b5264d"),
+    accents=("#0b62b8", "#9a5000", "#0f7a4a", "#b5264d"),
     code=(
-        ("comment", "#666e80"),
+        ("comment", "#5c6476"),
         ("string", "#0f7040"),
-        ("constant", "#995000"),
+        ("constant", "#8f4b00"),
         ("keyword, storage", "#b5264d"),
         ("entity.name, support.function", "#0b62b8"),
         ("support.type, support.class", "#6a3fb0"),
     ),
 )
 
-THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
+CONTRAST = Theme(
+    name="contrast",
+    background="#000000",
+    panel="#1c1c1c",
+    text="#ffffff",
+    muted="#dcdcdc",
+    rule="#9a9a9a",
+    accents=("#7cd7ff", "#ffd84d", "#86f7ae", "#ffb0bd"),
+    code=(
+        ("comment", "#c8c8c8"),
+        ("string", "#86f7ae"),
+        ("constant", "#ffd84d"),
+        ("keyword, storage", "#ffb0bd"),
+        ("entity.name, support.function", "#7cd7ff"),
+        ("support.type, support.class", "#dcc4ff"),
+    ),
+)
+
+THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST)}
 
 
 class Type:

@@ -99,9 +99,8 @@ class CodeScene(StoryScene[storyboard.Code]):
         self.panel = panel.set_z_index(-2)
         self.numbers = listing.part("number")
         self.lines = [listing.part(f"l{number}") for number in range(1, len(content.lines) + 1)]
-        self.pitch = listing.logical_height / len(content.lines)
         self.block("the code", VGroup(panel, listing), fitted.em)
-        self.bands = [self._band(highlight, top) for highlight in content.highlights]
+        self.bands = [self._band(highlight, top, fitted.em) for highlight in content.highlights]
 
     def perform(self) -> None:
         """Panel and numbers, then the lines in one flow, then what is pointed at."""
@@ -138,11 +137,15 @@ class CodeScene(StoryScene[storyboard.Code]):
         self.block("the notes", VGroup(*shown), smallest)
         return layout.Box(area.left, area.right, area.bottom + height + 0.3, area.top)
 
-    def _band(self, highlight: storyboard.CodeHighlight, top: float) -> VGroup:
+    def _band(self, highlight: storyboard.CodeHighlight, top: float, em: float) -> VGroup:
         """A bar at the left and a tint behind the lines that are pointed at."""
+        one, two = (
+            self.page(self._source(storyboard.Code(("x",) * count)), em, self.theme.text).height for count in (1, 2)
+        )
+        pitch = two - one
         first, last = highlight.first_line - 1, max(highlight.last_line, highlight.first_line)
-        height = (last - first) * self.pitch
-        middle = top - (first + last) / 2 * self.pitch
+        height = (last - first) * pitch
+        middle = top - (first + last) / 2 * pitch + (pitch - one) / 2
         width = float(self.panel.width)
         tint = Rectangle(width=width, height=height, stroke_width=0).set_fill(self.theme.accents[1], opacity=0.14)
         bar = Rectangle(width=0.09, height=height, stroke_width=0).set_fill(self.theme.accents[1], opacity=1.0)
@@ -176,7 +179,7 @@ class CodeScene(StoryScene[storyboard.Code]):
             f"#set raw(theme: bytes({markup.literal(_syntax_theme(self.theme))}), tab-size: 4)\n"
             "#set par(leading: 0.5em)\n"
             "#show raw.line: it => box(grid(columns: (1.6em, auto), column-gutter: 0.7em, align: (right, left),"
-            f' [#block(text(fill: rgb("{self.theme.rule}"), str(it.number))) <number>],'
+            f' [#block(text(fill: rgb("{self.theme.muted}"), str(it.number))) <number>],'
             ' [#block(it.body) #label("l" + str(it.number))]))\n'
             f"#raw({source}, lang: {language}, block: true)"
         )
