@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from services.video_render.domain.storyboard import (
+    FunctionPlot,
     Geometry,
     GeometryAngle,
     GeometryCircle,
@@ -13,7 +14,14 @@ from services.video_render.domain.storyboard import (
     GeometryPolygon,
     GeometrySegment,
     GeometryStep,
+    Interval,
+    MovingPoint,
+    ParametricCurve,
+    ParametricPlot,
+    PlotFunction,
     Position,
+    ShadedArea,
+    Tangent,
 )
 
 
@@ -66,3 +74,46 @@ def geometry_steps(draw: st.DrawFn, count: int) -> GeometryStep:
         draw(st.sampled_from([1.0, 0.01, 100.0]) | st.floats(0.1, 3)),
     )
     return GeometryStep(draw(some), draw(some), (motion,) if moved else (), draw(some), draw(words(160)) or "so")
+
+
+RANGES = st.sampled_from([Interval(-5, 5), Interval(0, 1e6), Interval(-0.001, 0.002), Interval(-1e12, 1e12)])
+OF_X = st.sampled_from(
+    ["x^2", "1/x", "tan(x)", "sin(x)/x", "1000000x", "0", "sqrt(x)", "ln(-1-x^2)", "e^(x^2)", "9^9^9^x"]
+)
+OF_T = st.sampled_from(["cos(t)", "t sin(40t)", "1/t", "e^t", "0", "sqrt(-1-t^2)", "t", "1e9 t"])
+
+
+@st.composite
+def function_plots(draw: st.DrawFn) -> FunctionPlot:
+    """Functions with areas, tangents and moving points at any place of the range."""
+    x = draw(RANGES)
+    count = draw(st.integers(1, 4))
+    spot = st.floats(0, 1).map(lambda share: x.min + share * (x.max - x.min))
+    which = st.integers(0, count - 1)
+    parts = st.tuples(st.floats(0, 0.45), st.floats(0.5, 1)).map(
+        lambda ends: Interval(x.min + ends[0] * (x.max - x.min), x.min + ends[1] * (x.max - x.min))
+    )
+    return FunctionPlot(
+        draw(st.lists(st.builds(PlotFunction, OF_X, words(80)), min_size=count, max_size=count).map(tuple)),
+        x,
+        draw(st.none() | RANGES),
+        draw(words(300)),
+        draw(st.lists(st.builds(ShadedArea, parts, which, st.none() | which, words(40)), max_size=4).map(tuple)),
+        draw(st.lists(st.builds(Tangent, which, spot), max_size=4).map(tuple)),
+        draw(
+            st.lists(st.builds(MovingPoint, which, st.just(x.min), st.just(x.max), st.booleans()), max_size=2).map(
+                tuple
+            )
+        ),
+    )
+
+
+PARAMETRIC_PLOTS = st.builds(
+    ParametricPlot,
+    st.lists(st.builds(ParametricCurve, OF_T, OF_T, words(80)), min_size=1, max_size=4).map(tuple),
+    st.sampled_from([Interval(0, 6.28), Interval(-1e3, 1e3)]),
+    st.none() | RANGES,
+    st.none() | RANGES,
+    words(300),
+    st.booleans(),
+)

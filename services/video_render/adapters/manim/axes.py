@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from manim import DashedLine, Line, VGroup
 
 from services.video_render.adapters.manim.layout import Box
 from services.video_render.adapters.manim.mobjects import Typeset
-from services.video_render.adapters.manim.templates.base import StoryScene
 from services.video_render.adapters.manim.themes import Type
+
+if TYPE_CHECKING:
+    from services.video_render.adapters.manim.templates.base import StoryScene
+
+_X_LABEL_DROP = 0.3
+_Y_LABEL_GAP = 0.24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,78 @@ def number(value: float) -> str:
         return f"${head}10^({int(exponent)})$".replace("-", "minus ")
     text = f"{value:,.6g}" if abs(value) >= 10_000 else f"{value:.6g}"
     return '#"' + text.replace("-", "\N{MINUS SIGN}") + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Two scales over a box, and what is drawn of them."""
+
+    box: Box
+    x: Scale
+    y: Scale
+    grid: VGroup
+    frame: VGroup
+    labels: VGroup
+
+    def __call__(self, x: float, y: float) -> tuple[float, float, float]:
+        """Where a point of the plane lies in the scene."""
+        return self.x(x), self.y(y), 0.0
+
+    @property
+    def drawing(self) -> VGroup:
+        """Everything that is drawn."""
+        return VGroup(self.grid, self.frame, self.labels)
+
+
+def axes(
+    scene: StoryScene[Any], room: Box, x: tuple[float, float], y: tuple[float, float], *, equal_units: bool = False
+) -> Axes:
+    """Axes for ranges of x and y in a room that holds their labels, too.
+
+    With `equal_units` a unit is as long on both axes: one of the ranges is widened.
+    """
+    bottom, top, right = room.bottom + _X_LABEL_DROP + 0.2, room.top - 0.12, room.right - 0.12
+    left = room.left + 0.9
+    for _ in range(3 if equal_units else 1):
+        if equal_units:
+            unit = min((right - left) / (x[1] - x[0]), (top - bottom) / (y[1] - y[0]))
+            x, y = _widened(x, (right - left) / unit), _widened(y, (top - bottom) / unit)
+        y_ticks = ticks(*y, max(2, min(6, round((top - bottom) / 0.6))))
+        y_labels = [tick_label(scene, number(value)) for value in y_ticks]
+        left = room.left + max((float(label.width) for label in y_labels), default=0.0) + _Y_LABEL_GAP
+    box = Box(left, right, bottom, top)
+    across, up = Scale(*x, left, right), Scale(*y, bottom, top)
+    x_ticks, x_labels = _x_labels(scene, across)
+    for value, label in zip(x_ticks, x_labels, strict=True):
+        label.move_to((across(value), bottom - _X_LABEL_DROP, 0))
+    for value, label in zip(y_ticks, y_labels, strict=True):
+        label.move_to((left - _Y_LABEL_GAP + 0.06 - label.width / 2, up(value), 0))
+    grid = grid_lines(scene, box, [across(value) for value in x_ticks], [up(value) for value in y_ticks])
+    zero_y, zero_x = up(min(max(0.0, y[0]), y[1])), across(min(max(0.0, x[0]), x[1]))
+    frame = VGroup(axis_line(scene, (left, zero_y), (right, zero_y)), axis_line(scene, (zero_x, bottom), (zero_x, top)))
+    return Axes(box, across, up, grid, frame, VGroup(*x_labels, *y_labels))
+
+
+def _widened(bounds: tuple[float, float], extent: float) -> tuple[float, float]:
+    """A range with the same middle, at least so long."""
+    middle = (bounds[0] + bounds[1]) / 2
+    half = max(extent, bounds[1] - bounds[0]) / 2
+    return middle - half, middle + half
+
+
+def _x_labels(scene: StoryScene[Any], scale: Scale) -> tuple[list[float], list[Typeset]]:
+    """As many ticks as have room for their labels beside one another."""
+    most = max(1, min(8, round((scale.end - scale.start) / 0.9)))
+    for wanted in range(most, 0, -1):
+        values = ticks(scale.low, scale.high, wanted)
+        labels = [tick_label(scene, number(value)) for value in values]
+        ends = [
+            (scale(value) - label.width / 2, scale(value) + label.width / 2)
+            for value, label in zip(values, labels, strict=True)
+        ]
+        if all(after[0] - before[1] > 0.15 for before, after in pairwise(ends)):
+            break
+    return values, labels
 
 
 def grid_lines(scene: StoryScene[Any], box: Box, xs: list[float], ys: list[float]) -> VGroup:

@@ -12,6 +12,7 @@ from services.video_render.adapters.manim.templates.geometry import GeometryScen
 from services.video_render.adapters.manim.templates.listing import CodeScene, TableScene
 from services.video_render.adapters.manim.templates.mathematics import DerivationScene, EquationScene
 from services.video_render.adapters.manim.templates.network import NetworkScene
+from services.video_render.adapters.manim.templates.parametric import ParametricPlotScene
 from services.video_render.adapters.manim.templates.picture import ImageScene
 from services.video_render.adapters.manim.templates.plot import FunctionPlotScene
 from services.video_render.adapters.manim.templates.text import (
@@ -34,6 +35,7 @@ _ALL: tuple[type[StoryScene[Any]], ...] = (
     DataChartScene,
     RecapScene,
     GeometryScene,
+    ParametricPlotScene,
     SectionScene,
     QuoteScene,
     CompareScene,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from manim import Animation, FadeIn, LaggedStart, SurroundingRectangle, VGroup, Write
-from manim.utils.rate_functions import ease_out_cubic
+from manim.utils.rate_functions import ease_out_cubic, smooth, squish_rate_func
 
-from services.video_render.adapters.manim import markup
+from services.video_render.adapters.manim import markup, matching
 from services.video_render.adapters.manim.mobjects import Typeset
 from services.video_render.adapters.manim.templates.base import Fitted, StoryScene
 from services.video_render.adapters.manim.themes import Type
-from services.video_render.adapters.manim.typesetter import compile_page
 from services.video_render.domain import storyboard
 
 
@@ -83,20 +82,32 @@ class DerivationScene(StoryScene[storyboard.Derivation]):
                 self.block(f"note {index + 1}", note.typeset, note.em)
 
     def perform(self) -> None:
-        """Line by line."""
-        rest = self.spread(self.lines, 1.0)
-        for line, note in zip(self.lines, self.notes, strict=True):
-            entrances: list[Animation] = [LaggedStart(*(FadeIn(glyph) for glyph in line), lag_ratio=0.12)]
+        """Line by line: each comes out of the one above, or is revealed."""
+        rest = self.spread(self.lines, 1.2)
+        moves = self.content.style is storyboard.DerivationStyle.MOVE
+        for number, (line, note) in enumerate(zip(self.lines, self.notes, strict=True)):
+            entrances: list[Animation] = []
+            if number and moves:
+                entrances.append(self._moved(number))
+            elif len(line):
+                entrances.append(LaggedStart(*(FadeIn(glyph) for glyph in line), lag_ratio=0.12, run_time=1.0))
             if note is not None:
-                entrances.append(FadeIn(note.typeset))
-            self.play(*entrances, run_time=1.0, rate_func=ease_out_cubic)
+                entrances.append(FadeIn(note.typeset, rate_func=squish_rate_func(smooth, 0.3, 1.0), run_time=1.2))
+            if entrances:
+                self.play(*entrances)
             self.wait_frames(rest)
         self.play(FadeIn(self.frame, scale=1.06), run_time=0.5, rate_func=ease_out_cubic)
 
+    def _moved(self, number: int) -> Animation:
+        """A line comes out of the one above it: what is common to both moves down."""
+        above, line = self.lines[number - 1], self.lines[number]
+        classes = matching.shape_classes([glyph.points for glyph in (*above, *line)])
+        moved = matching.pairs(classes[: len(above)], classes[len(above) :])
+        return matching.MoveGlyphs(line, above, moved, run_time=1.2)
+
     def _glyph_counts(self, content: storyboard.Derivation, em: float) -> list[int]:
         """How many glyphs each line has: Typst draws a block line by line, in order."""
-        color = self.theme.text
-        return [len(compile_page(markup.math(step.math), size=em, color=color).outlines) for step in content.steps]
+        return [len(self.page(markup.math(step.math), em, self.theme.text).outlines) for step in content.steps]
 
     def _note(self, source: str, y: float, height: float, left: float, right: float) -> Fitted | None:
         if not source:
