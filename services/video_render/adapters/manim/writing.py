@@ -12,6 +12,8 @@ from services.video_render.domain import storyboard
 RIGHT_TO_LEFT_LANGUAGES = frozenset(
     {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
 )
+_TALL = (("\u0600", "\u109f"), ("\u1780", "\u17ff"))
+"""Arabic and its neighbours, the scripts of India, Thai, Lao, Tibetan, Myanmar; Khmer."""
 _TRADITIONAL = {"hant": "TW"}
 
 
@@ -24,6 +26,23 @@ class Writing:
     region: str = ""
     """ISO 3166, upper case; decides between forms of Chinese characters."""
     right_to_left: bool = False
+    tall: bool = False
+    """Whether letters with marks far above and below the line need more room."""
+
+    @property
+    def ascent(self) -> float:
+        """From the baseline to the top of a line, in em."""
+        return 0.95 if self.tall else 0.75
+
+    @property
+    def descent(self) -> float:
+        """From the baseline to the bottom of a line, in em."""
+        return 0.4 if self.tall else 0.25
+
+    @property
+    def middle(self) -> float:
+        """From the top of a line to the middle of its small letters, in em: where marks beside a line belong."""
+        return self.ascent - 0.2
 
 
 ENGLISH = Writing()
@@ -34,7 +53,9 @@ def of_scene(scene: storyboard.Scene, language: str) -> Writing:
     first, *subtags = language.split("-")
     region = next((tag.upper() for tag in subtags if len(tag) == 2 and tag.isalpha()), "")
     region = region or next((_TRADITIONAL[tag.lower()] for tag in subtags if tag.lower() in _TRADITIONAL), "")
-    return Writing(first.lower(), region, _begins_right(" ".join(_texts(scene)), first.lower()))
+    text = " ".join(_texts(scene))
+    tall = any(low <= char <= high for char in text for low, high in _TALL)
+    return Writing(first.lower(), region, _begins_right(text, first.lower()), tall)
 
 
 def has_right_to_left(text: str) -> bool:

@@ -11,6 +11,7 @@ from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
 
 _INDENT = 0.75
+_MARK_HEIGHT = 1.05
 
 
 class SectionScene(StoryScene[storyboard.Section]):
@@ -63,21 +64,22 @@ class QuoteScene(StoryScene[storyboard.Quote]):
     def compose(self) -> None:
         """Mark, words and name begin at the same edge; together they stand in the middle."""
         content = self.content
-        words_height = self.area.height - 1.1 - (1.4 if content.author or content.source else 0.0)
+        by = self._by()
+        by_height = by.typeset.logical_height + 0.5 if by else 0.0
         source = f"#set par(leading: 0.42em)\n{markup.paragraphs(content.text, self.accent)}"
         largest = Type.HEADING * (1.2 if len(content.text) < 120 else 1.0)
-        words = self.fit(source, self.area.width - 2.0, words_height, largest, balance=True)
-        by = self._by(words.typeset.logical_width)
+        room = self.area.height - _MARK_HEIGHT - by_height
+        words = self.fit(source, self.area.width - 2.0, room, largest, balance=True)
         mark = self.typeset("#strong[\N{LEFT DOUBLE QUOTATION MARK}]", 2.1, color=self.accent)
         if self.writing.right_to_left:
             mark.flip()
-        height = 1.05 + words.typeset.logical_height + (by.typeset.logical_height + 0.5 if by else 0.0)
+        height = _MARK_HEIGHT + words.typeset.logical_height + by_height
         width = max(words.typeset.logical_width, by.typeset.logical_width if by else 0.0)
         indent = (self.area.width - width) / 2
         y = self.area.center[1] + height / 2
         edge = self.start_side(mark.width, indent)
         mark.move_to((edge + mark.width / 2, y - mark.height / 2 - 0.1, 0))
-        y -= 1.05
+        y -= _MARK_HEIGHT
         words.typeset.place(self.start_side(words.typeset.logical_width, indent), y)
         self.mark, self.words, self.by = mark, words.typeset, by
         self.block("the quotation mark", mark)
@@ -95,7 +97,7 @@ class QuoteScene(StoryScene[storyboard.Quote]):
             self.wait_frames(min(self.spread([self.by]), 1.0))
             self.appear(self.by.typeset)
 
-    def _by(self, width: float) -> Fitted | None:
+    def _by(self) -> Fitted | None:
         """Who and where, on a line each."""
         content = self.content
         lines = []
@@ -106,5 +108,4 @@ class QuoteScene(StoryScene[storyboard.Quote]):
             lines.append(quiet)
         if not lines:
             return None
-        room = max(width, self.area.width * 0.5)
-        return self.fit(" \\ ".join(lines), room, 0.85, Type.CAPTION * 1.05, balance=True)
+        return self.fit(" \\ ".join(lines), self.area.width - 2.0, 1.3, Type.CAPTION * 1.05, balance=True)

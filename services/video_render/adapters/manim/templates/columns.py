@@ -113,7 +113,7 @@ class CompareScene(StoryScene[storyboard.Compare]):
                 text.place(self._edge(box, text.logical_width, _PADDING + _INDENT), y)
                 em = found.em
                 dot = Circle(radius=em * 0.15, stroke_width=0).set_fill(self.theme.accents[number], opacity=1.0)
-                dot.move_to((self._edge(box, 0.0, _PADDING + em * 0.2), y - em * 0.56, 0))
+                dot.move_to((self._edge(box, 0.0, _PADDING + em * 0.2), y - em * self.writing.middle, 0))
                 items.append(VGroup(dot, text))
                 row.add(items[-1])
             y -= (height + found.page.gap) * found.factor

@@ -105,7 +105,7 @@ class _ListScene(StoryScene[C]):
             item.place(self.start_side(item.logical_width, indent), y)
             line = self._em(em, level)
             edge = self.start_side(0.0, indent)
-            rows.append(VGroup(self.mark(number, level, edge, y - line * 0.6, line), item))
+            rows.append(VGroup(self.mark(number, level, edge, y - line * self.writing.middle, line), item))
             y -= item.logical_height + gap
         return rows
 

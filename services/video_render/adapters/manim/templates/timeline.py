@@ -106,7 +106,7 @@ class TimelineScene(StoryScene[storyboard.Timeline]):
             texts = [self.placeable(page, found.factor) for page in row if page is not None]
             for typeset, indent in zip(texts, (0.0, widths[0] + 1.1), strict=True):
                 typeset.place(self.start_side(typeset.page.width, indent), y)
-            dots.append(self._dot(x, y - found.em * 0.62))
+            dots.append(self._dot(x, y - found.em * self.writing.middle))
             self.events.append(VGroup(texts[0], dots[-1], texts[1]))
             self.block(f"event {number + 1}", self.events[-1], found.em * _SMALL)
             y -= (height + found.page.gap) * found.factor
