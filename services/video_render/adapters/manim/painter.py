@@ -185,6 +185,8 @@ def _paint_picture(context: cairo.Context[Any], picture: Picture) -> None:
     )
     corners = picture.get_vertices()[:, :2].tolist()  # top right, top left, bottom left, bottom right
     (right_x, right_y), (left_x, left_y), (low_x, low_y) = corners[:3]
+    if abs((right_x - left_x) * (low_y - left_y) - (right_y - left_y) * (low_x - left_x)) < _SAME:
+        return  # it has grown from nothing, and not begun yet
     context.save()
     context.clip_preserve()
     context.transform(

@@ -119,7 +119,9 @@ class DirectedScene(Scene):
     def _leave_seconds(self) -> float:
         if self.spec.animation.transition is Transition.CUT:
             return 0.0
-        return LEAVE_SECONDS / self.spec.animation.speed
+        if self.spec.animation == storyboard.AS_USUAL:
+            return LEAVE_SECONDS
+        return _frames(LEAVE_SECONDS / self.spec.animation.speed) / config.frame_rate
 
     def _enter(self, entrances: list[Animation]) -> None:
         """Bring parts on, in the scene's order."""
@@ -144,11 +146,16 @@ class DirectedScene(Scene):
             if self.spec.animation.entrance is Entrance.NONE and introduces(animation):
                 self.add(*_mobjects(animation))
             else:
-                frames = max(round(animation.run_time * config.frame_rate / self.spec.animation.speed), 1)
-                animation.run_time = (frames - 0.25) / config.frame_rate
+                frames = _frames(animation.run_time / self.spec.animation.speed)
+                animation.run_time = max(frames - 0.25, 1.0) / config.frame_rate
                 playing.append(animation)
         if playing:
             super().play(*playing)
+
+
+def _frames(seconds: float) -> int:
+    """A whole number of frames, at least one."""
+    return max(round(seconds * config.frame_rate), 1)
 
 
 def introduces(animation: Animation) -> bool:
