@@ -25,7 +25,7 @@ from gateway.hub import Hub, HubLimits
 from gateway.openapi import OpenApiPages
 from gateway.settings import Settings
 from gateway.streaming import StreamEndpoint
-from gateway.transcoder import Endpoint, Toolbox, UnaryEndpoint, is_file
+from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_body, is_file
 
 _EXPOSED_HEADERS = (
     "x-request-id", "etag", "content-range", "content-disposition", "accept-ranges", "retry-after",
@@ -86,6 +86,8 @@ class Rest:
             return StreamEndpoint(rpc, binding, template, tools, self.hub)
         if is_file(rpc, binding):
             return FileEndpoint(rpc, binding, template, tools)
+        if is_body(rpc, binding):
+            return BodyEndpoint(rpc, binding, template, tools)
         return UnaryEndpoint(rpc, binding, template, tools)
 
     def _add_pages(self) -> None:

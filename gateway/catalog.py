@@ -20,6 +20,7 @@ STUB_PACKAGES = ("t2m.auth.v1", "t2m.job.v1", "t2m.video_render.v1", "t2m.storag
 """Stub packages that are searched for services. A new domain is one more line here."""
 
 FILE_RESPONSE_TYPE = "t2m.storage.v1.ObjectLocation"
+BODY_RESPONSE_TYPE = "google.api.HttpBody"
 
 
 class CatalogError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 import grpc
@@ -15,7 +16,8 @@ from google.protobuf.message import Message
 from gateway.auth import Authenticator, Caller, call_metadata
 from gateway.backends import Backends
 from gateway.binding import Binder
-from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
+from gateway.byte_ranges import not_modified
+from gateway.catalog import BODY_RESPONSE_TYPE, FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, EncoderSet
 from gateway.errors import from_rpc
 from gateway.http import ClientGoneError, Header, Request
@@ -136,6 +138,34 @@ class UnaryEndpoint:
         message, headers, _ = await self._unary(request, variables)
         body = b"" if self._status == 204 else orjson.dumps(self._encode(message))
         await request.respond(self._status, body, headers)
+
+
+class BodyEndpoint:
+    """A unary rpc that answers a `google.api.HttpBody`: its bytes, under its content type, with an ETag."""
+
+    def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
+        self._unary = UnaryCall(rpc, binding, template, tools)
+        self._selected = binding.response_body
+
+    async def __call__(self, request: Request, variables: dict[str, str]) -> None:
+        """200 or 304. Raises ApiError."""
+        message, headers, _ = await self._unary(request, variables)
+        body: Any = getattr(message, self._selected) if self._selected else message
+        etag = f'"{sha256(body.data).hexdigest()[:32]}"'
+        headers += [(b"etag", etag.encode()), (b"cache-control", b"private, no-cache")]
+        known = request.header(b"if-none-match")
+        if not_modified(None if known is None else known.decode("latin-1"), None, etag, None):
+            await request.respond(304, b"", headers)
+            return
+        await request.respond(200, body.data, headers, body.content_type.encode("latin-1"))
+
+
+def is_body(rpc: Rpc, binding: HttpBinding) -> bool:
+    """Whether the answer is a body of the rpc's own making."""
+    selected = rpc.output
+    if binding.response_body and (field := rpc.output.fields_by_name.get(binding.response_body)) is not None:
+        selected = field.message_type or selected
+    return bool(selected.full_name == BODY_RESPONSE_TYPE)
 
 
 def response_encoder(rpc: Rpc, binding: HttpBinding, encoders: EncoderSet) -> Callable[[Message], object]:

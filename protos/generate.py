@@ -23,7 +23,12 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent
 OUTPUT = ROOT / "python" / "src"
 VENDOR = ROOT.parent / ".protos-vendor"
-IMPORTED = ("google/api/annotations.proto", "google/api/http.proto", "google/rpc/status.proto")
+IMPORTED = (
+    "google/api/annotations.proto",
+    "google/api/http.proto",
+    "google/api/httpbody.proto",
+    "google/rpc/status.proto",
+)
 DESCRIPTORS = "t2m/descriptors.binpb"
 MARKER = "t2m/py.typed"
 

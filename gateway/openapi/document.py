@@ -13,6 +13,7 @@ from gateway.catalog import HttpBinding, Rpc
 from gateway.errors import BY_CODE
 from gateway.http_rules import Template, compile_template
 from gateway.openapi.schemas import Schema, SchemaSet, field_rules
+from gateway.transcoder import is_body
 
 JSON = "application/json"
 
@@ -205,6 +206,11 @@ class _Operation:
                 "206": {"description": "The part that `Range` asks for.", **body},
                 "304": {"description": "The copy that `If-None-Match` names is still good."},
                 "307": {"description": "The object is served elsewhere, at `Location`."},
+            }
+        if is_body(self._rpc, self._binding):
+            return {
+                "200": {"description": "The body.", "content": {"*/*": {"schema": {"type": "string"}}}},
+                "304": {"description": "The copy that `If-None-Match` names is still good."},
             }
         status = extras.success_status or 200
         if status == 204:

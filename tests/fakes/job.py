@@ -15,6 +15,7 @@ from services.job.application.neighbours import (
     LocationRequest,
     ObjectMissing,
     ObjectsAway,
+    Playable,
     RenderAway,
     RenderCursorAhead,
     RenderFaulty,
@@ -324,6 +325,7 @@ class FakeRenders:
         self.fault = ""
         self.priorities: dict[str, Priority] = {}
         self.storyboards: dict[str, bytes | None] = {}
+        self.segments: dict[str, Playable] = {}
         self.starts: list[str] = []
         self.watches: list[tuple[str, int]] = []
         self._lives = 0
@@ -361,6 +363,13 @@ class FakeRenders:
         """Stop and forget every render of the job."""
         self._check()
         self.renders = {key: render for key, render in self.renders.items() if not key.startswith(f"{job_id}-")}
+
+    async def playable(self, render_id: str) -> Playable:
+        """What a test has put there."""
+        self._check()
+        if render_id not in self.renders:
+            raise RenderUnknown(render_id)
+        return self.segments.get(render_id, Playable((), complete=False))
 
     async def cancel(self, render_id: str) -> None:
         """Stop the render."""

@@ -73,7 +73,7 @@ class ScriptedRenderer:
         for rung in ladder:
             path = out_dir / f"{rung.name}.mp4"
             size = path.write_text(f"segment of {content.text}\n")
-            segments.append(SegmentOutput(rung.name, path, rung.fps, 0, (size,), rung.fps))
+            segments.append(SegmentOutput(rung, path, "avc1.64001f", rung.fps, 0, (size,), rung.fps))
         on_frames(ladder[0].fps, ladder[0].fps)
         return SceneOutput(tuple(segments), ladder[0].fps, 1.0, poster, ())
 

@@ -96,11 +96,14 @@ async def test_v1_order_reaches_the_render_as_it_was_given(world: World, user: C
     configuration = struct_pb2.Struct()
     configuration.update({"theme": "light", "scenes": [1, {"deep": None}]})
     job = await user.create(
-        quality_levels=["1080p"], priority=job_pb2.JOB_PRIORITY_LOW, configuration=configuration, max_retries=0
+        quality_levels=["480p", "1080p"],
+        priority=job_pb2.JOB_PRIORITY_LOW,
+        configuration=configuration,
+        max_retries=0,
     )
     assert (job.quality, job.max_retries, job.configuration) == (quality_pb2.QUALITY_HIGH, 0, configuration)
     request = (await world.renders.started(f"{job.job_id}-1")).request
-    assert request.quality == quality_pb2.QUALITY_HIGH
+    assert (request.quality, list(request.lower_qualities)) == (quality_pb2.QUALITY_HIGH, [quality_pb2.QUALITY_LOW])
     assert request.priority == render_service_pb2.RENDER_PRIORITY_LOW
     assert request.configuration == configuration
 
@@ -124,7 +127,7 @@ async def test_v1_other_owner_may_use_the_same_key(server: Running, user: Caller
     ("fields", "reason", "path"),
     [
         ({"narration": True}, "UNSUPPORTED", "narration"),
-        ({"quality_levels": ["480p", "720p"]}, "UNSUPPORTED", "quality_levels"),
+        ({"quality_levels": ["480p", "720p"], "quality": 1}, "VALIDATION_FAILED", "quality_levels"),
         ({"topic": ""}, "VALIDATION_FAILED", "topic"),
         ({"topic": "x" * 501}, "VALIDATION_FAILED", "topic"),
         ({"topic": "a\0b"}, "VALIDATION_FAILED", "topic"),

@@ -10,6 +10,7 @@ from google.protobuf import json_format, struct_pb2
 
 from services.job.adapters import render_codec
 from services.job.application.neighbours import (
+    Playable,
     RenderAway,
     RenderCursorAhead,
     RenderFaulty,
@@ -67,6 +68,7 @@ class GrpcRenders:
             context=order.context,
             planner=SCRIPT_MODEL,
             quality=render_codec.QUALITIES[order.quality],
+            lower_qualities=[render_codec.QUALITIES[lower] for lower in order.lower_qualities],
             priority=render_codec.PRIORITIES[priority],
             configuration=configuration,
             storyboard=None if storyboard is None else storyboard_pb2.Storyboard.FromString(storyboard),
@@ -97,6 +99,15 @@ class GrpcRenders:
             await self._stub.DeleteRenders(request, timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:
             raise _away(error) from error
+
+    async def playable(self, render_id: str) -> Playable:
+        """What can be played of a render."""
+        try:
+            request = pb.ListSegmentsRequest(render_id=render_id)
+            answer = await self._stub.ListSegments(request, timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _lost(error, render_id) from error
+        return render_codec.playable(answer)
 
     async def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:
         """What happens to the render after the position."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from services.job.application.hls import Segment
+from services.job.application.neighbours import Playable
 from services.job.domain.log import Severity
 from services.job.domain.render import (
     Chapter,
@@ -11,6 +13,7 @@ from services.job.domain.render import (
     ProgressFact,
     RenderFact,
     RenderState,
+    Rendition,
     Scene,
     SceneFact,
     StateFact,
@@ -149,4 +152,29 @@ def _video(video: render_pb2.RenderedVideo) -> Video:
             for chapter in video.chapters
         ),
         thumbnail_content_type=video.thumbnail_content_type,
+        renditions=tuple(
+            Rendition(each.rung, each.object_id, each.size_bytes, each.sha256, each.width, each.height, each.frame_rate)
+            for each in video.renditions
+        ),
+    )
+
+
+def playable(answer: render_service_pb2.ListSegmentsResponse) -> Playable:
+    """What can be played of a render."""
+    scenes = tuple(tuple(_segment(segment) for segment in scene.segments) for scene in answer.scenes)
+    return Playable(scenes, answer.complete)
+
+
+def _segment(source: render_pb2.SceneSegment) -> Segment:
+    return Segment(
+        rung=source.rung,
+        object_id=source.object_id,
+        frames=source.frame_count,
+        head_bytes=source.head_bytes,
+        fragment_bytes=tuple(source.fragment_bytes),
+        fragment_frames=source.fragment_frames,
+        width=source.width,
+        height=source.height,
+        frame_rate=source.frame_rate,
+        codec=source.codec,
     )

@@ -169,6 +169,7 @@ def job(view: JobView) -> job_pb2.Job:
         expired_at=stamp(source.expired_at),
         origin_job_id=order.origin_job_id,
         webhook_url=order.webhook_url,
+        quality_levels=order.levels,
     )
     json_format.ParseDict(dict(order.configuration), message.configuration)
     return message

@@ -55,12 +55,13 @@ def video(view: VideoView) -> pb.Video:
         created_at=stamp(source.published_at),
         renditions=[
             pb.VideoRendition(
-                quality=view.job.order.quality.level,
-                url=view.location.url,
-                size_bytes=source.size_bytes,
-                width=source.width,
-                height=source.height,
+                quality=rendition.level,
+                url=location.url,
+                size_bytes=rendition.size_bytes,
+                width=rendition.width,
+                height=rendition.height,
             )
+            for rendition, location in view.renditions
         ],
         chapters=[
             pb.VideoChapter(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from services.job.application.hls import Segment
 from services.job.domain.job import Job
 from services.job.domain.render import RenderFact
 from services.job.domain.values import Priority
@@ -44,6 +45,15 @@ class RenderCursorAhead(Exception):
     """The render has fewer events than the cursor says."""
 
 
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """The scenes that are finished without a gap from the first on, each at every rung, best first."""
+
+    scenes: tuple[tuple[Segment, ...], ...]
+    complete: bool
+    """Whether these are all there will be."""
+
+
 class Renders(Protocol):
     """video_render, as seen from here. Every method raises RenderAway when it cannot be reached."""
 
@@ -59,6 +69,10 @@ class Renders(Protocol):
 
     async def forget(self, owner_id: str, job_id: str) -> None:
         """Stop and forget every render of the job; repeating it changes nothing."""
+        ...
+
+    async def playable(self, render_id: str) -> Playable:
+        """What can be played of a render. Raises RenderUnknown."""
         ...
 
     def watch(self, render_id: str, after_seq: int) -> AsyncGenerator[RenderFact]:

@@ -61,6 +61,7 @@ class OrderRequest:
             topic=self.topic,
             context=self.context,
             quality=self._wanted_quality(),
+            lower_qualities=tuple(self._ladder()[1:]),
             priority=self.priority or Priority.DEFAULT,
             model=self.model or SCRIPT_MODEL,
             thumbnails=self.thumbnails is not False,
@@ -74,15 +75,21 @@ class OrderRequest:
         )
 
     def _wanted_quality(self) -> Quality:
-        if self.quality is None and self.quality_levels:
-            return Quality.of_level(self.quality_levels[0]) or Quality.MEDIUM
-        return self.quality or Quality.MEDIUM
+        return self.quality or next(iter(self._ladder()), Quality.MEDIUM)
+
+    def _ladder(self) -> list[Quality]:
+        """The qualities of the rungs asked for, best first."""
+        wanted = {Quality.of_level(level) for level in self.quality_levels}
+        return [quality for quality in reversed(Quality) if quality in wanted]
 
     def _unfit(self) -> Iterator[tuple[str, str]]:
         for path, value in (("topic", self.topic), ("context", self.context)):
             if "\0" in value:
                 yield path, "must not contain the character U+0000"
         yield from _unfit_json("configuration", self.configuration)
+        if self.quality_levels and self._ladder()[:1] != [self._wanted_quality()]:
+            level = self._wanted_quality().level
+            yield "quality_levels", f"must have {level}, the level of quality `{self.quality}`, as the highest"
 
     def _unserved(self) -> Iterator[tuple[str, str]]:
         if self.model not in ("", SCRIPT_MODEL):
@@ -91,10 +98,6 @@ class OrderRequest:
             yield "use_rag", "the planner cannot read documents here"
         if self.narration:
             yield "narration", "no voice is configured here"
-        if len(self.quality_levels) > 1:
-            yield "quality_levels", "a video is made in one quality here"
-        elif self.quality_levels and self.quality_levels[0] != self._wanted_quality().level:
-            yield "quality_levels", f"does not match quality `{self.quality}`"
 
 
 def _unfit_json(path: str, value: Any) -> Iterator[tuple[str, str]]:

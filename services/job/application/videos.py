@@ -11,7 +11,7 @@ from services.job.application.ports import Viewer
 from services.job.application.queries import Queries
 from services.job.domain.errors import ArtifactNotFound, StateConflict
 from services.job.domain.job import Job
-from services.job.domain.render import Video
+from services.job.domain.render import Rendition, Video
 
 _LIFETIME = timedelta(hours=1)
 _POSTER_CACHE = "private, max-age=3600"
@@ -25,6 +25,7 @@ class VideoView:
     video: Video
     filename: str
     location: Location
+    renditions: list[tuple[Rendition, Location]]
     thumbnail: Location | None
     artifacts: list[Artifact]
 
@@ -39,9 +40,13 @@ class Videos:
     async def download(self, viewer: Viewer, job_id: str, level: str) -> Location:
         """Where the MP4 is; `level` such as `720p`, empty for the best."""
         job, video = await self._finished(viewer, job_id)
-        if level and level != job.order.quality.level:
-            raise ArtifactNotFound(f"the video is not there in {level}, only in {job.order.quality.level}")
-        return await self._locate(job, video.video_object_id, filename=filename_of(video.title, job.job_id))
+        objects = {job.order.quality.level: video.video_object_id}
+        objects |= {rendition.level: rendition.object_id for rendition in video.renditions}
+        level = level or job.order.quality.level
+        if level not in objects:
+            raise ArtifactNotFound(f"the video is not there in {level}, only in {', '.join(objects)}")
+        filename = filename_of(video.title, job.job_id, "" if len(objects) == 1 else level)
+        return await self._locate(job, objects[level], filename=filename)
 
     async def thumbnail(self, viewer: Viewer, job_id: str) -> Location:
         """Where the poster is."""
@@ -54,12 +59,13 @@ class Videos:
         """Everything there is to say about the video."""
         job, video = await self._finished(viewer, job_id)
         filename = filename_of(video.title, job.job_id)
-        location, poster, artifacts = await asyncio.gather(
-            self._locate(job, video.video_object_id, filename=filename),
-            self._poster_if_any(job, video),
-            self._objects.artifacts(job.order.owner_id, job.job_id),
+        renditions = video.renditions or (_only(job, video),)
+        located = asyncio.gather(*(self._locate(job, each.object_id, filename=filename) for each in renditions))
+        poster, artifacts, locations = await asyncio.gather(
+            self._poster_if_any(job, video), self._objects.artifacts(job.order.owner_id, job.job_id), located
         )
-        return VideoView(job, video, filename, location, poster, artifacts)
+        offered = list(zip(renditions, locations, strict=True))
+        return VideoView(job, video, filename, locations[0], offered, poster, artifacts)
 
     async def _finished(self, viewer: Viewer, job_id: str) -> tuple[Job, Video]:
         job = await self._queries.visible(viewer, job_id)
@@ -90,7 +96,21 @@ class Videos:
             raise ArtifactNotFound("the file is not there any more") from None
 
 
-def filename_of(title: str, job_id: str) -> str:
+def _only(job: Job, video: Video) -> Rendition:
+    """The one rendition of a video from before there were several."""
+    return Rendition(
+        job.order.quality.level,
+        video.video_object_id,
+        video.size_bytes,
+        video.sha256,
+        video.width,
+        video.height,
+        video.frame_rate,
+    )
+
+
+def filename_of(title: str, job_id: str, level: str = "") -> str:
     """A file name that every system takes, from the title; the job's id when nothing is left of it."""
     kept = "".join(char if char.isalnum() else " " for char in title)
-    return f"{'-'.join(kept.split())[:80] or job_id}.mp4"
+    name = "-".join(kept.split())[:80] or job_id
+    return f"{name}-{level}.mp4" if level else f"{name}.mp4"

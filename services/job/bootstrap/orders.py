@@ -10,6 +10,7 @@ import grpc
 from services.job.adapters.live_events import LiveEvents, is_terminal
 from services.job.adapters.postgres.leases import PostgresLeases
 from services.job.adapters.postgres.storyboards import PostgresStoryboards
+from services.job.api.playback_servicer import PlaybackServicer
 from services.job.api.servicer import JobServicer, VideoServicer
 from services.job.application.coalesce import Coalescing
 from services.job.application.dispatch import Dispatcher
@@ -17,6 +18,7 @@ from services.job.application.follow import Follower, FollowRules, RenderLog
 from services.job.application.neighbours import Objects, Renders
 from services.job.application.orders import Pins
 from services.job.application.overdue import Overdue
+from services.job.application.playback import Playback
 from services.job.application.render_commands import RenderCommands
 from services.job.application.ticking import Wakeup
 from services.job.application.videos import Videos
@@ -28,7 +30,7 @@ from services.job.settings import JobSettings
 from services.runtime.eventreader import EventReader
 from services.runtime.ids import new_id
 from services.runtime.server import BackgroundTask
-from t2m.job.v1 import job_service_pb2_grpc, video_service_pb2_grpc
+from t2m.job.v1 import job_service_pb2_grpc, playback_service_pb2_grpc, video_service_pb2_grpc
 
 _PURGE_EVERY_S = 3600.0
 _OVERDUE_EVERY_S = 10.0
@@ -82,8 +84,13 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
         video_service_pb2_grpc.add_VideoServiceServicer_to_server(VideoServicer(videos), server)
         return "t2m.job.v1.VideoService"
 
+    def add_playback(server: grpc.aio.Server) -> str:
+        playback = PlaybackServicer(Playback(base.queries, renders, objects))
+        playback_service_pb2_grpc.add_PlaybackServiceServicer_to_server(playback, server)
+        return "t2m.job.v1.PlaybackService"
+
     return Part(
-        [add_jobs, add_videos],
+        [add_jobs, add_videos, add_playback],
         [
             BackgroundTask("dispatch jobs", dispatcher.run),
             base.courier(Lane.RENDER, commands, wake.deliver),

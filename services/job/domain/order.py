@@ -38,3 +38,10 @@ class Order:
     """Name of the storyboard that was ordered; empty when it is planned from topic and context."""
     scene_fallback: bool = False
     """Whether a plain scene takes the place of one that cannot be drawn."""
+    lower_qualities: tuple[Quality, ...] = ()
+    """Further rungs of the ladder, best first."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """All rungs, best first, such as `1080p` and `720p`."""
+        return tuple(quality.level for quality in (self.quality, *self.lower_qualities))

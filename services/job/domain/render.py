@@ -59,6 +59,19 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendition:
+    """The video at one rung such as `720p`."""
+
+    level: str
+    object_id: str
+    size_bytes: int
+    sha256: str
+    width: int
+    height: int
+    frame_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Video:
     """A finished video; every figure was measured from the file."""
 
@@ -77,6 +90,8 @@ class Video:
     chapters: tuple[Chapter, ...] = ()
     thumbnail_content_type: str = ""
     published_at: datetime | None = None
+    renditions: tuple[Rendition, ...] = ()
+    """Best first."""
 
 
 class RenderState(StrEnum):

@@ -18,7 +18,7 @@ from services.video_render.domain.events import (
     Severity,
     StateChanged,
 )
-from services.video_render.domain.outcomes import RenderedVideo, RenderFailure, Stage
+from services.video_render.domain.outcomes import RenderedVideo, RenderFailure, Segment, Stage
 from services.video_render.domain.render import Render
 from services.video_render.domain.request import DEFAULT_PLANNER, Priority, Quality, RenderRequest
 from services.video_render.domain.steps import StepState
@@ -75,6 +75,7 @@ def decode_request(message: render_service_pb2.StartRenderRequest) -> RenderRequ
         context=message.context,
         planner=message.planner or DEFAULT_PLANNER,
         quality=QUALITIES[message.quality],
+        lower_qualities=tuple(QUALITIES[each] for each in message.lower_qualities),
         priority=_PRIORITIES[message.priority],
         configuration=json_format.MessageToDict(message.configuration),
         storyboard=storyboard_codec.to_json(message.storyboard) if message.HasField("storyboard") else None,
@@ -199,6 +200,37 @@ def _video(video: RenderedVideo | None) -> render_pb2.RenderedVideo | None:
         ],
         title=video.title,
         thumbnail_content_type=video.poster.content_type,
+        renditions=[
+            render_pb2.RenderedRendition(
+                rung=each.rung,
+                object_id=each.file.object_id,
+                size_bytes=each.file.size_bytes,
+                sha256=each.file.sha256,
+                width=each.width,
+                height=each.height,
+                frame_rate=each.frame_rate,
+                codec=each.codec,
+                peak_bits_per_second=each.peak_bits_per_s,
+                mean_bits_per_second=each.mean_bits_per_s,
+            )
+            for each in video.renditions
+        ],
+    )
+
+
+def encode_segment(segment: Segment) -> render_pb2.SceneSegment:
+    """A finished scene at one rung."""
+    return render_pb2.SceneSegment(
+        rung=segment.rung,
+        object_id=segment.file.object_id,
+        frame_count=segment.frames,
+        head_bytes=segment.head_bytes,
+        fragment_bytes=segment.fragment_bytes,
+        fragment_frames=segment.fragment_frames,
+        width=segment.width,
+        height=segment.height,
+        frame_rate=segment.frame_rate,
+        codec=segment.codec,
     )
 
 

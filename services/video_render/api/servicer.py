@@ -70,6 +70,17 @@ class RenderServicer(render_service_pb2_grpc.RenderServiceServicer):
         render = await self._renders.cancel(request.render_id)
         return pb.CancelRenderResponse(render=codec.encode_render(render))
 
+    async def ListSegments(
+        self, request: pb.ListSegmentsRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> pb.ListSegmentsResponse:
+        """What can be played of a render."""
+        playable, complete = await self._renders.playable(request.render_id)
+        scenes = [
+            pb.PlayableScene(index=index, segments=[codec.encode_segment(each) for each in scene.segments])
+            for index, scene in enumerate(playable)
+        ]
+        return pb.ListSegmentsResponse(scenes=scenes, complete=complete)
+
     async def DeleteRenders(
         self, request: pb.DeleteRendersRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> pb.DeleteRendersResponse:

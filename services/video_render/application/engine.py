@@ -75,8 +75,10 @@ class SegmentOutput:
     `head_bytes`, then a fragment of each of `fragment_bytes`; a fragment shows `fragment_frames`, the last the rest.
     """
 
-    rung: str
+    rung: Rung
     path: Path
+    codec: str
+    """As in RFC 6381."""
     frames: int
     head_bytes: int
     fragment_bytes: tuple[int, ...]

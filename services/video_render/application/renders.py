@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 
 from services.video_render.application.ports import RenderStore, TaskQueue
 from services.video_render.domain.errors import PositionAhead, RenderIdTaken, RenderNotFound
+from services.video_render.domain.outcomes import RenderedScene
 from services.video_render.domain.render import Render
 from services.video_render.domain.request import RenderRequest
 
@@ -39,6 +41,17 @@ class Renders:
         if after_seq > render.seq:
             raise PositionAhead(render_id, after_seq, render.seq)
         return render
+
+    async def playable(self, render_id: str) -> tuple[list[RenderedScene], bool]:
+        """The scenes that are finished without a gap from the first on, and whether that is all there will be.
+
+        Raises `RenderNotFound`.
+        """
+        render = await self.store.get(render_id)
+        done = [scene.result for scene in takewhile(lambda scene: scene.result is not None, render.scenes)]
+        finished = [result for result in done if result is not None]
+        complete = bool(finished) and len(finished) == len(render.scenes)
+        return finished, complete or render.state.terminal
 
     async def cancel(self, render_id: str) -> Render:
         """Stop a render: the rows first, then the processes. One that has ended stays as it is.

@@ -84,7 +84,7 @@ class SceneStep:
     async def _stored(self, claim: Claim, output: SceneOutput) -> RenderedScene:
         poster, *segments = await asyncio.gather(
             self._save(claim, FileKind.POSTER, output.poster, _POSTER_TYPES[output.poster.suffix.lower()]),
-            *(self._save(claim, FileKind.SEGMENT, each.path, "video/mp4", each.rung) for each in output.segments),
+            *(self._save(claim, FileKind.SEGMENT, each.path, "video/mp4", each.rung.name) for each in output.segments),
         )
         for each, file in zip(output.segments, segments, strict=True):
             await self.segments.keep(each.path, file.sha256)
@@ -109,8 +109,12 @@ class SceneStep:
 
 def _segment(output: SegmentOutput, file: StoredFile) -> Segment:
     return Segment(
-        rung=output.rung,
+        rung=output.rung.name,
         file=file,
+        width=output.rung.width,
+        height=output.rung.height,
+        frame_rate=float(output.rung.fps),
+        codec=output.codec,
         frames=output.frames,
         head_bytes=output.head_bytes,
         fragment_bytes=output.fragment_bytes,

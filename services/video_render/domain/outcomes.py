@@ -39,6 +39,11 @@ class Segment:
     head_bytes: int
     fragment_bytes: tuple[int, ...]
     fragment_frames: int
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+    codec: str = ""
+    """As in RFC 6381, such as `avc1.64001f`."""
 
 
 @dataclass(frozen=True, slots=True)

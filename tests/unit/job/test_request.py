@@ -42,13 +42,24 @@ def test_v1_one_level_selects_the_quality(fields: dict[str, Any], quality: Quali
 
 
 @pytest.mark.parametrize(
+    ("levels", "quality", "ladder"),
+    [
+        (("480p", "1080p"), None, ("1080p", "480p")),
+        (("720p", "480p"), Quality.MEDIUM, ("720p", "480p")),
+        (("480p", "720p", "1080p"), None, ("1080p", "720p", "480p")),
+        ((), Quality.HIGH, ("1080p",)),
+    ],
+)
+def test_v4_levels_are_a_ladder(levels: tuple[str, ...], quality: Quality | None, ladder: tuple[str, ...]) -> None:
+    assert replace(PLAIN, quality_levels=levels, quality=quality).to_order("ada").levels == ladder
+
+
+@pytest.mark.parametrize(
     ("fields", "paths"),
     [
         ({"model": "openai/gpt"}, ["model"]),
         ({"use_rag": True}, ["use_rag"]),
         ({"narration": True}, ["narration"]),
-        ({"quality_levels": ("480p", "720p")}, ["quality_levels"]),
-        ({"quality_levels": ("480p",), "quality": Quality.HIGH}, ["quality_levels"]),
         ({"model": "x", "use_rag": True, "narration": True}, ["model", "use_rag", "narration"]),
     ],
 )
@@ -67,6 +78,8 @@ def test_v1_what_is_not_served_is_refused_by_name(fields: dict[str, Any], paths:
         ({"configuration": {"a": float("inf")}}, "configuration.a"),
         ({"configuration": {"a": "\0"}}, "configuration.a"),
         ({"configuration": {"\0": 1}}, "configuration"),
+        ({"quality_levels": ("480p",), "quality": Quality.HIGH}, "quality_levels"),
+        ({"quality_levels": ("480p", "720p"), "quality": Quality.LOW}, "quality_levels"),
     ],
 )
 def test_values_that_cannot_be_kept_are_refused(fields: dict[str, Any], path: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 from services.job.adapters.postgres.tables import JOBS
 from services.job.domain.job import Job
 from services.job.domain.order import Order
-from services.job.domain.render import Chapter, Failure, Scene, Video
+from services.job.domain.render import Chapter, Failure, Rendition, Scene, Video
 from services.job.domain.values import JobStage, JobStatus, Priority, Quality, SceneStatus
 
 LISTED = [column for column in JOBS.c if column.name not in ("scenes", "video", "ready_at", "due_at", "stage_seconds")]
@@ -77,6 +77,7 @@ def new_values(job: Job) -> dict[str, Any]:
         "origin_job_id": order.origin_job_id or None,
         "storyboard": order.storyboard,
         "scene_fallback": order.scene_fallback,
+        "lower_qualities": [lower.value for lower in order.lower_qualities],
         "created_at": job.created_at,
         "first_estimate": job.first_estimate,
         **state_values(job),
@@ -141,6 +142,7 @@ def _order_of(row: RowMapping) -> Order:
         origin_job_id=str(row["origin_job_id"] or ""),
         storyboard=row["storyboard"],
         scene_fallback=row["scene_fallback"],
+        lower_qualities=tuple(Quality(lower) for lower in row["lower_qualities"]),
     )
 
 
@@ -162,6 +164,7 @@ def _video_of(value: dict[str, Any] | None) -> Video | None:
         **{
             **value,
             "chapters": tuple(Chapter(**chapter) for chapter in value["chapters"]),
+            "renditions": tuple(Rendition(**each) for each in value.get("renditions", ())),
             "published_at": datetime.fromisoformat(published) if published else None,
         }
     )

@@ -1,4 +1,4 @@
-"""Ordered storyboards, and what becomes of scenes that cannot be drawn."""
+"""Ordered storyboards, what becomes of scenes that cannot be drawn, and further rungs of the ladder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _UP = (
     "CREATE INDEX ix_storyboards_ordered_at ON storyboards (ordered_at)",
     "ALTER TABLE jobs ADD COLUMN storyboard TEXT DEFAULT '' NOT NULL",
     "ALTER TABLE jobs ADD COLUMN scene_fallback BOOLEAN DEFAULT false NOT NULL",
+    "ALTER TABLE jobs ADD COLUMN lower_qualities JSONB DEFAULT '[]' NOT NULL",
     "CREATE INDEX ix_jobs_storyboard ON jobs (owner_id, storyboard) WHERE storyboard <> ''",
 )
 _DOWN = (
     "DROP INDEX ix_jobs_storyboard",
+    "ALTER TABLE jobs DROP COLUMN lower_qualities",
     "ALTER TABLE jobs DROP COLUMN scene_fallback",
     "ALTER TABLE jobs DROP COLUMN storyboard",
     "DROP TABLE storyboards",

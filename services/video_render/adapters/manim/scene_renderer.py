@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from services.video_render.adapters.manim import version
-from services.video_render.adapters.media import fmp4
+from services.video_render.adapters.media import codecs, fmp4
 from services.video_render.adapters.media.encoder import GOP_SECONDS, LadderEncoder
 from services.video_render.adapters.media.stills import save_still
 from services.video_render.application.engine import (
@@ -73,7 +73,9 @@ def _segment(path: Path, rung: Rung, top: Rung, frames: int) -> SegmentOutput:
     """What was written for a rung, while the top one has so many frames."""
     found = fmp4.layout(path)
     frames = frames * rung.fps // top.fps
-    return SegmentOutput(rung.name, path, frames, found.head_bytes, found.sizes, rung.fps * GOP_SECONDS)
+    return SegmentOutput(
+        rung, path, codecs.of_file(path), frames, found.head_bytes, found.sizes, rung.fps * GOP_SECONDS
+    )
 
 
 class _Progress:

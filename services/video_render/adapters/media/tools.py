@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
+from services.video_render.adapters.media import codecs
 from services.video_render.adapters.media.stills import save_still
 from services.video_render.application.engine import Chapter, MediaFailed, MediaInfo
 
@@ -61,7 +62,7 @@ class AvMediaTools:
                 codec=stream.codec_context.name,
                 size_bytes=path.stat().st_size,
                 frames=frames,
-                codec_string=_codec_string(stream),
+                codec_string=codecs.of_stream(stream),
                 chapters=tuple(_chapters(container)),
             )
 
@@ -99,14 +100,6 @@ def _video(container: InputContainer, path: Path) -> av.VideoStream:
     if not container.streams.video:
         raise MediaFailed(f"{path.name} holds no video")
     return container.streams.video[0]
-
-
-def _codec_string(stream: av.VideoStream) -> str:
-    """`avc1.PPCCLL` from the decoder configuration (RFC 6381, ISO/IEC 14496-15); empty for another codec."""
-    configuration = stream.codec_context.extradata or b""
-    if stream.codec_context.name != "h264" or len(configuration) < 4 or configuration[0] != 1:
-        return ""
-    return f"avc1.{configuration[1:4].hex()}"
 
 
 Parameters = tuple[str, int, int, bytes, Fraction]

@@ -195,6 +195,7 @@ class Job(_message.Message):
     EXPIRED_AT_FIELD_NUMBER: _builtins.int
     ORIGIN_JOB_ID_FIELD_NUMBER: _builtins.int
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
+    QUALITY_LEVELS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Assigned by the service, a UUIDv7."""
     owner_id: _builtins.str
@@ -279,6 +280,10 @@ class Job(_message.Message):
     def expired_at(self) -> _timestamp_pb2.Timestamp:
         """When the video was removed by retention; the job itself stays in the lists."""
 
+    @_builtins.property
+    def quality_levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rungs that were ordered, best first, for example `["1080p", "720p"]`."""
+
     def __init__(
         self,
         *,
@@ -311,10 +316,11 @@ class Job(_message.Message):
         expired_at: _timestamp_pb2.Timestamp | None = ...,
         origin_job_id: _builtins.str = ...,
         webhook_url: _builtins.str = ...,
+        quality_levels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "configuration", b"configuration", "created_at", b"created_at", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "next_attempt_at", b"next_attempt_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "completed_at", b"completed_at", "configuration", b"configuration", "context", b"context", "created_at", b"created_at", "credit_cost", b"credit_cost", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "job_id", b"job_id", "max_retries", b"max_retries", "model", b"model", "next_attempt_at", b"next_attempt_at", "origin_job_id", b"origin_job_id", "owner_id", b"owner_id", "pinned", b"pinned", "plan", b"plan", "priority", b"priority", "progress", b"progress", "quality", b"quality", "revision", b"revision", "started_at", b"started_at", "status", b"status", "topic", b"topic", "updated_at", b"updated_at", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "completed_at", b"completed_at", "configuration", b"configuration", "context", b"context", "created_at", b"created_at", "credit_cost", b"credit_cost", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "job_id", b"job_id", "max_retries", b"max_retries", "model", b"model", "next_attempt_at", b"next_attempt_at", "origin_job_id", b"origin_job_id", "owner_id", b"owner_id", "pinned", b"pinned", "plan", b"plan", "priority", b"priority", "progress", b"progress", "quality", b"quality", "quality_levels", b"quality_levels", "revision", b"revision", "started_at", b"started_at", "status", b"status", "topic", b"topic", "updated_at", b"updated_at", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -400,6 +400,7 @@ class RenderedVideo(_message.Message):
     CHAPTERS_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     THUMBNAIL_CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    RENDITIONS_FIELD_NUMBER: _builtins.int
     video_object_id: _builtins.str
     """Object of the MP4."""
     thumbnail_object_id: _builtins.str
@@ -432,6 +433,10 @@ class RenderedVideo(_message.Message):
     def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]:
         """Scenes with their start times."""
 
+    @_builtins.property
+    def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedRendition]:
+        """The video at every rung of the ladder, best first."""
+
     def __init__(
         self,
         *,
@@ -449,14 +454,133 @@ class RenderedVideo(_message.Message):
         chapters: _abc.Iterable[Global___Chapter] | None = ...,
         title: _builtins.str = ...,
         thumbnail_content_type: _builtins.str = ...,
+        renditions: _abc.Iterable[Global___RenderedRendition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chapters", b"chapters", "duration", b"duration", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "sha256", b"sha256", "size_bytes", b"size_bytes", "storyboard_object_id", b"storyboard_object_id", "thumbnail_content_type", b"thumbnail_content_type", "thumbnail_object_id", b"thumbnail_object_id", "title", b"title", "video_codec", b"video_codec", "video_object_id", b"video_object_id", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chapters", b"chapters", "duration", b"duration", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "storyboard_object_id", b"storyboard_object_id", "thumbnail_content_type", b"thumbnail_content_type", "thumbnail_object_id", b"thumbnail_object_id", "title", b"title", "video_codec", b"video_codec", "video_object_id", b"video_object_id", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenderedVideo: _TypeAlias = RenderedVideo  # noqa: Y015
+
+@_typing.final
+class RenderedRendition(_message.Message):
+    """The video at one rung of the ladder. All figures are measured from the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNG_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    FRAME_RATE_FIELD_NUMBER: _builtins.int
+    CODEC_FIELD_NUMBER: _builtins.int
+    PEAK_BITS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MEAN_BITS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    rung: _builtins.str
+    """For example `720p`."""
+    object_id: _builtins.str
+    """Object of the MP4."""
+    size_bytes: _builtins.int
+    """Length in bytes."""
+    sha256: _builtins.str
+    """SHA-256 in hexadecimal."""
+    width: _builtins.int
+    """Pixels."""
+    height: _builtins.int
+    """Pixels."""
+    frame_rate: _builtins.float
+    """Frames a second."""
+    codec: _builtins.str
+    """As in RFC 6381, for example `avc1.64001f`."""
+    peak_bits_per_second: _builtins.int
+    """Largest number of bits a second over a fragment."""
+    mean_bits_per_second: _builtins.int
+    """Mean number of bits a second."""
+    def __init__(
+        self,
+        *,
+        rung: _builtins.str = ...,
+        object_id: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        frame_rate: _builtins.float = ...,
+        codec: _builtins.str = ...,
+        peak_bits_per_second: _builtins.int = ...,
+        mean_bits_per_second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "frame_rate", b"frame_rate", "height", b"height", "mean_bits_per_second", b"mean_bits_per_second", "object_id", b"object_id", "peak_bits_per_second", b"peak_bits_per_second", "rung", b"rung", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderedRendition: _TypeAlias = RenderedRendition  # noqa: Y015
+
+@_typing.final
+class SceneSegment(_message.Message):
+    """A finished scene at one rung of the ladder: a fragmented MP4 file of closed GOPs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNG_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    HEAD_BYTES_FIELD_NUMBER: _builtins.int
+    FRAGMENT_BYTES_FIELD_NUMBER: _builtins.int
+    FRAGMENT_FRAMES_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    FRAME_RATE_FIELD_NUMBER: _builtins.int
+    CODEC_FIELD_NUMBER: _builtins.int
+    rung: _builtins.str
+    """For example `720p`."""
+    object_id: _builtins.str
+    """Object of the file."""
+    frame_count: _builtins.int
+    """Frames in it."""
+    head_bytes: _builtins.int
+    """Bytes of the initialization section at its start."""
+    fragment_frames: _builtins.int
+    """Frames in a fragment; the last one has the rest."""
+    width: _builtins.int
+    """Pixels."""
+    height: _builtins.int
+    """Pixels."""
+    frame_rate: _builtins.float
+    """Frames a second."""
+    codec: _builtins.str
+    """As in RFC 6381, for example `avc1.64001f`."""
+    @_builtins.property
+    def fragment_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of each fragment, in order, without gaps after the initialization section."""
+
+    def __init__(
+        self,
+        *,
+        rung: _builtins.str = ...,
+        object_id: _builtins.str = ...,
+        frame_count: _builtins.int = ...,
+        head_bytes: _builtins.int = ...,
+        fragment_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        fragment_frames: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        frame_rate: _builtins.float = ...,
+        codec: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "fragment_bytes", b"fragment_bytes", "fragment_frames", b"fragment_frames", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "head_bytes", b"head_bytes", "height", b"height", "object_id", b"object_id", "rung", b"rung", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SceneSegment: _TypeAlias = SceneSegment  # noqa: Y015
 
 @_typing.final
 class Chapter(_message.Message):

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from t2m.video_render.v1 import quality_pb2 as _quality_pb2
 from t2m.video_render.v1 import render_pb2 as _render_pb2
@@ -65,6 +67,7 @@ class StartRenderRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     STORYBOARD_FIELD_NUMBER: _builtins.int
+    LOWER_QUALITIES_FIELD_NUMBER: _builtins.int
     ON_SCENE_FAILURE_FIELD_NUMBER: _builtins.int
     render_id: _builtins.str
     """`{job_id}-{attempt}`."""
@@ -92,6 +95,10 @@ class StartRenderRequest(_message.Message):
     def storyboard(self) -> _storyboard_pb2.Storyboard:
         """What to draw; planned from the topic when not set."""
 
+    @_builtins.property
+    def lower_qualities(self) -> _containers.RepeatedScalarFieldContainer[_quality_pb2.Quality.ValueType]:
+        """Further rungs of the ladder, each lower than `quality`."""
+
     def __init__(
         self,
         *,
@@ -105,11 +112,12 @@ class StartRenderRequest(_message.Message):
         priority: Global___RenderPriority.ValueType = ...,
         configuration: _struct_pb2.Struct | None = ...,
         storyboard: _storyboard_pb2.Storyboard | None = ...,
+        lower_qualities: _abc.Iterable[_quality_pb2.Quality.ValueType] | None = ...,
         on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "storyboard", b"storyboard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "context", b"context", "job_id", b"job_id", "on_scene_failure", b"on_scene_failure", "owner_id", b"owner_id", "planner", b"planner", "priority", b"priority", "quality", b"quality", "render_id", b"render_id", "storyboard", b"storyboard", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "context", b"context", "job_id", b"job_id", "lower_qualities", b"lower_qualities", "on_scene_failure", b"on_scene_failure", "owner_id", b"owner_id", "planner", b"planner", "priority", b"priority", "quality", b"quality", "render_id", b"render_id", "storyboard", b"storyboard", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,6 +288,84 @@ class CancelRenderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRenderResponse: _TypeAlias = CancelRenderResponse  # noqa: Y015
+
+@_typing.final
+class ListSegmentsRequest(_message.Message):
+    """Which render."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RENDER_ID_FIELD_NUMBER: _builtins.int
+    render_id: _builtins.str
+    """The id."""
+    def __init__(
+        self,
+        *,
+        render_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["render_id", b"render_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSegmentsRequest: _TypeAlias = ListSegmentsRequest  # noqa: Y015
+
+@_typing.final
+class ListSegmentsResponse(_message.Message):
+    """What can be played of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENES_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """Whether these are all scenes there will be."""
+    @_builtins.property
+    def scenes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlayableScene]:
+        """In order, from the first scene on."""
+
+    def __init__(
+        self,
+        *,
+        scenes: _abc.Iterable[Global___PlayableScene] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "scenes", b"scenes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSegmentsResponse: _TypeAlias = ListSegmentsResponse  # noqa: Y015
+
+@_typing.final
+class PlayableScene(_message.Message):
+    """A finished scene."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Position in the video, counted from 0."""
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[_render_pb2.SceneSegment]:
+        """The scene at every rung, best first."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        segments: _abc.Iterable[_render_pb2.SceneSegment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlayableScene: _TypeAlias = PlayableScene  # noqa: Y015
 
 @_typing.final
 class DeleteRendersRequest(_message.Message):

@@ -59,6 +59,11 @@ class RenderServiceStub:
                 request_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderRequest.SerializeToString,
                 response_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderResponse.FromString,
                 _registered_method=True)
+        self.ListSegments = channel.unary_unary(
+                '/t2m.video_render.v1.RenderService/ListSegments',
+                request_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.ListSegmentsRequest.SerializeToString,
+                response_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.ListSegmentsResponse.FromString,
+                _registered_method=True)
         self.DeleteRenders = channel.unary_unary(
                 '/t2m.video_render.v1.RenderService/DeleteRenders',
                 request_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.DeleteRendersRequest.SerializeToString,
@@ -115,6 +120,16 @@ class RenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSegments(self, request, context):
+        """The segments of the scenes from the first one on that are finished without a gap,
+        to be played while later ones are drawn.
+
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteRenders(self, request, context):
         """Forgets every render of a job, for good: rows, events and the cache entries
         whose files belong to the job. A running one is cancelled first. Forgetting what
@@ -146,6 +161,11 @@ def add_RenderServiceServicer_to_server(servicer, server):
                     servicer.CancelRender,
                     request_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderRequest.FromString,
                     response_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderResponse.SerializeToString,
+            ),
+            'ListSegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSegments,
+                    request_deserializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.ListSegmentsRequest.FromString,
+                    response_serializer=t2m_dot_video__render_dot_v1_dot_render__service__pb2.ListSegmentsResponse.SerializeToString,
             ),
             'DeleteRenders': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRenders,
@@ -266,6 +286,33 @@ class RenderService:
             '/t2m.video_render.v1.RenderService/CancelRender',
             t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderRequest.SerializeToString,
             t2m_dot_video__render_dot_v1_dot_render__service__pb2.CancelRenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.video_render.v1.RenderService/ListSegments',
+            t2m_dot_video__render_dot_v1_dot_render__service__pb2.ListSegmentsRequest.SerializeToString,
+            t2m_dot_video__render_dot_v1_dot_render__service__pb2.ListSegmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,12 @@ class RenderServiceStub:
 
     Errors: NOT_FOUND.
     """
+    ListSegments: _grpc.UnaryUnaryMultiCallable[_render_service_pb2.ListSegmentsRequest, _render_service_pb2.ListSegmentsResponse]
+    """The segments of the scenes from the first one on that are finished without a gap,
+    to be played while later ones are drawn.
+
+    Errors: NOT_FOUND.
+    """
     DeleteRenders: _grpc.UnaryUnaryMultiCallable[_render_service_pb2.DeleteRendersRequest, _render_service_pb2.DeleteRendersResponse]
     """Forgets every render of a job, for good: rows, events and the cache entries
     whose files belong to the job. A running one is cancelled first. Forgetting what
@@ -101,6 +107,12 @@ class RenderServiceAsyncStub(RenderServiceStub):
     CancelRender: _aio.UnaryUnaryMultiCallable[_render_service_pb2.CancelRenderRequest, _render_service_pb2.CancelRenderResponse]  # type: ignore[assignment]
     """Stops a render: the row first, then the processes. Cancelling a render that
     has ended changes nothing and returns it, so a retry is safe.
+
+    Errors: NOT_FOUND.
+    """
+    ListSegments: _aio.UnaryUnaryMultiCallable[_render_service_pb2.ListSegmentsRequest, _render_service_pb2.ListSegmentsResponse]  # type: ignore[assignment]
+    """The segments of the scenes from the first one on that are finished without a gap,
+    to be played while later ones are drawn.
 
     Errors: NOT_FOUND.
     """
@@ -163,6 +175,18 @@ class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_render_service_pb2.CancelRenderResponse, _abc.Awaitable[_render_service_pb2.CancelRenderResponse]]:
         """Stops a render: the row first, then the processes. Cancelling a render that
         has ended changes nothing and returns it, so a retry is safe.
+
+        Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSegments(
+        self,
+        request: _render_service_pb2.ListSegmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_render_service_pb2.ListSegmentsResponse, _abc.Awaitable[_render_service_pb2.ListSegmentsResponse]]:
+        """The segments of the scenes from the first one on that are finished without a gap,
+        to be played while later ones are drawn.
 
         Errors: NOT_FOUND.
         """

@@ -1,0 +1,70 @@
+"""Playlists of HTTP Live Streaming (RFC 8216): text out of segments, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+CONTENT_TYPE = "application/vnd.apple.mpegurl"
+_VERSION = 7
+"""The first with fragmented MP4 (`EXT-X-MAP`) in media playlists that are no I-frame playlists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A scene at one rung: `head_bytes` of initialization section, then fragments without gaps."""
+
+    rung: str
+    object_id: str
+    frames: int
+    head_bytes: int
+    fragment_bytes: tuple[int, ...]
+    fragment_frames: int
+    width: int
+    height: int
+    frame_rate: float
+    codec: str
+
+    def fragments(self) -> Iterator[tuple[int, int, float]]:
+        """(offset, bytes, seconds) of each fragment."""
+        offset, left = self.head_bytes, self.frames
+        for size in self.fragment_bytes:
+            frames = min(self.fragment_frames, left)
+            yield offset, size, frames / self.frame_rate
+            offset, left = offset + size, left - frames
+
+
+def master(rungs: Sequence[Sequence[Segment]]) -> str:
+    """The master playlist of some rungs, each with its segments so far; media playlists are at `stream/{rung}`."""
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    for segments in rungs:
+        parts = [part for segment in segments for part in segment.fragments()]
+        peak = max(size * 8 / seconds for _, size, seconds in parts)
+        mean = sum(size * 8 for _, size, _ in parts) / sum(seconds for _, _, seconds in parts)
+        first = segments[0]
+        lines.append(
+            f"#EXT-X-STREAM-INF:BANDWIDTH={round(peak)},AVERAGE-BANDWIDTH={round(mean)},"
+            f'CODECS="{first.codec}",RESOLUTION={first.width}x{first.height},FRAME-RATE={first.frame_rate:.3f}'
+        )
+        lines.append(f"stream/{first.rung}")
+    return "\n".join([*lines, ""])
+
+
+def media(segments: Sequence[tuple[Segment, str]], *, complete: bool) -> str:
+    """The media playlist of one rung: segments with their URLs, in order. Each scene has a clock of its own."""
+    longest = max(seconds for segment, _ in segments for _, _, seconds in segment.fragments())
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{_VERSION}",
+        f"#EXT-X-TARGETDURATION:{max(round(longest), 1)}",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        f"#EXT-X-PLAYLIST-TYPE:{'VOD' if complete else 'EVENT'}",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+    ]
+    for number, (segment, url) in enumerate(segments):
+        if number:
+            lines.append("#EXT-X-DISCONTINUITY")
+        lines.append(f'#EXT-X-MAP:URI="{url}",BYTERANGE="{segment.head_bytes}@0"')
+        for offset, size, seconds in segment.fragments():
+            lines += [f"#EXTINF:{seconds:.5f},", f"#EXT-X-BYTERANGE:{size}@{offset}", url]
+    return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if complete else []), ""])

@@ -1,0 +1,80 @@
+"""Videos as players take them, scene by scene while later scenes are drawn (V5)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from services.job.application import hls
+from services.job.application.neighbours import (
+    LocationRequest,
+    ObjectMissing,
+    Objects,
+    Playable,
+    RenderAway,
+    Renders,
+    RenderUnknown,
+)
+from services.job.application.ports import Viewer
+from services.job.application.queries import Queries
+from services.job.domain.errors import ArtifactNotFound, RendersUnavailable, StateConflict
+from services.job.domain.job import Job
+from services.job.domain.values import JobStatus
+
+_LIFETIME = timedelta(hours=2)
+_AT_ONCE = 8
+
+
+class Playback:
+    """The use cases of players. All raise JobNotFound, StateConflict, ArtifactNotFound, RendersUnavailable."""
+
+    def __init__(self, queries: Queries, renders: Renders, objects: Objects) -> None:
+        self._queries = queries
+        self._renders = renders
+        self._objects = objects
+
+    async def master(self, viewer: Viewer, job_id: str) -> str:
+        """The master playlist."""
+        _, playable = await self._playable(viewer, job_id)
+        rungs = [segment.rung for segment in playable.scenes[0]]
+        return hls.master([_rung(playable, rung) for rung in rungs])
+
+    async def media(self, viewer: Viewer, job_id: str, rung: str) -> str:
+        """The media playlist of a rung such as `720p`."""
+        job, playable = await self._playable(viewer, job_id)
+        segments = _rung(playable, rung)
+        if not segments:
+            there = ", ".join(segment.rung for segment in playable.scenes[0])
+            raise ArtifactNotFound(f"the video is not there in {rung}, only in {there}")
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def located(segment: hls.Segment) -> str:
+            wanted = LocationRequest(segment.object_id, job.order.owner_id, inline=True, lifetime=_LIFETIME)
+            async with gate:
+                return (await self._objects.locate(wanted)).url
+
+        try:
+            urls = await asyncio.gather(*map(located, segments))
+        except ObjectMissing:
+            raise ArtifactNotFound("a scene of the video is not kept any more; download it as a whole") from None
+        return hls.media(list(zip(segments, urls, strict=True)), complete=playable.complete)
+
+    async def _playable(self, viewer: Viewer, job_id: str) -> tuple[Job, Playable]:
+        job = await self._queries.visible(viewer, job_id)
+        if job.expired_at is not None:
+            raise ArtifactNotFound(f"the video expired on {job.expired_at:%Y-%m-%d}")
+        if job.status not in (JobStatus.PROCESSING, JobStatus.COMPLETED):
+            raise StateConflict(f"there is nothing to play: the job is {job.status}")
+        try:
+            playable = await self._renders.playable(job.render_id)
+        except RenderUnknown:
+            raise StateConflict("there is nothing to play yet: the render has not begun") from None
+        except RenderAway as away:
+            raise RendersUnavailable from away
+        if not playable.scenes:
+            raise StateConflict("there is nothing to play yet: no scene is finished")
+        return job, playable
+
+
+def _rung(playable: Playable, rung: str) -> list[hls.Segment]:
+    return [segment for scene in playable.scenes for segment in scene if segment.rung == rung]

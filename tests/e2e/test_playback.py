@@ -1,0 +1,128 @@
+"""A ladder of qualities (V4), and streaming of what is finished (V5), over REST."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import av
+import httpx
+import pytest
+
+from tests.e2e.local_stack import LocalStack, wait_for, watch
+
+BOARD: dict[str, Any] = {
+    "title": "A ladder",
+    "scenes": [
+        {"id": "a", "title": {"text": "One"}, "duration_s": 3},
+        {"id": "b", "title": {"text": "Two"}, "duration_s": 5},
+        {"id": "c", "title": {"text": "Three"}, "duration_s": 3},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def ladder(stack: LocalStack, key: str) -> str:
+    """A finished job with two rungs."""
+    with stack.client(key) as client:
+        wish = {"topic": "Ladder", "context": "# One\n- first\n\n# Two\n- second", "quality_levels": ["480p", "720p"]}
+        accepted = client.post("/api/v1/videos/generate", json=wish)
+        assert accepted.status_code == 201, accepted.text
+        assert accepted.json()["quality_levels"] == ["720p", "480p"]
+        job_id: str = accepted.json()["job_id"]
+    assert watch(lambda: stack.client(key), job_id).ended == "completed"
+    return job_id
+
+
+def test_V4_every_rung_is_offered_and_can_be_downloaded(api: httpx.Client, ladder: str) -> None:
+    """V4, V6: sizes, lengths and pictures agree with the metadata; the best one is the default."""
+    metadata = api.get(f"/api/v1/videos/jobs/{ladder}/metadata").json()
+    assert [(each["quality"], each["width"]) for each in metadata["renditions"]] == [("720p", 1280), ("480p", 854)]
+    lengths = []
+    for rendition in metadata["renditions"]:
+        answer = api.get(f"/api/v1/videos/jobs/{ladder}/download", params={"quality": rendition["quality"]})
+        assert len(answer.content) == rendition["size_bytes"]
+        assert f"-{rendition['quality']}.mp4" in answer.headers["content-disposition"]
+        with av.open(io.BytesIO(answer.content)) as container:
+            stream = container.streams.video[0]
+            assert (stream.width, stream.height) == (rendition["width"], rendition["height"])
+            lengths.append(float((stream.duration or 0) * (stream.time_base or 0)))
+    assert lengths[0] == pytest.approx(lengths[1]) == pytest.approx(metadata["duration_seconds"])
+    assert api.get(f"/api/v1/videos/jobs/{ladder}/download").headers["content-length"] == str(metadata["size_bytes"])
+    missing = api.get(f"/api/v1/videos/jobs/{ladder}/download", params={"quality": "1080p"})
+    assert missing.status_code == 404
+    assert "720p, 480p" in missing.json()["error"]["message"]
+
+
+def fragments(api: httpx.Client, playlist: str) -> list[tuple[bytes, list[tuple[float, bytes]]]]:
+    """(initialization section, [(seconds, bytes)]) of each scene of a media playlist, fetched as a player does."""
+    scenes: list[tuple[bytes, list[tuple[float, bytes]]]] = []
+    seconds, byte_range = 0.0, (0, 0)
+    for line in playlist.splitlines():
+        if found := re.fullmatch(r'#EXT-X-MAP:URI="(.+)",BYTERANGE="(\d+)@0"', line):
+            scenes.append((part(api, found[1], 0, int(found[2])), []))
+        elif found := re.fullmatch(r"#EXTINF:([\d.]+),", line):
+            seconds = float(found[1])
+        elif found := re.fullmatch(r"#EXT-X-BYTERANGE:(\d+)@(\d+)", line):
+            byte_range = int(found[2]), int(found[1])
+        elif not line.startswith("#"):
+            scenes[-1][1].append((seconds, part(api, line, *byte_range)))
+    return scenes
+
+
+def part(api: httpx.Client, url: str, offset: int, size: int) -> bytes:
+    """A byte range of a signed URL, which needs no credential."""
+    headers = {"Range": f"bytes={offset}-{offset + size - 1}", "X-API-Key": ""}
+    answer = api.get(url, headers=headers)
+    assert (answer.status_code, len(answer.content)) == (206, size)
+    return answer.content
+
+
+@pytest.mark.parametrize("rung", ["720p", "480p"])
+def test_V5_the_playlists_play_to_the_end(api: httpx.Client, ladder: str, rung: str) -> None:
+    """V5: every fragment decodes after the head of its scene, and lasts as long as it says."""
+    master = api.get(f"/api/v1/videos/jobs/{ladder}/stream")
+    assert master.headers["content-type"] == "application/vnd.apple.mpegurl"
+    assert f"stream/{rung}" in master.text.splitlines()
+    again = api.get(f"/api/v1/videos/jobs/{ladder}/stream", headers={"If-None-Match": master.headers["etag"]})
+    assert again.status_code == 304
+    media = api.get(f"/api/v1/videos/jobs/{ladder}/stream/{rung}").text
+    assert media.endswith("#EXT-X-ENDLIST\n")
+    metadata = api.get(f"/api/v1/videos/jobs/{ladder}/metadata").json()
+    scenes = fragments(api, media)
+    assert len(scenes) == len(metadata["chapters"])
+    total = 0.0
+    for head, parts in scenes:
+        for seconds, data in parts:
+            with av.open(io.BytesIO(head + data)) as container:
+                rate = float(container.streams.video[0].average_rate or 0)
+                assert sum(1 for _ in container.decode(video=0)) == pytest.approx(seconds * rate, abs=0.01)
+            total += seconds
+    assert total == pytest.approx(metadata["duration_seconds"])
+
+
+def test_V5_scenes_play_while_later_ones_are_drawn(stack: LocalStack, api: httpx.Client) -> None:
+    """V5, P7: the playlist grows; what was there stays as it was."""
+    slow = {"id": "z", "title": {"text": "Last"}, "duration_s": 110}
+    board = {**BOARD, "title": "Growing", "scenes": [*BOARD["scenes"], slow]}
+    order = {"storyboard": board, "quality": "medium"}
+    job_id = api.post("/api/v1/videos/render", json=order).json()["job"]["job_id"]
+    path = f"/api/v1/videos/jobs/{job_id}/stream"
+
+    def growing() -> str | None:
+        answer = api.get(f"{path}/720p")
+        assert answer.status_code in (200, 409), answer.text
+        return answer.text if answer.status_code == 200 else None
+
+    first = wait_for(growing, "a first scene")
+    status = api.get(f"/api/v1/videos/jobs/{job_id}/status").json()["status"]
+    assert (status, "EXT-X-ENDLIST" in first) == ("processing", False)
+    assert watch(lambda: stack.client(api.headers["X-API-Key"]), job_id).ended == "completed"
+    whole = api.get(f"{path}/720p").text
+    ranges = [re.findall(r"#EXT(?:INF|-X-BYTERANGE|-X-DISC).*", text) for text in (first, whole)]
+    assert ranges[1][: len(ranges[0])] == ranges[0]
+    assert whole.count("#EXT-X-MAP") == 4
+    assert api.get(f"{path}/1080p").status_code == 404
+    assert api.delete(f"/api/v1/jobs/{job_id}").status_code == 204
+    assert api.get(path).status_code == 404
