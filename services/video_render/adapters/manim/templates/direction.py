@@ -6,6 +6,7 @@ What is left at its default is played as the template wrote it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -95,9 +96,13 @@ class DirectedScene(Scene):
         """Seconds to pause after each part so that the parts fill the scene's target duration evenly."""
         if not parts:
             return 0.0
-        playing = 0.0 if self.spec.animation.entrance is Entrance.NONE else seconds_each / self.spec.animation.speed
+        playing = 0.0
+        if self.spec.animation.entrance is not Entrance.NONE:
+            playing = _frames(seconds_each / self.spec.animation.speed) / config.frame_rate
         left = self.spec.duration_s - self.time - self._leave_seconds - SHORTEST_HOLD - len(parts) * playing
-        return min(max(left / len(parts), 0.25), 3.5)
+        pause = min(max(left / len(parts), 0.25), 3.5)
+        # Whole frames, rounded down: many pauses rounded up would be longer than what is left.
+        return math.floor(pause * config.frame_rate + 1e-6) / config.frame_rate
 
     def hold_until_due(self) -> None:
         """Stand still until it is time to leave."""
