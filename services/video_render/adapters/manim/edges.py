@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from services.video_render.adapters.manim.layout import Box
 
@@ -13,11 +14,13 @@ _BENDS = (0.0, 0.16, -0.16, 0.32, -0.32, 0.5, -0.5)
 _SAMPLES = 24
 _AIR = 0.06
 """Between a label or a passing line and a box, in scene units."""
+_CLOSE = 0.07
+"""How near a line may come to a label without being taken to run through it."""
 _TOUCH = 0.02
 """Between a box and the end of a line that leads to it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Edge:
     """Points along a curve, from box to box."""
 
@@ -29,7 +32,13 @@ class Edge:
         """Where it arrives."""
         return self.points[-1]
 
-    @property
+    @cached_property
+    def bounds(self) -> Box:
+        """The smallest box around it."""
+        xs, ys = [x for x, _ in self.points], [y for _, y in self.points]
+        return Box(min(xs), max(xs), min(ys), max(ys))
+
+    @cached_property
     def length(self) -> float:
         """Along the curve."""
         return sum(math.dist(a, b) for a, b in zip(self.points, self.points[1:], strict=False))
@@ -139,20 +148,24 @@ def _inside(point: Point, box: Box, margin: float) -> bool:
 
 
 def _near(box: Box, other: Box) -> bool:
-    return (
-        box.left < other.right + _AIR
-        and box.right > other.left - _AIR
-        and box.bottom < other.top + _AIR
-        and box.top > other.bottom - _AIR
-    )
+    return _meet(box, Box(other.left - _AIR, other.right + _AIR, other.bottom - _AIR, other.top + _AIR))
 
 
 def _touches(edge: Edge, box: Box) -> bool:
-    """Whether a curve runs through a box; looked at in steps of a tenth of a unit at most."""
+    """Whether a curve runs through a box or close by; looked at in steps of a tenth of a unit at most."""
+    near = Box(box.left - _CLOSE, box.right + _CLOSE, box.bottom - _CLOSE, box.top + _CLOSE)
+    if not _meet(edge.bounds, near):
+        return False
     for (ax, ay), (bx, by) in zip(edge.points, edge.points[1:], strict=False):
+        if not _meet(Box(min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)), near):
+            continue
         steps = max(int(math.hypot(bx - ax, by - ay) / 0.1), 1)
         for step in range(steps + 1):
             part = step / steps
-            if _inside((ax + part * (bx - ax), ay + part * (by - ay)), box, 0.07):
+            if _inside((ax + part * (bx - ax), ay + part * (by - ay)), near, 0.0):
                 return True
     return False
+
+
+def _meet(box: Box, other: Box) -> bool:
+    return box.left <= other.right and box.right >= other.left and box.bottom <= other.top and box.top >= other.bottom

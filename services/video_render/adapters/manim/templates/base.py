@@ -206,9 +206,9 @@ class StoryScene(DirectedScene, Generic[C]):
     def _add_heading(self) -> None:
         source = f"#strong[{markup.inline(self.spec.heading, self.accent)}]"
         width = Frame.RIGHT - Frame.LEFT
-        fitted = self.fit(source, width, 0.95, Type.HEADING, wrap=False)
+        fitted = self.fit(source, width, 0.86, Type.HEADING, wrap=False)
         if fitted.em < Type.CAPTION:
-            fitted = self.fit(f"#set par(leading: 0.1em)\n{source}", width, 0.95, Type.CAPTION)
+            fitted = self.fit(f"#set par(leading: 0.1em)\n{source}", width, 0.86, Type.CAPTION)
         title = fitted.typeset.place(self.start_side(fitted.typeset.logical_width), Frame.HEADING_TOP)
         y = Frame.HEADING_TOP - title.logical_height - 0.1
         start = self.start_side(1.3)
