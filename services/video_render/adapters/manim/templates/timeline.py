@@ -106,7 +106,7 @@ class TimelineScene(StoryScene[storyboard.Timeline]):
             texts = [self.placeable(page, found.factor) for page in row if page is not None]
             for typeset, indent in zip(texts, (0.0, widths[0] + 1.1), strict=True):
                 typeset.place(self.start_side(typeset.page.width, indent), y)
-            dots.append(self._dot(x, y - found.em * self.writing.middle))
+            dots.append(self._dot(x, y - found.em * self.writing.middle, found.em))
             self.events.append(VGroup(texts[0], dots[-1], texts[1]))
             self.block(f"event {number + 1}", self.events[-1], found.em * _SMALL)
             y -= (height + found.page.gap) * found.factor
@@ -142,6 +142,6 @@ class TimelineScene(StoryScene[storyboard.Timeline]):
     def _axis(self, start: tuple[float, float], end: tuple[float, float]) -> Line:
         return Line((*start, 0), (*end, 0), color=self.theme.rule, stroke_width=5)
 
-    def _dot(self, x: float, y: float) -> Circle:
-        dot = Circle(radius=_DOT, color=self.theme.background, stroke_width=4)
+    def _dot(self, x: float, y: float, em: float = 1.0) -> Circle:
+        dot = Circle(radius=min(_DOT, 0.3 * em), color=self.theme.background, stroke_width=4)
         return dot.set_fill(self.theme.accents[0], opacity=1.0).move_to((x, y, 0))
