@@ -5,6 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from services.video_render.domain.storyboard import (
+    ChartSeries,
+    ChartStyle,
+    DataChart,
     FunctionPlot,
     Geometry,
     GeometryAngle,
@@ -15,11 +18,22 @@ from services.video_render.domain.storyboard import (
     GeometrySegment,
     GeometryStep,
     Interval,
+    Matrix,
+    MatrixBrackets,
+    MatrixEntry,
+    MatrixRow,
     MovingPoint,
+    NumberLine,
+    NumberLineInterval,
+    NumberLineJump,
+    NumberLinePoint,
     ParametricCurve,
     ParametricPlot,
     PlotFunction,
     Position,
+    ScatterChart,
+    ScatterPoint,
+    ScatterSeries,
     ShadedArea,
     Tangent,
 )
@@ -117,3 +131,79 @@ PARAMETRIC_PLOTS = st.builds(
     words(300),
     st.booleans(),
 )
+
+
+VALUE = st.sampled_from([0.0, 1.0, 1e-12, 1e12]) | st.floats(-1e12, 1e12)
+SIZE = st.sampled_from([0.0, 1.0, 1e12]) | st.floats(0, 1e12)
+
+
+@st.composite
+def pies(draw: st.DrawFn) -> DataChart:
+    """Slices of any size, many of them 0."""
+    names = draw(st.lists(words(80).map(lambda name: name or "x"), min_size=1, max_size=16))
+    values = draw(st.lists(SIZE, min_size=len(names), max_size=len(names)).filter(lambda found: sum(found) > 0))
+    series = ChartSeries(tuple(values), draw(words(80)))
+    return DataChart(ChartStyle.PIE, tuple(names), (series,), draw(words(80)))
+
+
+POINTS = st.lists(st.builds(ScatterPoint, VALUE, VALUE, SIZE), min_size=1, max_size=30).map(tuple)
+SCATTER_CHARTS = st.builds(
+    ScatterChart,
+    st.lists(st.builds(ScatterSeries, POINTS, words(80)), min_size=1, max_size=4).map(tuple),
+    words(80),
+    words(80),
+    words(80),
+    st.booleans(),
+    words(300),
+)
+
+
+ENTRIES = st.sampled_from(["1", "-x^2", "a/b", "sqrt(1 + sqrt(2))", "f(x, y)", "1, 2; 3", "sum_(k=1)^n k", "thin"])
+BESIDE = st.sampled_from(["", "A =", "det", "= " + " + ".join(["x^2"] * 12), "vec(x, y) ="])
+
+
+@st.composite
+def matrices(draw: st.DrawFn) -> Matrix:
+    """Matrices of any size."""
+    height, width = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    rows = st.lists(ENTRIES, min_size=width, max_size=width).map(lambda entries: MatrixRow(tuple(entries)))
+    place = st.builds(MatrixEntry, st.integers(1, height), st.integers(1, width))
+    return Matrix(
+        draw(st.lists(rows, min_size=height, max_size=height).map(tuple)),
+        draw(BESIDE),
+        draw(BESIDE),
+        draw(st.sampled_from(MatrixBrackets)),
+        draw(st.lists(place, max_size=4).map(tuple)),
+        draw(words(300)),
+    )
+
+
+@st.composite
+def number_lines(draw: st.DrawFn) -> NumberLine:
+    """Points, intervals and jumps anywhere, many at the same places."""
+    bounds = draw(RANGES | st.just(Interval(0, 1)))
+    share = st.sampled_from([0.0, 0.1, 0.5, 0.51, 1.0]) | st.floats(0, 1)
+    value = share.map(lambda part: bounds.min + part * (bounds.max - bounds.min))
+    two = st.tuples(value, value).filter(lambda ends: abs(ends[0] - ends[1]) > 1e-6 * (bounds.max - bounds.min))
+    part = st.builds(
+        lambda ends, low, high, label: NumberLineInterval(Interval(min(ends), max(ends)), low, high, label),
+        two,
+        st.booleans(),
+        st.booleans(),
+        words(40),
+    )
+    jump = st.builds(lambda ends, label: NumberLineJump(ends[0], ends[1], label), two, words(40))
+    return NumberLine(
+        bounds,
+        draw(st.sampled_from([0.0, (bounds.max - bounds.min) / 40, (bounds.max - bounds.min) / 3])),
+        draw(st.lists(st.builds(NumberLinePoint, value, words(40)), max_size=12).map(tuple)),
+        draw(st.lists(part, max_size=4).map(tuple)),
+        draw(st.lists(jump, max_size=8).map(tuple)),
+        draw(words(300)),
+    )
+
+
+CONTENT = st.one_of(
+    geometries(), function_plots(), PARAMETRIC_PLOTS, pies(), SCATTER_CHARTS, matrices(), number_lines()
+)
+"""Every kind of this family."""

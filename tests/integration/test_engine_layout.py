@@ -35,6 +35,7 @@ from services.video_render.domain.storyboard import (
     TableRow,
     TitleCard,
 )
+from tests.integration import layout_strategies_data
 
 
 def text(limit: int, least: int = 1) -> st.SearchStrategy[str]:
@@ -85,6 +86,7 @@ CONTENT = st.one_of(
     st.builds(Code, st.lists(text(160), min_size=1, max_size=30).map(tuple), st.sampled_from(["", "python", "nope"])),
     st.tuples(st.integers(1, 16), st.integers(1, 4)).flatmap(lambda shape: charts(*shape)),
     st.builds(Recap, st.lists(text(300), min_size=1, max_size=12).map(tuple)),
+    layout_strategies_data.CONTENT,
 )
 
 
@@ -103,7 +105,7 @@ def layout_problems(content: Any, heading: str) -> list[str]:
 
 # Shrinking would set thousands of pages; the failing content itself says enough.
 @settings(
-    max_examples=30,
+    max_examples=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -38,7 +38,7 @@ def ticks(low: float, high: float, wanted: int) -> list[float]:
     """Round values inside an interval, 1, 2 or 5 times a power of ten apart, about `wanted` of them."""
     raw = (high - low) / max(wanted, 1)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next((power * factor for factor in (1, 2, 5) if power * factor >= raw * 0.999), power * 10)
+    step = min((power * factor for factor in (1, 2, 5, 10)), key=lambda value: abs(math.log(value / raw)))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [number * step for number in range(first, last + 1)]

@@ -56,13 +56,15 @@ def dot(color: str) -> Circle:
 def column(scene: StoryScene[Any], entries: Sequence[Entry], height: float) -> Legend:
     """Entries under one another, no taller than `height` together."""
     group = VGroup()
-    em = Type.CAPTION
+    em, top = Type.CAPTION, 0.0
     room = min(_TALLEST, height / max(len(entries), 1) - _GAP)
     for entry in entries:
         fitted = _column_text(scene, entry, room)
         em = min(em, fitted.em)
-        group.add(_pair(entry, fitted.typeset, 0.18))
-    return Legend(group.arrange((0, -1, 0), buff=_GAP, aligned_edge=(-1, 0, 0)) if len(group) else group, em)
+        tall = max(fitted.typeset.logical_height, float(entry.symbol.height) if entry.symbol else 0.0)
+        group.add(_pair(entry, fitted.typeset, 0.0, top - tall / 2, 0.18))
+        top -= tall + _GAP
+    return Legend(group, em)
 
 
 def _column_text(scene: StoryScene[Any], entry: Entry, height: float) -> Fitted:
@@ -73,21 +75,26 @@ def _column_text(scene: StoryScene[Any], entry: Entry, height: float) -> Fitted:
 
 
 def row(scene: StoryScene[Any], entries: Sequence[Entry]) -> Legend:
-    """Entries beside one another, as wide as the scene's area at most."""
+    """Entries beside one another, as wide as the scene's area at most, on one base line."""
     share = scene.area.width / max(len(entries), 1) - 1.1
     group = VGroup()
-    em = Type.LABEL
+    em, left = Type.LABEL, 0.0
     for entry in entries:
         color = scene.theme.muted if entry.muted else scene.theme.text
         fitted = scene.fit(entry.source, share, 0.5, Type.LABEL, wrap=False, color=color)
         if fitted.em < Type.SMALLEST:
             fitted = scene.fit(entry.source, share, 0.8, Type.LABEL, balance=True, color=color)
         em = min(em, fitted.em)
-        group.add(_pair(entry, fitted.typeset, 0.14))
-    return Legend(group.arrange((1, 0, 0), buff=0.6) if len(group) else group, em)
+        pair = _pair(entry, fitted.typeset, left, 0.0, 0.14)
+        group.add(pair)
+        left = float(pair.get_right()[0]) + 0.6
+    return Legend(group, em)
 
 
-def _pair(entry: Entry, text: Typeset, gap: float) -> VGroup:
+def _pair(entry: Entry, text: Typeset, left: float, y: float, gap: float) -> VGroup:
+    """The symbol, and the text at its right with its line through the symbol's middle."""
     if entry.symbol is None:
-        return VGroup(text)
-    return VGroup(entry.symbol, text.next_to(entry.symbol, (1, 0, 0), buff=gap))
+        return VGroup(text.place(left, y + text.logical_height / 2))
+    entry.symbol.move_to((left + entry.symbol.width / 2, y, 0))
+    text.place(left + float(entry.symbol.width) + gap, y + text.logical_height / 2)
+    return VGroup(entry.symbol, text)

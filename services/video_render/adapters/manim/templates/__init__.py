@@ -11,10 +11,13 @@ from services.video_render.adapters.manim.templates.columns import CompareScene
 from services.video_render.adapters.manim.templates.geometry import GeometryScene
 from services.video_render.adapters.manim.templates.listing import CodeScene, TableScene
 from services.video_render.adapters.manim.templates.mathematics import DerivationScene, EquationScene
+from services.video_render.adapters.manim.templates.matrix import MatrixScene
 from services.video_render.adapters.manim.templates.network import NetworkScene
+from services.video_render.adapters.manim.templates.number_line import NumberLineScene
 from services.video_render.adapters.manim.templates.parametric import ParametricPlotScene
 from services.video_render.adapters.manim.templates.picture import ImageScene
 from services.video_render.adapters.manim.templates.plot import FunctionPlotScene
+from services.video_render.adapters.manim.templates.scatter import ScatterChartScene
 from services.video_render.adapters.manim.templates.text import (
     BulletsScene,
     ParagraphScene,
@@ -36,6 +39,9 @@ _ALL: tuple[type[StoryScene[Any]], ...] = (
     RecapScene,
     GeometryScene,
     ParametricPlotScene,
+    ScatterChartScene,
+    MatrixScene,
+    NumberLineScene,
     SectionScene,
     QuoteScene,
     CompareScene,

@@ -1,4 +1,4 @@
-"""Bar and line charts."""
+"""Bar, line and pie charts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from manim import (
     LaggedStart,
     Line,
     Rectangle,
-    RoundedRectangle,
     VGroup,
     VMobject,
 )
 from manim.utils.rate_functions import ease_in_out_sine, ease_out_cubic
 
-from services.video_render.adapters.manim import axes, layout, markup
+from services.video_render.adapters.manim import axes, curves, layout, legend, markup
 from services.video_render.adapters.manim.mobjects import Typeset
+from services.video_render.adapters.manim.templates import pie
 from services.video_render.adapters.manim.templates.base import StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
@@ -31,9 +31,26 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
     kind = storyboard.DataChart
 
     def compose(self) -> None:
-        """Legend and unit above, category names below, bars or lines between."""
+        """Legend and unit above, then the chart."""
         content = self.content
         area = self.area
+        self.header = legend.row(self, self._entries(content))
+        group = self.header.group
+        top = area.top
+        if len(group):
+            group.move_to((self.start_side(group.width) + group.width / 2, area.top - group.height / 2, 0))
+            self.block("the legend", group, self.header.em)
+            top -= group.height + 0.3
+        if content.style is storyboard.ChartStyle.PIE:
+            self.pie = pie.compose(self, layout.Box(area.left, area.right, area.bottom, top))
+            self.block("the chart", VGroup(self.pie.slices), 0.0)
+            for number, name in enumerate(pie.name_texts(self.pie), start=1):
+                self.block(f"name {number}", name, self.pie.em if number == 1 else 0.0)
+        else:
+            self._compose_axes(content, layout.Box(area.left, area.right, area.bottom, top))
+
+    def _compose_axes(self, content: storyboard.DataChart, area: layout.Box) -> None:
+        """Values up the side, category names below, bars or lines between."""
         values = [value for series in content.series for value in series.values]
         low, high = min(0.0, *values), max(0.0, *values)
         if high == low:
@@ -41,27 +58,19 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
         steps = axes.ticks(low, high + 0.08 * (high - low), 5)
         step = steps[1] - steps[0] if len(steps) > 1 else high - low
         low, high = min(low, steps[0]), max(high, steps[-1])
-        if low < min(values, default=0.0) and low < 0:
-            low -= 0.0
-        elif low < 0:
+        if low < 0 and low >= min(values):
             low -= step * 0.25
-        header = self._header(content)
-        top = area.top - (header.height + 0.3 if len(header) else 0.0)
         labels = [axes.tick_label(self, axes.number(value)) for value in steps]
         left = area.left + max(label.width for label in labels) + 0.3
         slot = (area.right - left) / len(content.categories)
         names = [self._category(name, slot) for name in content.categories]
         bottom = area.bottom + max(name.logical_height for name in names) + 0.15
-        self.box = layout.Box(left, area.right, bottom, top - 0.3)
+        self.box = layout.Box(left, area.right, bottom, area.top - 0.3)
         self.y = axes.Scale(low, high, self.box.bottom, self.box.top)
         for label, value in zip(labels, steps, strict=True):
             label.move_to((left - 0.2 - label.width / 2, self.y(value), 0))
         for index, name in enumerate(names):
             name.place(left + slot * index + (slot - name.logical_width) / 2, bottom - 0.1)
-        self.header = header
-        if len(header):
-            header.move_to((area.left + header.width / 2, area.top - header.height / 2, 0))
-            self.block("the legend", header, self.header_em)
         base = axes.axis_line(self, (left, self.y(0.0)), (area.right, self.y(0.0)))
         self.axes = VGroup(axes.grid_lines(self, self.box, [], [self.y(v) for v in steps]), base, *labels, *names)
         draw = self._bars if content.style is storyboard.ChartStyle.BAR else self._lines
@@ -70,7 +79,10 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
 
     def perform(self) -> None:
         """Axes, then the data, then the figures."""
-        self.play(FadeIn(self.axes), FadeIn(self.header), run_time=0.8, rate_func=ease_out_cubic)
+        if self.content.style is storyboard.ChartStyle.PIE:
+            self._perform_pie()
+            return
+        self.play(FadeIn(self.axes), FadeIn(self.header.group), run_time=0.8, rate_func=ease_out_cubic)
         content = self.content
         if content.style is storyboard.ChartStyle.BAR:
             growth = [GrowFromEdge(bar, (0, -1 if up else 1, 0)) for bar, up in zip(self.marks, self.up, strict=True)]
@@ -80,30 +92,25 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
         if self.values:
             self.play(FadeIn(VGroup(*self.values)), run_time=0.5)
 
-    def _header(self, content: storyboard.DataChart) -> VGroup:
-        """The unit and, with named series, a legend in one row."""
-        share = self.area.width / max(len(content.series) + bool(content.unit), 1) - 1.1
-        self.header_em = Type.LABEL
-        parts = VGroup()
-        if content.unit:
-            parts.add(self._header_text(content.unit, share, self.theme.muted))
-        for index, series in enumerate(content.series):
-            if not series.name:
-                continue
-            swatch = RoundedRectangle(width=0.3, height=0.3, corner_radius=0.06, stroke_width=0)
-            swatch.set_fill(self.theme.accents[index % 4], opacity=1.0)
-            name = self._header_text(series.name, share, self.theme.text)
-            parts.add(VGroup(swatch, name.next_to(swatch, (1, 0, 0), buff=0.14)))
-        return parts.arrange((1, 0, 0), buff=0.6) if len(parts) else parts
+    def _perform_pie(self) -> None:
+        """The pie opens clockwise, then the names appear in turn."""
+        if len(self.header.group):
+            self.appear(self.header.group)
+        self.pie.put(0.0)
+        self.play(curves.Run(self.pie.slices, self.pie.put, 0.0, 1.0), run_time=1.6)
+        self.appear(*self.pie.names, seconds=min(0.6 + 0.25 * len(self.pie.names), 2.5), lag=0.5)
 
-    def _header_text(self, source: str, width: float, color: str) -> Typeset:
-        """A unit or a name: on one line while that is readable, on two otherwise."""
-        body = markup.inline(source, self.accent)
-        fitted = self.fit(body, width, 0.5, Type.LABEL, wrap=False, color=color)
-        if fitted.em < Type.SMALLEST:
-            fitted = self.fit(body, width, 0.8, Type.LABEL, balance=True, color=color)
-        self.header_em = min(self.header_em, fitted.em)
-        return fitted.typeset
+    def _entries(self, content: storyboard.DataChart) -> list[legend.Entry]:
+        """The unit and, with named series, a legend; the name of a pie's only series is its title."""
+        entries = []
+        if content.unit:
+            entries.append(legend.Entry(None, markup.inline(content.unit, self.accent), muted=True))
+        is_pie = content.style is storyboard.ChartStyle.PIE
+        for index, series in enumerate(content.series):
+            if series.name:
+                symbol = None if is_pie else legend.swatch(self.theme.accents[index % 4])
+                entries.append(legend.Entry(symbol, markup.inline(series.name, self.accent)))
+        return entries
 
     def _category(self, name: str, slot: float) -> Typeset:
         source = f"#set align(center)\n{markup.inline(name, self.accent)}"
