@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.video_render.application.planning import ScriptPlanner
-from services.video_render.domain.storyboard import Code, DataChart, Derivation, FunctionPlot, Interval, Storyboard
+from services.video_render.domain.storyboard import (
+    Code,
+    DataChart,
+    Derivation,
+    FunctionPlot,
+    Geometry,
+    Interval,
+    NumberLine,
+    Storyboard,
+)
 from services.video_render.domain.violations import StoryboardInvalid
 
 SCRIPT = r"""
@@ -175,6 +184,45 @@ def test_r1_a_block_that_cannot_be_shown_is_an_error_with_its_line(context: str,
     assert message in violation.message
 
 
+def test_r1_a_scene_of_any_kind_can_be_written_as_json() -> None:
+    storyboard = plan("Lines", '## Doubling\n```scene\n{"number_line": {"range": {"min": 0, "max": 8}}}\n```')
+    scene = storyboard.scenes[1]
+    assert (scene.heading, scene.content) == ("Doubling", NumberLine(Interval(0, 8)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"matrix": {\n"rows": [}', "line 3: scene: is not JSON"),
+        ('{"matrix": {"rows": [{"entries": ["foo"]}]}}', "line 1: scene: matrix.rows[0].entries[0]: unknown name"),
+        ('{"matrix": {"row": []}}', "line 1: scene: matrix.row: unknown field"),
+        ('{"hologram": {}}', "line 1: scene: must be an object with one field, the kind; kinds are title,"),
+        ('{"title": {"text": "a"}, "heading": "b"}', "line 1: scene: must be an object with one field"),
+        ("[1]", "line 1: scene: must be an object"),
+        ("[" * 1800, "scene: is not JSON"),
+        (
+            '{"number_line": {"range": {"min": 0, "max": 1' + "0" * 900 + "}}}",
+            "number_line.range.max: must be a finite",
+        ),
+    ],
+)
+def test_r1_a_scene_that_cannot_be_shown_names_line_and_field(lines: str, message: str) -> None:
+    with pytest.raises(StoryboardInvalid) as caught:
+        plan("Topic", f"```scene\n{lines}\n```")
+    (violation,) = caught.value.violations
+    assert violation.field == "context"
+    assert message in violation.message
+
+
+def test_r1_the_outline_of_pythagoras_moves_triangles_to_prove_it() -> None:
+    storyboard = plan("Pythagorean theorem", "prove it visually")
+    (proof,) = [scene for scene in storyboard.scenes if scene.kind == "geometry"]
+    assert isinstance(proof.content, Geometry)
+    assert any(step.motions for step in proof.content.steps)
+    assert "Slide the triangles together" in proof.narration
+    assert sum(scene.duration_s for scene in storyboard.scenes) < 95
+
+
 def test_r1_a_plot_of_a_novel_is_text() -> None:
     storyboard = plan("A novel", "Plot: the hero leaves home and finds a friend")
     assert "the hero leaves home" in texts(storyboard)
@@ -196,7 +244,22 @@ def test_v1_lengths_are_checked(topic: str, context: str, fields: set[str]) -> N
 
 
 LINES = st.sampled_from(
-    ["# Head", "- item", "  - sub", "1. one", "| a | b |", "|---|---|", "$$ x $$", "$$", "```", "```plot", "x^2", ""]
+    [
+        "# Head",
+        "- item",
+        "  - sub",
+        "1. one",
+        "| a | b |",
+        "|---|---|",
+        "$$ x $$",
+        "$$",
+        "```",
+        "```plot",
+        "```scene",
+        '{"title": {}}',
+        "x^2",
+        "",
+    ]
 )
 
 

@@ -57,15 +57,19 @@ def bar(
     return group.add(body, *(end(x, y, color, background, is_open) for x, is_open in (start, finish)))
 
 
-def levels(jumps: Sequence[tuple[float, float]]) -> list[int]:
-    """How high each arc goes, from 1: over those that it covers."""
+def heights(jumps: Sequence[tuple[float, float]]) -> list[float]:
+    """How high each arc goes, as a share of the highest: over those that it covers; else long ones higher."""
     spans = [(min(jump), max(jump)) for jump in jumps]
     found = [0] * len(jumps)
     for at in sorted(range(len(jumps)), key=lambda number: (spans[number][1] - spans[number][0], number)):
         low, high = spans[at]
         under = [found[other] for other, (a, b) in enumerate(spans) if found[other] and a < high and low < b]
         found[at] = 1 + max(under, default=0)
-    return found
+    most = max(found, default=1)
+    if most > 1:
+        return [level / most for level in found]
+    longest = max((high - low for low, high in spans), default=1.0)
+    return [0.35 + 0.65 * math.sqrt((high - low) / longest) for low, high in spans]
 
 
 def jump(start: float, finish: float, base: float, height: float, color: str) -> Jump:

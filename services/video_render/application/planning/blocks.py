@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-FENCES = {"math", "plot", "chart"}
+FENCES = {"math", "plot", "chart", "scene"}
 """Fence names with a meaning of their own; every other fence is source text."""
 
 _FENCE = re.compile(r"\s*(?:```|~~~)\s*([\w+#.-]*)\s*\Z")
@@ -23,7 +23,8 @@ _DATA_LINE = re.compile(r"\s*[^:]{1,80}:\s*[-+]?[\d.]")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block. `line` is its first line (from 1), `kind` one of heading, list, text, math, plot, chart, table, code.
+    """One block. `line` is its first line (from 1), `kind` one of heading, list, text, math, plot, chart,
+    scene, table, code.
 
     `info` is a heading's level, a fence's language, or `line` for a one-line plot.
     """

@@ -63,6 +63,8 @@ class Composer:
                 return self._plot(block)
             case "chart":
                 return [data_blocks.chart(block)]
+            case "scene":
+                return [data_blocks.scene(block)]
             case "table":
                 return data_blocks.table(block) or self._text(block)
             case "code":
@@ -161,8 +163,14 @@ def _narration(content: model.Content) -> str:
             said = [item.text for item in items]
         case model.Paragraph(text=text):
             said = [text]
-        case model.Equation(caption=caption) | model.FunctionPlot(caption=caption):
+        case model.Equation(caption=caption) | model.FunctionPlot(caption=caption) | model.Matrix(caption=caption):
             said = [caption]
+        case model.NumberLine(caption=caption) | model.ParametricPlot(caption=caption):
+            said = [caption]
+        case model.ScatterChart(caption=caption) | model.Network(caption=caption) | model.Image(caption=caption):
+            said = [caption]
+        case model.Geometry(caption=caption, steps=steps):
+            said = [caption, *(step.note for step in steps)]
         case model.Recap(items=points):
             said = list(points)
         case model.Section(text=text, subtitle=subtitle):

@@ -1,7 +1,8 @@
-"""Blocks that carry data: plots, charts, tables, mathematics. Each becomes scene content or a `BlockError`."""
+"""Blocks that carry data: plots, charts, tables, mathematics, scenes. Each becomes scene content or a `BlockError`."""
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 
@@ -9,6 +10,7 @@ from services.video_render.application.planning.blocks import Block
 from services.video_render.domain import checks, expression, mathtext
 from services.video_render.domain import storyboard as model
 from services.video_render.domain.kinds import charts, plots
+from services.video_render.domain.violations import StoryboardInvalid
 
 _NUMBER = r"[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?(?:\s*\*?\s*(?:pi|\u03c0))?|[-+\u2212]?(?:pi|\u03c0)"
 _RANGE = re.compile(
@@ -176,3 +178,23 @@ def _step(text: str, line: int, aligned: bool) -> model.DerivationStep:
     if problem:
         raise BlockError(line, f"equation: '{text.strip()}' {problem}")
     return model.DerivationStep(math, note[: checks.MAX_LABEL])
+
+
+def scene(block: Block) -> model.Content:
+    """Scene content of any kind as JSON, such as `{"geometry": {…}}`; raises `BlockError` naming line and field."""
+    try:
+        # Numbers of more digits than a float holds are read as floats: the storyboard's rules then refuse them.
+        value = json.loads("\n".join(block.lines), parse_int=lambda text: int(text) if len(text) < 16 else float(text))
+    except json.JSONDecodeError as error:
+        raise BlockError(block.line + error.lineno, f"scene: is not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise BlockError(block.line, "scene: is not JSON: nests too deep") from error
+    if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in model.KINDS:
+        kinds = ", ".join(model.KINDS)
+        raise BlockError(block.line, f"scene: must be an object with one field, the kind; kinds are {kinds}")
+    try:
+        board = model.Storyboard.from_dict({"title": "-", "scenes": [{"id": "s", **value}]})
+    except StoryboardInvalid as error:
+        found = error.violations[0]
+        raise BlockError(block.line, f"scene: {found.field.removeprefix('scenes[0].')}: {found.message}") from error
+    return board.scenes[0].content

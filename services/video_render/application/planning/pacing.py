@@ -27,7 +27,8 @@ def _wanted(content: model.Content) -> float:
         case model.Derivation(steps=steps):
             return 3.0 + 2.0 * len(steps) + _reading(*(step.note for step in steps)) * 0.5
         case model.FunctionPlot(functions=functions, caption=caption):
-            return 4.5 + 1.8 * len(functions) + _reading(caption)
+            marks = 1.4 * len(content.areas) + 1.0 * len(content.tangents) + 3.6 * len(content.moving_points)
+            return 4.5 + 1.8 * len(functions) + marks + _reading(caption)
         case model.Table(header=header, rows=rows):
             return 3.0 + _reading(*header, *(cell for row in rows for cell in row.cells)) * 0.7
         case model.Code(lines=lines, highlights=highlights):

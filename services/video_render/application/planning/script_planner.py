@@ -3,6 +3,9 @@
 1. A context with structure (headings, lists, formulas, plots, tables, code, charts) is filmed as it is written.
 2. A short context about a topic that an outline of our own covers is filmed by that outline; the user's words open it.
 3. Other prose is divided into scenes and closed with a recap of its own sentences.
+
+Fenced blocks: ```math (a derivation line by line), ```plot, ```chart, and ```scene for any other kind of scene, as the
+JSON of a storyboard: `{"geometry": {"figures": [{"id": "p", "point": {"x": 1, "y": 2}}]}}`. Other fences are code.
 """
 
 from __future__ import annotations

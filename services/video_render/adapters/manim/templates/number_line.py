@@ -192,13 +192,12 @@ class NumberLineScene(StoryScene[storyboard.NumberLine]):
 
     def _draw_jumps(self, rows: list[RowLabel], area: layout.Box, base: float, height: float) -> None:
         content = self.content
-        levels = number_line_marks.levels([(jump.start, jump.end) for jump in content.jumps])
-        most = max(levels, default=1)
+        heights = number_line_marks.heights([(jump.start, jump.end) for jump in content.jumps])
         self.jumps = [
             number_line_marks.jump(
-                self.scale(jump.start), self.scale(jump.end), base, height * level / most, self._color("jumps", index)
+                self.scale(jump.start), self.scale(jump.end), base, height * share, self._color("jumps", index)
             )
-            for index, (jump, level) in enumerate(zip(content.jumps, levels, strict=True))
+            for index, (jump, share) in enumerate(zip(content.jumps, heights, strict=True))
         ]
         self.jump_labels: list[VGroup | None] = [None] * len(content.jumps)
         leaders = number_line_marks.place_over_arcs(rows, self.jumps, area, base + height + 0.12)

@@ -33,8 +33,11 @@ class FunctionPlotScene(PlotScene[storyboard.FunctionPlot]):
         self._place_areas(content.y or self._fit(samples))
         self.parts = [curves.pieces(xs, xs, ys, self.axes) for xs, ys in samples]
         self.curves = [curves.drawing(parts, self._color(index)) for index, parts in enumerate(self.parts)]
-        self.tangents = [self._touch(tangent.function, tangent.x, True) for tangent in content.tangents]
-        self.points = [self._touch(point.function, point.start, point.tangent) for point in content.moving_points]
+        self.tangents = [self._touch(each.function, each.x, True, self.theme.text) for each in content.tangents]
+        self.points = [
+            self._touch(each.function, each.start, each.tangent, self._color(each.function + 1))
+            for each in content.moving_points
+        ]
         shapes = [area.shape for area in self.areas]
         labels = [label for label in self.area_labels.values() if label is not None]
         self.register(*shapes, *self.curves, *labels, *self.tangents, *self.points)
@@ -123,10 +126,9 @@ class FunctionPlotScene(PlotScene[storyboard.FunctionPlot]):
         second = self.functions[area.to_function] if area.to_function is not None else lambda _: 0.0
         return Area.between(first, second, area.x, self.axes, self._area_color(index))
 
-    def _touch(self, index: int, x: float, with_line: bool) -> Touch:
-        touch = Touch(
-            self.functions[index], self.content.x, self.axes, (self._color(index), self.theme.text), with_line
-        )
+    def _touch(self, index: int, x: float, with_line: bool, color: str) -> Touch:
+        colors = self._color(index), color
+        touch = Touch(self.functions[index], self.content.x, self.axes, colors, with_line)
         touch.put(x)
         return touch
 
