@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render bench-gateway bench-lists bench-cancel chaos clean
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render bench-gateway bench-lists bench-cancel chaos clean gallery
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lock: deps  ## Resolve the lock files anew (hashes, no index address).
 
 demo: deps  ## Render the sample video end to end on an embedded stack.
 	@$(BIN)/python -m deploy.local demo
+
+gallery: deps  ## Render one scene of every kind into .t2m/gallery, and deploy/gallery.jpg.
+	@$(BIN)/python -m tests.gallery
 
 up: deps  ## Start the embedded stack and keep it running (Ctrl-C stops it).
 	@$(BIN)/python -m deploy.local up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import networkx as nx
@@ -77,29 +78,61 @@ def _springs(network: Network) -> Points:
     index = {node.id: at for at, node in enumerate(network.nodes)}
     graph.add_edges_from((index[edge.source], index[edge.target]) for edge in network.edges)
     positions = np.zeros((len(network.nodes), 2))
+    first = index[network.path[0]] if network.path else 0
     offset = 0.0
     for part in nx.connected_components(graph):
         members = sorted(part)
-        found = _spring_part(graph.subgraph(members), members)
+        found = _spring_part(graph.subgraph(members), members, first if first in members else members[0])
         found -= found.min(axis=0)
         positions[members] = found + np.array([offset, -found[:, 1].mean()])
         offset += float(found[:, 0].max()) + 0.9
     return positions
 
 
-def _spring_part(graph: nx.Graph, members: list[int]) -> Points:
+def _spring_part(graph: nx.Graph, members: list[int], first: int) -> Points:
+    """One connected part; `first` stands at the left, and not at the bottom."""
     if len(members) == 1:
         return np.zeros((1, 2))
-    start = {node: tuple(point) for node, point in zip(members, _circle(len(members)), strict=True)}
-    found = nx.kamada_kawai_layout(graph, pos=start)
-    points = np.array([found[node] for node in members])
+    found = [_relaxed(graph, members, start) for start in _starts(graph, members)]
+    edges = [(members.index(a), members.index(b)) for a, b in graph.edges]
+    points = min(found, key=lambda candidate: _crossings(candidate, edges))
     points -= points.mean(axis=0)
     # The longest way lies across: frames are wide.
     _, _, axes = np.linalg.svd(points, full_matrices=False)
     turned = points @ axes.T
-    turned *= np.sign(turned[0] + 1e-12)
+    lead = turned[members.index(first)]
+    turned *= np.array([-1.0 if lead[0] > 0 else 1.0, -1.0 if lead[1] < -1e-9 else 1.0])
     spread: Points = turned * math.sqrt(len(members)) / 2
     return spread
+
+
+def _starts(graph: nx.Graph, members: list[int]) -> list[dict[int, Point]]:
+    """Where springs may start from: they end where few edges cross only if they begin well."""
+    circle = {node: (float(x), float(y)) for node, (x, y) in zip(members, _circle(len(members)), strict=True)}
+    starts = [circle]
+    planar, embedding = nx.check_planarity(graph)
+    if planar and len(members) > 3:
+        placed = nx.combinatorial_embedding_to_pos(embedding)
+        starts.append({node: (float(x), float(y)) for node, (x, y) in placed.items()})
+    return starts
+
+
+def _relaxed(graph: nx.Graph, members: list[int], start: dict[int, Point]) -> Points:
+    found = nx.kamada_kawai_layout(graph, pos=start)
+    return np.array([found[node] for node in members], dtype=np.float64)
+
+
+def _crossings(points: Points, edges: list[tuple[int, int]]) -> int:
+    """How many pairs of straight edges cross."""
+
+    def side(a: int, b: int, c: int) -> float:
+        (ax, ay), (bx, by), (cx, cy) = points[a], points[b], points[c]
+        return float((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+
+    return sum(
+        len({a, b, c, d}) == 4 and side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+        for (a, b), (c, d) in combinations(edges, 2)
+    )
 
 
 def _stretched(points: Points, sizes: Sequence[Size], area: Box) -> Points:

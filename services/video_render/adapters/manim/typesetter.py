@@ -54,8 +54,10 @@ class Outline:
 class Page:
     """A compiled piece of markup. Its size is known at once, its outlines are read when they are asked for."""
 
-    def __init__(self, svg: str, missing_boxes: frozenset[str]) -> None:
+    def __init__(self, svg: str, missing_boxes: frozenset[str], whole: bool = False) -> None:
+        """With `whole`, marks that stand out above and below (they may be piled up) are part of the height."""
         self._svg = svg
+        self._drop = 0.0
         self._missing_boxes = missing_boxes
         match = _VIEW_BOX.search(svg)
         assert match is not None, "Typst writes a viewBox"
@@ -63,10 +65,26 @@ class Page:
         """Width of the page in scene units."""
         self.height = float(match[2]) / POINTS_PER_UNIT
         """Height of the page in scene units, from the first ascender to the last descender."""
+        if whole:
+            self._take_in_marks()
+
+    def _take_in_marks(self) -> None:
+        drawn = self._read()
+        above = max((float(outline.points[:, 1].max()) for outline in drawn), default=0.0)
+        below = -self.height - min((float(outline.points[:, 1].min()) for outline in drawn), default=0.0)
+        self._drop = max(above, 0.0)
+        self.height += self._drop + max(below, 0.0)
 
     @cached_property
     def outlines(self) -> tuple[Outline, ...]:
         """Glyphs and shapes in drawing order."""
+        drawn = self._read()
+        if self._drop:
+            for outline in drawn:
+                outline.points[:, 1] -= self._drop
+        return drawn
+
+    def _read(self) -> tuple[Outline, ...]:
         root = ET.fromstring(self._svg)  # noqa: S314 - Typst wrote it a moment ago
         symbols = {node.get("id", ""): node[0].get("d", "") for node in root.iter(f"{_SVG}symbol") if len(node)}
         found: list[Outline] = []
@@ -114,7 +132,7 @@ def compile_page(
 def _compile(markup: str, size: float, color: str, width: float | None, writing: Writing) -> Page:
     boxes = frozenset[str]() if markup.isascii() else _missing_glyphs(size)
     right_to_left = writing.right_to_left and has_right_to_left(markup)
-    return Page(_to_svg(f"{_preamble(size, color, width, writing, right_to_left)}{markup}"), boxes)
+    return Page(_to_svg(f"{_preamble(size, color, width, writing, right_to_left)}{markup}"), boxes, writing.tall)
 
 
 def _to_svg(source: str) -> str:
