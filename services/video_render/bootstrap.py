@@ -34,6 +34,8 @@ from services.video_render.adapters.process.liveness import ProcLiveness
 from services.video_render.adapters.process.zygote import Zygote
 from services.video_render.adapters.storage.files import GrpcFileStore
 from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
+from services.video_render.adapters.voice.espeak import EspeakVoice
+from services.video_render.adapters.voice.openai_speech import OpenAiVoice
 from services.video_render.api import codec
 from services.video_render.api.errors import ERRORS
 from services.video_render.api.servicer import RenderServicer
@@ -49,6 +51,7 @@ from services.video_render.application.scene_step import SceneStep
 from services.video_render.application.steps import StepRunner, StepWork
 from services.video_render.application.storyboards import Storyboards
 from services.video_render.application.sweeper import Sweeper, SweepPolicy
+from services.video_render.application.voice import Voice
 from services.video_render.domain.request import DEFAULT_PLANNER, Priority
 from services.video_render.domain.steps import LeasePolicy, StepKind
 from services.video_render.settings import VideoRenderSettings
@@ -94,7 +97,8 @@ def build_server(
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         servicer = RenderServicer(Renders(store, queue), reader.follow)
         render_service_pb2_grpc.add_RenderServiceServicer_to_server(servicer, server)
-        storyboards = StoryboardServicer(Storyboards(store, {DEFAULT_PLANNER: ScriptPlanner()}, engine_version))
+        planners = {DEFAULT_PLANNER: ScriptPlanner()}
+        storyboards = StoryboardServicer(Storyboards(store, planners, engine_version, voice_of(settings).name))
         storyboard_service_pb2_grpc.add_StoryboardServiceServicer_to_server(storyboards, server)
         return SERVICES
 
@@ -166,11 +170,22 @@ def _works(
 ) -> Mapping[StepKind, StepWork]:
     workspace = ScratchFolders(settings.scratch_dir)
     segments = LocalSegments(settings.scratch_dir, settings.segments_max_bytes)
+    voice = voice_of(settings)
     return {
-        StepKind.PLAN: PlanStep(store, engine.planners, engine_version),
-        StepKind.SCENE: SceneStep(store, files, segments, zygote, workspace, settings.progress_every_s),
+        StepKind.PLAN: PlanStep(store, engine.planners, engine_version, voice.name),
+        StepKind.SCENE: SceneStep(
+            store, files, segments, zygote, engine.media, voice, workspace, settings.progress_every_s
+        ),
         StepKind.ASSEMBLE: AssembleStep(store, files, segments, engine.media, workspace),
     }
+
+
+def voice_of(settings: VideoRenderSettings) -> Voice:
+    """Who speaks."""
+    if settings.voice_url:
+        key = settings.voice_key.get_secret_value()
+        return OpenAiVoice(settings.voice_url.rstrip("/"), key, settings.voice_model, settings.voice_name)
+    return EspeakVoice()
 
 
 def _publishing(

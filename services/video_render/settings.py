@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services.runtime.settings import ServiceSettings
 
@@ -37,6 +37,12 @@ class VideoRenderSettings(ServiceSettings):
     """Least time between two progress events of a scene."""
     storage_patience_s: float = Field(default=120.0, ge=0)
     """How long an attempt waits for the storage service to come back."""
+
+    voice_url: str = ""
+    """A server with the OpenAI API's `POST /audio/speech`: `https://api.openai.com/v1`. espeak-ng when empty."""
+    voice_key: SecretStr = SecretStr("")
+    voice_model: str = "gpt-4o-mini-tts"
+    voice_name: str = "alloy"
 
     worker_concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Steps that a worker runs at a time."""

@@ -98,6 +98,7 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.job.v1.StoryboardService/RenderStoryboard": ("WRITE", "jobs:write"),
     "/t2m.job.v1.StoryboardService/ValidateStoryboard": ("READ", "jobs:read"),
     "/t2m.job.v1.VideoService/DownloadVideo": ("READ", "videos:read"),
+    "/t2m.job.v1.VideoService/GetCaptions": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetThumbnail": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetVideo": ("READ", "videos:read"),
     "/t2m.job.v1.WebhookService/CreateWebhookEndpoint": ("WRITE", "webhooks:write"),

@@ -95,9 +95,9 @@ def test_V5_the_playlists_play_to_the_end(api: httpx.Client, ladder: str, rung: 
     total = 0.0
     for head, parts in scenes:
         for seconds, data in parts:
-            with av.open(io.BytesIO(head + data)) as container:
+            with av.open(io.BytesIO(head + data), "r") as container:
                 rate = float(container.streams.video[0].average_rate or 0)
-                assert sum(1 for _ in container.decode(video=0)) == pytest.approx(seconds * rate, abs=0.01)
+                assert len(list(container.decode(video=0))) == pytest.approx(seconds * rate, abs=0.01)
             total += seconds
     assert total == pytest.approx(metadata["duration_seconds"])
 
@@ -126,3 +126,50 @@ def test_V5_scenes_play_while_later_ones_are_drawn(stack: LocalStack, api: httpx
     assert api.get(f"{path}/1080p").status_code == 404
     assert api.delete(f"/api/v1/jobs/{job_id}").status_code == 204
     assert api.get(path).status_code == 404
+
+
+def test_V8_V11_a_narrated_video_is_heard_read_and_streamed(stack: LocalStack, api: httpx.Client) -> None:
+    """V8, V11: speech in the file, captions at its times, sound in the stream; scenes last as long as their words."""
+    said = "Four triangles stand in a square. Move them, and the area that is left stays the same."
+    scenes = [
+        {"id": "a", "title": {"text": "One"}, "narration": said, "duration_s": 2},
+        {"id": "b", "title": {"text": "Two"}, "duration_s": 3},
+    ]
+    order = {"storyboard": {"title": "Heard", "scenes": scenes}, "quality": "low", "narration": True}
+    job_id = api.post("/api/v1/videos/render", json=order).json()["job"]["job_id"]
+    assert watch(lambda: stack.client(api.headers["X-API-Key"]), job_id).ended == "completed"
+    metadata = api.get(f"/api/v1/videos/jobs/{job_id}/metadata").json()
+    assert metadata["audio_codec"] == "aac"
+    lengths = [chapter["duration_seconds"] for chapter in metadata["chapters"]]
+    assert lengths[0] > 5.0
+    assert lengths[1] < 3.5
+
+    with av.open(io.BytesIO(api.get(f"/api/v1/videos/jobs/{job_id}/download").content), "r") as container:
+        loud = [abs(frame.to_ndarray()).max() > 0.05 for frame in container.decode(audio=0)]
+    per_second = 48_000 / 1024
+    assert any(loud[: round(lengths[0] * per_second)])
+    assert not any(loud[round((lengths[0] + 0.1) * per_second) :])
+
+    vtt = api.get(f"/api/v1/videos/jobs/{job_id}/captions")
+    assert vtt.headers["content-type"].startswith("text/vtt")
+    assert "\n\n00:00:00.400 --> " in vtt.text
+    assert "".join(vtt.text.split("\n")).count("Four triangles stand in a square.") == 1
+    srt = api.get(f"/api/v1/videos/jobs/{job_id}/captions", params={"format": "srt"})
+    assert srt.text.startswith("1\n00:00:00,400 --> ")
+    assert api.get(metadata["captions_url"], headers={"X-API-Key": ""}).content == vtt.content
+
+    master = api.get(f"/api/v1/videos/jobs/{job_id}/stream").text
+    assert 'TYPE=AUDIO,GROUP-ID="audio"' in master
+    assert "mp4a.40.2" in master
+    total = 0.0
+    for head, parts in fragments(api, api.get(f"/api/v1/videos/jobs/{job_id}/stream/audio").text):
+        for seconds, data in parts:
+            with av.open(io.BytesIO(head + data), "r") as container:
+                assert len(list(container.decode(audio=0))) / per_second == pytest.approx(seconds, abs=0.03)
+            total += seconds
+    assert total == pytest.approx(sum(lengths), abs=0.2)
+
+    silent = api.get(f"/api/v1/videos/jobs/{job_id}:remix")
+    assert silent.status_code == 405
+    again = api.post(f"/api/v1/videos/jobs/{job_id}:remix", json={}).json()
+    assert (again["job"]["narration"], again["estimate"]["rendered_scene_count"]) == (True, 2)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services.video_render.application.engine import (
+    AudioOutput,
     Chapter,
     Ladder,
     MediaFailed,
@@ -21,6 +22,7 @@ from services.video_render.application.engine import (
     SceneFailed,
     SceneOutput,
     SegmentOutput,
+    Sound,
 )
 from services.video_render.application.ports import Delivery
 from services.video_render.domain.errors import RenderNotFound
@@ -110,9 +112,17 @@ def _spend(seconds: float, on_frames: OnFrames) -> None:
 class ScriptedMedia:
     """Joins by concatenation."""
 
-    def assemble(self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter]) -> None:
-        """The segments' texts, one after the other."""
-        out.write_text("".join(path.read_text() for path in segments))
+    def assemble(
+        self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter], sounds: Sequence[Sound] = ()
+    ) -> None:
+        """The segments' texts, one after the other, and then what is heard."""
+        heard = [sound.audio.read_text() for sound in sounds if sound.audio]
+        out.write_text("".join([path.read_text() for path in segments] + heard))
+
+    def voice_track(self, speech: Path | None, lead_s: float, duration_s: float, out: Path) -> AudioOutput:
+        """What was said, as text."""
+        size = out.write_text(f"heard: {speech.read_text() if speech else 'silence'}\n")
+        return AudioOutput(out, "mp4a.40.2", 47, 46.875, 0, (size,), 94)
 
     def probe(self, path: Path) -> MediaInfo:
         """As many frames as lines, one second each."""

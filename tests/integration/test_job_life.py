@@ -126,7 +126,7 @@ async def test_v1_other_owner_may_use_the_same_key(server: Running, user: Caller
 @pytest.mark.parametrize(
     ("fields", "reason", "path"),
     [
-        ({"narration": True}, "UNSUPPORTED", "narration"),
+        ({"use_rag": True}, "UNSUPPORTED", "use_rag"),
         ({"quality_levels": ["480p", "720p"], "quality": 1}, "VALIDATION_FAILED", "quality_levels"),
         ({"topic": ""}, "VALIDATION_FAILED", "topic"),
         ({"topic": "x" * 501}, "VALIDATION_FAILED", "topic"),

@@ -72,6 +72,7 @@ class GrpcRenders:
             priority=render_codec.PRIORITIES[priority],
             configuration=configuration,
             storyboard=None if storyboard is None else storyboard_pb2.Storyboard.FromString(storyboard),
+            narration=order.narration,
             on_scene_failure=_POLICIES[order.scene_fallback],
         )
         try:

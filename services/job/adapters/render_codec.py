@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.job.application.hls import Segment
-from services.job.application.neighbours import Playable
+from services.job.application.neighbours import Playable, PlayableScene
 from services.job.domain.log import Severity
 from services.job.domain.render import (
     Chapter,
@@ -156,12 +156,21 @@ def _video(video: render_pb2.RenderedVideo) -> Video:
             Rendition(each.rung, each.object_id, each.size_bytes, each.sha256, each.width, each.height, each.frame_rate)
             for each in video.renditions
         ),
+        audio_codec=video.audio_codec,
+        captions_vtt_object_id=video.captions_vtt_object_id,
+        captions_srt_object_id=video.captions_srt_object_id,
     )
 
 
 def playable(answer: render_service_pb2.ListSegmentsResponse) -> Playable:
     """What can be played of a render."""
-    scenes = tuple(tuple(_segment(segment) for segment in scene.segments) for scene in answer.scenes)
+    scenes = tuple(
+        PlayableScene(
+            tuple(_segment(segment) for segment in scene.segments),
+            _segment(scene.audio) if scene.HasField("audio") else None,
+        )
+        for scene in answer.scenes
+    )
     return Playable(scenes, answer.complete)
 
 

@@ -17,6 +17,7 @@ _KINDS: dict[int, str] = {
     object_pb2.ARTIFACT_KIND_SEGMENT: "segment",
     object_pb2.ARTIFACT_KIND_THUMBNAIL: "thumbnail",
     object_pb2.ARTIFACT_KIND_STORYBOARD: "storyboard",
+    object_pb2.ARTIFACT_KIND_CAPTIONS: "captions",
 }
 _PAGE = 500
 _REMOVAL_S = 30.0

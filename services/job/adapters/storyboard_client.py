@@ -33,10 +33,15 @@ class GrpcStoryboards:
         answer = await _answered(self._stub.PlanStoryboard(request, timeout=self._timeout_s))
         return storyboard_of(answer.storyboard), list(answer.warnings)
 
-    async def forecast(self, owner_id: str, storyboard: Storyboard, quality: Quality) -> list[SceneForecast]:
+    async def forecast(
+        self, owner_id: str, storyboard: Storyboard, quality: Quality, *, narration: bool = False
+    ) -> list[SceneForecast]:
         """What is known of its scenes."""
         request = pb.CheckStoryboardRequest(
-            owner_id=owner_id, storyboard=message_of(storyboard), quality=render_codec.QUALITIES[quality]
+            owner_id=owner_id,
+            storyboard=message_of(storyboard),
+            quality=render_codec.QUALITIES[quality],
+            narration=narration,
         )
         answer = await _answered(self._stub.CheckStoryboard(request, timeout=self._timeout_s))
         return [

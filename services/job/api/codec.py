@@ -170,6 +170,7 @@ def job(view: JobView) -> job_pb2.Job:
         origin_job_id=order.origin_job_id,
         webhook_url=order.webhook_url,
         quality_levels=order.levels,
+        narration=order.narration,
     )
     json_format.ParseDict(dict(order.configuration), message.configuration)
     return message

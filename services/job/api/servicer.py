@@ -152,3 +152,9 @@ class VideoServicer(video_service_pb2_grpc.VideoServiceServicer):
         """Where the poster is."""
         found = await self._videos.thumbnail(current_viewer(), codec.canonical_id(request.job_id))
         return video_pb.GetThumbnailResponse(location=video_codec.location(found))
+
+    async def GetCaptions(self, request: video_pb.GetCaptionsRequest, context: Context) -> video_pb.GetCaptionsResponse:
+        """Where the captions are."""
+        subrip = request.format == video_pb.CAPTIONS_FORMAT_SRT
+        found = await self._videos.captions(current_viewer(), codec.canonical_id(request.job_id), subrip=subrip)
+        return video_pb.GetCaptionsResponse(location=video_codec.location(found))

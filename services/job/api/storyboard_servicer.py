@@ -55,6 +55,7 @@ class StoryboardServicer(storyboard_service_pb2_grpc.StoryboardServiceServicer):
             thumbnails=request.thumbnails if request.HasField("thumbnails") else None,
             max_retries=request.max_retries if request.HasField("max_retries") else None,
             webhook_url=request.webhook_url,
+            narration=request.narration,
             scene_fallback=codec.wants_fallback(request.on_scene_failure),
         )
         job, estimate = await self._storyboards.render(

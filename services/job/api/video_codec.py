@@ -15,6 +15,7 @@ KINDS: dict[str, Any] = {
     "segment": object_pb2.ARTIFACT_KIND_SEGMENT,
     "thumbnail": object_pb2.ARTIFACT_KIND_THUMBNAIL,
     "storyboard": object_pb2.ARTIFACT_KIND_STORYBOARD,
+    "captions": object_pb2.ARTIFACT_KIND_CAPTIONS,
 }
 
 
@@ -75,6 +76,8 @@ def video(view: VideoView) -> pb.Video:
             for chapter in source.chapters
         ],
         thumbnail_url=view.thumbnail.url if view.thumbnail else "",
+        captions_url=view.captions.url if view.captions else "",
+        audio_codec=source.audio_codec,
         artifacts=[
             pb.VideoArtifact(
                 kind=KINDS.get(artifact.kind, object_pb2.ARTIFACT_KIND_UNSPECIFIED),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 CONTENT_TYPE = "application/vnd.apple.mpegurl"
+AUDIO = "audio"
+"""What stands in place of a rung's name for what is heard."""
 _VERSION = 7
 """The first with fragmented MP4 (`EXT-X-MAP`) in media playlists that are no I-frame playlists."""
 
@@ -34,20 +36,32 @@ class Segment:
             offset, left = offset + size, left - frames
 
 
-def master(rungs: Sequence[Sequence[Segment]]) -> str:
-    """The master playlist of some rungs, each with its segments so far; media playlists are at `stream/{rung}`."""
+def master(rungs: Sequence[Sequence[Segment]], audio: Sequence[Segment] = ()) -> str:
+    """The master playlist of some rungs, each with its segments so far, and of what is heard with each of them; media
+    playlists are at `stream/{rung}`.
+    """
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    heard, (audio_peak, audio_mean) = "", _bits_per_s(audio)
+    if audio:
+        lines.append(f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{AUDIO}",NAME="Narration",DEFAULT=YES,URI="stream/{AUDIO}"')
+        heard = f',AUDIO="{AUDIO}"'
     for segments in rungs:
-        parts = [part for segment in segments for part in segment.fragments()]
-        peak = max(size * 8 / seconds for _, size, seconds in parts)
-        mean = sum(size * 8 for _, size, _ in parts) / sum(seconds for _, _, seconds in parts)
-        first = segments[0]
+        (peak, mean), first = _bits_per_s(segments), segments[0]
+        codecs = ",".join([first.codec, *(part.codec for part in audio[:1])])
         lines.append(
-            f"#EXT-X-STREAM-INF:BANDWIDTH={round(peak)},AVERAGE-BANDWIDTH={round(mean)},"
-            f'CODECS="{first.codec}",RESOLUTION={first.width}x{first.height},FRAME-RATE={first.frame_rate:.3f}'
+            f"#EXT-X-STREAM-INF:BANDWIDTH={peak + audio_peak},AVERAGE-BANDWIDTH={mean + audio_mean},"
+            f'CODECS="{codecs}",RESOLUTION={first.width}x{first.height},FRAME-RATE={first.frame_rate:.3f}{heard}'
         )
         lines.append(f"stream/{first.rung}")
     return "\n".join([*lines, ""])
+
+
+def _bits_per_s(segments: Sequence[Segment]) -> tuple[int, int]:
+    """At the peak, over a fragment, and on the average."""
+    parts = [part for segment in segments for part in segment.fragments()]
+    peak = max((size * 8 / seconds for _, size, seconds in parts), default=0.0)
+    length = sum(seconds for _, _, seconds in parts)
+    return round(peak), round(sum(size * 8 for _, size, _ in parts) / length) if length else 0
 
 
 def media(segments: Sequence[tuple[Segment, str]], *, complete: bool) -> str:

@@ -46,10 +46,18 @@ class RenderCursorAhead(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Playable:
-    """The scenes that are finished without a gap from the first on, each at every rung, best first."""
+class PlayableScene:
+    """A finished scene at every rung, best first, and what is heard in it."""
 
-    scenes: tuple[tuple[Segment, ...], ...]
+    segments: tuple[Segment, ...]
+    audio: Segment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """The scenes that are finished without a gap from the first on."""
+
+    scenes: tuple[PlayableScene, ...]
     complete: bool
     """Whether these are all there will be."""
 

@@ -36,15 +36,15 @@ class Playback:
     async def master(self, viewer: Viewer, job_id: str) -> str:
         """The master playlist."""
         _, playable = await self._playable(viewer, job_id)
-        rungs = [segment.rung for segment in playable.scenes[0]]
-        return hls.master([_rung(playable, rung) for rung in rungs])
+        rungs = [segment.rung for segment in playable.scenes[0].segments]
+        return hls.master([_rung(playable, rung) for rung in rungs], _rung(playable, hls.AUDIO))
 
     async def media(self, viewer: Viewer, job_id: str, rung: str) -> str:
-        """The media playlist of a rung such as `720p`."""
+        """The media playlist of a rung such as `720p`, or of `audio`."""
         job, playable = await self._playable(viewer, job_id)
         segments = _rung(playable, rung)
         if not segments:
-            there = ", ".join(segment.rung for segment in playable.scenes[0])
+            there = ", ".join(segment.rung for segment in playable.scenes[0].segments)
             raise ArtifactNotFound(f"the video is not there in {rung}, only in {there}")
         gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -77,4 +77,5 @@ class Playback:
 
 
 def _rung(playable: Playable, rung: str) -> list[hls.Segment]:
-    return [segment for scene in playable.scenes for segment in scene if segment.rung == rung]
+    parts = [[*scene.segments, scene.audio] for scene in playable.scenes]
+    return [part for scene in parts for part in scene if part is not None and part.rung == rung]

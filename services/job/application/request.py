@@ -71,6 +71,7 @@ class OrderRequest:
             webhook_url=self.webhook_url,
             storyboard=self.storyboard,
             scene_fallback=self.scene_fallback,
+            narration=self.narration,
             origin_job_id=self.origin_job_id,
         )
 
@@ -96,8 +97,6 @@ class OrderRequest:
             yield "model", f"only `{SCRIPT_MODEL}` is configured here"
         if self.use_rag:
             yield "use_rag", "the planner cannot read documents here"
-        if self.narration:
-            yield "narration", "no voice is configured here"
 
 
 def _unfit_json(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -62,7 +62,9 @@ class StoryboardTools(Protocol):
         """What a planner makes of a topic, and what it could not keep."""
         ...
 
-    async def forecast(self, owner_id: str, storyboard: Storyboard, quality: Quality) -> list[SceneForecast]:
+    async def forecast(
+        self, owner_id: str, storyboard: Storyboard, quality: Quality, *, narration: bool = False
+    ) -> list[SceneForecast]:
         """What is known of its scenes."""
         ...
 
@@ -138,10 +140,12 @@ class Storyboards:
             raise RendersUnavailable from away
         return board, warnings, await self.estimate(viewer, board, quality)
 
-    async def estimate(self, viewer: Viewer, storyboard: Storyboard, quality: Quality) -> Estimate:
+    async def estimate(
+        self, viewer: Viewer, storyboard: Storyboard, quality: Quality, *, narration: bool = False
+    ) -> Estimate:
         """What it would cost."""
         try:
-            scenes = await self._tools.forecast(viewer.subject, storyboard, quality)
+            scenes = await self._tools.forecast(viewer.subject, storyboard, quality, narration=narration)
         except RenderAway as away:
             raise RendersUnavailable from away
         pace = await self._estimates.pace(quality)
@@ -159,7 +163,8 @@ class Storyboards:
 
         Raises what `Orders.create` raises.
         """
-        estimate = await self.estimate(viewer, storyboard, request.quality or Quality.MEDIUM)
+        quality = request.quality or Quality.MEDIUM
+        estimate = await self.estimate(viewer, storyboard, quality, narration=request.narration)
         name = await self._store.keep(viewer.subject, storyboard, self._clock.now())
         order = replace(request, topic=storyboard.title, storyboard=name)
         return await self._orders.create(viewer, order, request_id), estimate
@@ -199,6 +204,7 @@ class Storyboards:
             priority=request.priority or origin.priority,
             max_retries=origin.max_retries if request.max_retries is None else request.max_retries,
             thumbnails=origin.thumbnails,
+            narration=origin.narration,
             scene_fallback=origin.scene_fallback,
         )
         return await self.render(viewer, changed, request, request_id)

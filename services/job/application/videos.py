@@ -27,6 +27,7 @@ class VideoView:
     location: Location
     renditions: list[tuple[Rendition, Location]]
     thumbnail: Location | None
+    captions: Location | None
     artifacts: list[Artifact]
 
 
@@ -55,17 +56,29 @@ class Videos:
             raise ArtifactNotFound("the video has no thumbnail")
         return await self._poster(job, video)
 
+    async def captions(self, viewer: Viewer, job_id: str, *, subrip: bool = False) -> Location:
+        """Where the captions are, as WebVTT or as SubRip."""
+        job, video = await self._finished(viewer, job_id)
+        object_id = video.captions_srt_object_id if subrip else video.captions_vtt_object_id
+        if not object_id:
+            raise ArtifactNotFound("the video has no captions: nothing is said in it")
+        filename = filename_of(video.title, job.job_id).removesuffix(".mp4") + (".srt" if subrip else ".vtt")
+        return await self._locate(job, object_id, filename=filename, inline=True, cache_control=_POSTER_CACHE)
+
     async def get(self, viewer: Viewer, job_id: str) -> VideoView:
         """Everything there is to say about the video."""
         job, video = await self._finished(viewer, job_id)
         filename = filename_of(video.title, job.job_id)
         renditions = video.renditions or (_only(job, video),)
         located = asyncio.gather(*(self._locate(job, each.object_id, filename=filename) for each in renditions))
-        poster, artifacts, locations = await asyncio.gather(
-            self._poster_if_any(job, video), self._objects.artifacts(job.order.owner_id, job.job_id), located
+        poster, captions, artifacts, locations = await asyncio.gather(
+            self._poster_if_any(job, video),
+            self._captions_if_any(job, video),
+            self._objects.artifacts(job.order.owner_id, job.job_id),
+            located,
         )
         offered = list(zip(renditions, locations, strict=True))
-        return VideoView(job, video, filename, locations[0], offered, poster, artifacts)
+        return VideoView(job, video, filename, locations[0], offered, poster, captions, artifacts)
 
     async def _finished(self, viewer: Viewer, job_id: str) -> tuple[Job, Video]:
         job = await self._queries.visible(viewer, job_id)
@@ -80,6 +93,14 @@ class Videos:
             return None
         try:
             return await self._poster(job, video)
+        except ArtifactNotFound:
+            return None
+
+    async def _captions_if_any(self, job: Job, video: Video) -> Location | None:
+        if not video.captions_vtt_object_id:
+            return None
+        try:
+            return await self._locate(job, video.captions_vtt_object_id, inline=True, cache_control=_POSTER_CACHE)
         except ArtifactNotFound:
             return None
 

@@ -38,6 +38,8 @@ class Order:
     """Name of the storyboard that was ordered; empty when it is planned from topic and context."""
     scene_fallback: bool = False
     """Whether a plain scene takes the place of one that cannot be drawn."""
+    narration: bool = False
+    """Whether the narration is spoken."""
     lower_qualities: tuple[Quality, ...] = ()
     """Further rungs of the ladder, best first."""
 

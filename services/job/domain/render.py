@@ -92,6 +92,11 @@ class Video:
     published_at: datetime | None = None
     renditions: tuple[Rendition, ...] = ()
     """Best first."""
+    audio_codec: str = ""
+    """Empty without sound."""
+    captions_vtt_object_id: str = ""
+    """Empty where nothing is said."""
+    captions_srt_object_id: str = ""
 
 
 class RenderState(StrEnum):

@@ -27,6 +27,7 @@ _KINDS = {
     object_pb2.ARTIFACT_KIND_SEGMENT: ArtifactKind.SEGMENT,
     object_pb2.ARTIFACT_KIND_THUMBNAIL: ArtifactKind.THUMBNAIL,
     object_pb2.ARTIFACT_KIND_STORYBOARD: ArtifactKind.STORYBOARD,
+    object_pb2.ARTIFACT_KIND_CAPTIONS: ArtifactKind.CAPTIONS,
 }
 _STATES = {
     ObjectState.PENDING: object_pb2.OBJECT_STATE_PENDING,

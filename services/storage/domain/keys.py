@@ -17,6 +17,7 @@ _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 _EXTENSIONS = {
     "application/json": ".json",
+    "application/x-subrip": ".srt",
     "application/vnd.apple.mpegurl": ".m3u8",
     "image/jpeg": ".jpg",
     "image/png": ".png",

@@ -23,6 +23,7 @@ class ArtifactKind(StrEnum):
     SEGMENT = "segment"
     THUMBNAIL = "thumbnail"
     STORYBOARD = "storyboard"
+    CAPTIONS = "captions"
 
 
 class ObjectState(StrEnum):

@@ -79,6 +79,7 @@ def decode_request(message: render_service_pb2.StartRenderRequest) -> RenderRequ
         priority=_PRIORITIES[message.priority],
         configuration=json_format.MessageToDict(message.configuration),
         storyboard=storyboard_codec.to_json(message.storyboard) if message.HasField("storyboard") else None,
+        narration=message.narration,
         scene_fallback=message.on_scene_failure == render_pb2.SCENE_FAILURE_POLICY_FALLBACK,
     )
 
@@ -215,6 +216,9 @@ def _video(video: RenderedVideo | None) -> render_pb2.RenderedVideo | None:
             )
             for each in video.renditions
         ],
+        audio_codec=video.audio_codec,
+        captions_vtt_object_id=video.captions_vtt.object_id if video.captions_vtt else "",
+        captions_srt_object_id=video.captions_srt.object_id if video.captions_srt else "",
     )
 
 

@@ -76,7 +76,11 @@ class RenderServicer(render_service_pb2_grpc.RenderServiceServicer):
         """What can be played of a render."""
         playable, complete = await self._renders.playable(request.render_id)
         scenes = [
-            pb.PlayableScene(index=index, segments=[codec.encode_segment(each) for each in scene.segments])
+            pb.PlayableScene(
+                index=index,
+                segments=[codec.encode_segment(each) for each in scene.segments],
+                audio=codec.encode_segment(scene.audio) if scene.audio else None,
+            )
             for index, scene in enumerate(playable)
         ]
         return pb.ListSegmentsResponse(scenes=scenes, complete=complete)

@@ -31,7 +31,9 @@ class StoryboardServicer(storyboard_service_pb2_grpc.StoryboardServiceServicer):
     async def CheckStoryboard(self, request: pb.CheckStoryboardRequest, context: Context) -> pb.CheckStoryboardResponse:
         """Say what it costs, or what is wrong with it."""
         board = storyboard_codec.decode(request.storyboard)
-        forecasts = await self._storyboards.forecast(request.owner_id, board, [QUALITIES[request.quality]])
+        forecasts = await self._storyboards.forecast(
+            request.owner_id, board, [QUALITIES[request.quality]], narration=request.narration
+        )
         return pb.CheckStoryboardResponse(scenes=[_forecast(each) for each in forecasts])
 
     async def EditStoryboard(self, request: pb.EditStoryboardRequest, context: Context) -> pb.EditStoryboardResponse:

@@ -22,6 +22,8 @@ from services.video_render.application.ports import (
 )
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
+from services.video_render.application.voice import Narration, spoken_text
+from services.video_render.domain.captions import Caption, subrip, webvtt
 from services.video_render.domain.outcomes import (
     Chapter,
     RenderedScene,
@@ -31,8 +33,10 @@ from services.video_render.domain.outcomes import (
     StoredFile,
 )
 from services.video_render.domain.steps import Step
+from services.video_render.domain.storyboard import Storyboard
 
 _PARALLEL_LOADS = 4
+_SUBRIP = "application/x-subrip"
 _POSTER_PREFERENCE = ("function_plot", "data_chart", "equation", "derivation", "title")
 """Kinds that show best what a video is about, best first."""
 
@@ -84,7 +88,7 @@ class AssembleStep:
                     return scene
                 return None
 
-        wanted = [(scene, segment) for scene in claim.render.scenes for segment in _result(scene).segments]
+        wanted = [(scene, segment) for scene in claim.render.scenes for segment in _parts(scene)]
         missing = await asyncio.gather(*(fetched(scene, segment) for scene, segment in wanted))
         indexes = {scene.index for scene in missing if scene is not None}
         return [scene for scene in claim.render.scenes if scene.index in indexes]
@@ -93,7 +97,9 @@ class AssembleStep:
         """Join the segments of a rung; what came of it."""
         paths = [_segment_path(folder, scene, rung) for scene in claim.render.scenes]
         video = _video_path(folder, rung)
-        await asyncio.to_thread(self.media.assemble, paths, video, marks)
+        sounds = [_sound(folder, scene) for scene in claim.render.scenes]
+        heard = sounds if any(sound.audio for sound in sounds) else ()
+        await asyncio.to_thread(self.media.assemble, paths, video, marks, heard)
         return await asyncio.to_thread(self.media.probe, video)
 
     async def _render_again(self, claim: Claim, lost: Sequence[Step]) -> None:
@@ -112,6 +118,7 @@ class AssembleStep:
         storyboard = folder / "storyboard.json"
         storyboard.write_text(json.dumps(claim.render.storyboard, ensure_ascii=False, indent=2), encoding="utf-8")
         poster, poster_type = await self._poster(claim, folder)
+        captions = await self._captions(claim, folder)
         stored_poster, stored_storyboard, *videos = await asyncio.gather(
             self._save(claim, FileKind.POSTER, poster, poster_type),
             self._save(claim, FileKind.STORYBOARD, storyboard, "application/json"),
@@ -129,11 +136,25 @@ class AssembleStep:
             codec=info.codec,
             frame_count=info.frames,
             chapters=chapters,
+            audio_codec=info.audio_codec,
+            captions_vtt=captions[0] if captions else None,
+            captions_srt=captions[1] if captions else None,
             renditions=tuple(
                 _rendition(rung, file, measured, [_segment_of(scene, rung) for scene in scenes])
                 for rung, file, measured in zip(rungs, videos, infos, strict=True)
             ),
         )
+
+    async def _captions(self, claim: Claim, folder: Path) -> list[StoredFile]:
+        """The captions as WebVTT and as SubRip; nothing when nothing is said."""
+        cues = captions_of(Storyboard.from_dict(claim.render.storyboard), claim.render.scenes)
+        if not cues:
+            return []
+        files = ((folder / "captions.vtt", webvtt(cues), "text/vtt"), (folder / "captions.srt", subrip(cues), _SUBRIP))
+        for path, text, _ in files:
+            path.write_text(text, encoding="utf-8")
+        saved = (self._save(claim, FileKind.CAPTIONS, path, kind, path.suffix[1:]) for path, _, kind in files)
+        return list(await asyncio.gather(*saved))
 
     async def _poster(self, claim: Claim, folder: Path) -> tuple[Path, str]:
         """The still of the best scene; of the assembled video where that still is gone."""
@@ -170,6 +191,17 @@ def chapters_of(scenes: Sequence[Step]) -> tuple[Chapter, ...]:
     return tuple(chapters)
 
 
+def captions_of(board: Storyboard, scenes: Sequence[Step]) -> list[Caption]:
+    """What is said in the whole video; in scenes in which nobody speaks, over as long as they last."""
+    cues, start = list[Caption](), 0.0
+    for step, scene in zip(scenes, board.scenes, strict=True):
+        result = _result(step)
+        own = result.captions or Narration(scene, None, spoken_text(scene)).captions(result.duration_s)
+        cues += [cue.shifted(start) for cue in own]
+        start += result.duration_s
+    return cues
+
+
 def rungs_of(scenes: Sequence[Step]) -> tuple[str, ...]:
     """The rungs that all scenes have, best first."""
     return tuple(segment.rung for segment in _result(scenes[0]).segments)
@@ -197,6 +229,18 @@ def _rendition(rung: str, file: StoredFile, info: MediaInfo, segments: Sequence[
         peak_bits_per_s=round(peak),
         mean_bits_per_s=round(info.size_bytes * 8 / info.duration_s),
     )
+
+
+def _parts(scene: Step) -> list[Segment]:
+    """Everything that a scene is made of."""
+    result = _result(scene)
+    return [*result.segments, result.audio] if result.audio else list(result.segments)
+
+
+def _sound(folder: Path, scene: Step) -> engine.Sound:
+    result = _result(scene)
+    audio = _segment_path(folder, scene, result.audio.rung) if result.audio else None
+    return engine.Sound(audio, result.duration_s)
 
 
 def _segment_of(scene: Step, rung: str) -> Segment:

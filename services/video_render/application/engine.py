@@ -15,6 +15,7 @@ from services.video_render.domain.violations import StoryboardInvalid, Violation
 
 __all__ = [
     "QUALITIES",
+    "AudioOutput",
     "Chapter",
     "Ladder",
     "MediaFailed",
@@ -27,6 +28,7 @@ __all__ = [
     "SceneOutput",
     "SceneRenderer",
     "SegmentOutput",
+    "Sound",
     "StoryboardInvalid",
     "Violation",
     "ladder_of",
@@ -162,19 +164,52 @@ class MediaInfo:
     codec_string: str = ""
     """As in RFC 6381, for players: `avc1.640020`."""
     chapters: tuple[Chapter, ...] = ()
+    audio_codec: str = ""
+    """Empty without sound."""
 
 
 class MediaFailed(Exception):
     """A media file is missing, damaged or does not fit the others; rendering it again may help."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What is heard in a scene of `duration_s` seconds: an audio file as long, or silence."""
+
+    audio: Path | None
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOutput:
+    """A scene's sound as a fragmented MP4 file. Frames are the codec's, `frame_rate` of them a second."""
+
+    path: Path
+    codec: str
+    frames: int
+    frame_rate: float
+    head_bytes: int
+    fragment_bytes: tuple[int, ...]
+    fragment_frames: int
+
+
 class MediaTools(Protocol):
     """Works on finished media files."""
 
-    def assemble(self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter]) -> None:
-        """Join segments of one rung into one faststart MP4 without encoding again; raises `MediaFailed`.
+    def assemble(
+        self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter], sounds: Sequence[Sound] = ()
+    ) -> None:
+        """Join segments of one rung into one faststart MP4 without encoding the video again, with one track of all
+        sounds if there are any; raises `MediaFailed`.
 
         `out` appears only when it is complete.
+        """
+        ...
+
+    def voice_track(self, speech: Path | None, lead_s: float, duration_s: float, out: Path) -> AudioOutput:
+        """A scene's sound: silence, the speech from `lead_s` on at the usual loudness, silence up to `duration_s`.
+
+        `out` appears only when it is complete. Raises `MediaFailed`.
         """
         ...
 

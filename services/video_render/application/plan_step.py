@@ -24,6 +24,8 @@ class PlanStep:
     store: RenderStore
     planners: Mapping[str, Planner]
     engine_version: str
+    voice_name: str = ""
+    """Whose voice speaks what is to be spoken."""
 
     async def __call__(self, claim: Claim) -> None:
         """Raises `StoryboardInvalid`, `LeaseLost`."""
@@ -34,7 +36,8 @@ class PlanStep:
             board = await asyncio.to_thread(self.planners[request.planner].plan, request.topic, request.context)
             board = configured(board, request.configuration)
         ladder = ladder_of(request.qualities)
-        addresses = [scene_address(board, scene, ladder, self.engine_version) for scene in board.scenes]
+        voice = self.voice_name if request.narration else ""
+        addresses = [scene_address(board, scene, ladder, self.engine_version, voice) for scene in board.scenes]
         cached, fps = await self.store.cached_scenes(request.owner_id, addresses), ladder[0].fps
         scenes = tuple(
             PlannedScene(title_of(scene), scene.kind, address, estimated_frames(scene, fps), cached.get(address))
@@ -54,7 +57,7 @@ def configured(board: Storyboard, configuration: Mapping[str, Any]) -> Storyboar
     return replace(board, **wanted).validated() if wanted else board
 
 
-def scene_address(board: Storyboard, scene: Scene, ladder: Ladder, engine_version: str) -> str:
+def scene_address(board: Storyboard, scene: Scene, ladder: Ladder, engine_version: str, voice: str) -> str:
     """The content address of a scene of this storyboard."""
     return content_hash(
         scene,
@@ -62,6 +65,7 @@ def scene_address(board: Storyboard, scene: Scene, ladder: Ladder, engine_versio
         language=board.language,
         quality="+".join(rung.key for rung in ladder),
         engine_version=engine_version,
+        voice=voice,
     )
 
 

@@ -137,6 +137,7 @@ class FileKind(StrEnum):
     SEGMENT = "segment"
     POSTER = "poster"
     STORYBOARD = "storyboard"
+    CAPTIONS = "captions"
 
 
 @dataclass(frozen=True, slots=True)

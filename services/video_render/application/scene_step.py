@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.video_render.application.engine import SceneOutput, SegmentOutput, ladder_of
+from services.video_render.application.engine import AudioOutput, MediaTools, SceneOutput, SegmentOutput, ladder_of
 from services.video_render.application.ports import (
     Change,
     FileKind,
@@ -19,10 +19,13 @@ from services.video_render.application.ports import (
 )
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
+from services.video_render.application.voice import LEAD_S, Voice, narrated
 from services.video_render.domain.editing import plain
 from services.video_render.domain.outcomes import RenderedScene, Segment, StoredFile
 from services.video_render.domain.storyboard import Storyboard
 
+AUDIO = "audio"
+"""What stands in place of a rung's name for what is heard."""
 _POSTER_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -34,22 +37,47 @@ class SceneStep:
     files: FileStore
     segments: SegmentCache
     process: SceneProcess
+    media: MediaTools
+    voice: Voice | None
     workspace: Workspace
     progress_every_s: float = 0.5
 
     async def __call__(self, claim: Claim) -> None:
-        """Raises `SceneFailed`, `SceneCrashed`, `FileUnavailable`, `LeaseLost`."""
+        """Raises `SceneFailed`, `SceneCrashed`, `MediaFailed`, `FileUnavailable`, `LeaseLost`."""
         scene = known = await self._known(claim)
+        worth_keeping = False  # Files of a known scene are those of the job that drew it.
         if scene is None:
             async with self.workspace.folder(claim.step_id, claim.fence) as folder:
-                scene = await self._stored(claim, await self._drawn(claim, folder))
+                scene, worth_keeping = await self._made(claim, folder)
 
         def record(change: Change) -> None:
             change.render.scene_rendered(claim.step_id, claim.fence, scene, change.now, cached=known is not None)
-            if known is None and not claim.step.fallback:  # Else the files are those of the job that drew it.
+            if worth_keeping and not claim.step.fallback:
                 change.remember(claim.step.content_hash, scene)
 
         await transition(self.store, claim.render.render_id, record)
+
+    async def _made(self, claim: Claim, folder: Path) -> tuple[RenderedScene, bool]:
+        """The scene, stored; and whether it is what was wanted: another time, the voice may not fail."""
+        request = claim.render.request
+        board = Storyboard.from_dict(claim.render.storyboard)
+        scene = board.scenes[claim.step.index]
+        if claim.step.fallback:
+            scene = plain(scene)
+        narration = await narrated(self.voice if request.narration else None, scene, board.language, folder)
+        scenes = [narration.scene if at == claim.step.index else each for at, each in enumerate(board.scenes)]
+        output = await self._drawn(claim, replace(board, scenes=tuple(scenes)), folder)
+        audio = None
+        if request.narration:
+            speech = narration.speech.audio if narration.speech else None
+            track = folder / "audio.mp4"
+            audio = await asyncio.to_thread(self.media.voice_track, speech, LEAD_S, output.duration_s, track)
+        stored = await self._stored(claim, output, audio)
+        if narration.speech:
+            stored = replace(stored, captions=narration.captions(output.duration_s))
+        if narration.warning:
+            stored = replace(stored, warnings=(*stored.warnings, narration.warning))
+        return stored, not narration.warning
 
     async def _known(self, claim: Claim) -> RenderedScene | None:
         """The same scene, if another render of the owner has finished it since this one was planned."""
@@ -59,11 +87,7 @@ class SceneStep:
         found = await self.store.cached_scenes(claim.render.request.owner_id, [address])
         return found.get(address)
 
-    async def _drawn(self, claim: Claim, folder: Path) -> SceneOutput:
-        board = Storyboard.from_dict(claim.render.storyboard)
-        if claim.step.fallback:
-            scenes = [plain(scene) if at == claim.step.index else scene for at, scene in enumerate(board.scenes)]
-            board = replace(board, scenes=tuple(scenes))
+    async def _drawn(self, claim: Claim, board: Storyboard, folder: Path) -> SceneOutput:
         ladder = ladder_of(claim.render.request.qualities)
         progress = _Progress(self.store, claim, self.progress_every_s)
         reporting = asyncio.ensure_future(progress.report())
@@ -81,15 +105,19 @@ class SceneStep:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
 
-    async def _stored(self, claim: Claim, output: SceneOutput) -> RenderedScene:
+    async def _stored(self, claim: Claim, output: SceneOutput, audio: AudioOutput | None) -> RenderedScene:
+        files = [(each.path, each.rung.name) for each in output.segments]
+        if audio is not None:
+            files.append((audio.path, AUDIO))
         poster, *segments = await asyncio.gather(
             self._save(claim, FileKind.POSTER, output.poster, _POSTER_TYPES[output.poster.suffix.lower()]),
-            *(self._save(claim, FileKind.SEGMENT, each.path, "video/mp4", each.rung.name) for each in output.segments),
+            *(self._save(claim, FileKind.SEGMENT, path, "video/mp4", name) for path, name in files),
         )
-        for each, file in zip(output.segments, segments, strict=True):
-            await self.segments.keep(each.path, file.sha256)
-        stored = tuple(_segment(each, file) for each, file in zip(output.segments, segments, strict=True))
-        return RenderedScene(stored, poster, output.frames, output.duration_s, output.warnings)
+        for (path, _), file in zip(files, segments, strict=True):
+            await self.segments.keep(path, file.sha256)
+        stored = tuple(_segment(each, file) for each, file in zip(output.segments, segments, strict=False))
+        heard = _audio(audio, segments[-1]) if audio is not None else None
+        return RenderedScene(stored, poster, output.frames, output.duration_s, output.warnings, heard)
 
     async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
         request = claim.render.request
@@ -114,6 +142,19 @@ def _segment(output: SegmentOutput, file: StoredFile) -> Segment:
         width=output.rung.width,
         height=output.rung.height,
         frame_rate=float(output.rung.fps),
+        codec=output.codec,
+        frames=output.frames,
+        head_bytes=output.head_bytes,
+        fragment_bytes=output.fragment_bytes,
+        fragment_frames=output.fragment_frames,
+    )
+
+
+def _audio(output: AudioOutput, file: StoredFile) -> Segment:
+    return Segment(
+        rung=AUDIO,
+        file=file,
+        frame_rate=output.frame_rate,
         codec=output.codec,
         frames=output.frames,
         head_bytes=output.head_bytes,

@@ -35,17 +35,21 @@ class Storyboards:
     store: RenderStore
     planners: Mapping[str, Planner]
     engine_version: Callable[[], str]
+    voice_name: str = ""
 
     async def plan(self, topic: str, context: str, planner: str, configuration: Mapping[str, Any]) -> Storyboard:
         """What a planner makes of a topic; raises `StoryboardInvalid`."""
         board = await asyncio.to_thread(self.planners[planner or DEFAULT_PLANNER].plan, topic, context)
         return configured(board, configuration)
 
-    async def forecast(self, owner_id: str, board: Storyboard, qualities: Sequence[Quality]) -> Sequence[SceneForecast]:
+    async def forecast(
+        self, owner_id: str, board: Storyboard, qualities: Sequence[Quality], *, narration: bool = False
+    ) -> Sequence[SceneForecast]:
         """How long its scenes are expected to be, and which of them are rendered already, at every rung."""
         ladder = ladder_of(qualities)
         version = await asyncio.to_thread(self.engine_version)
-        addresses = [scene_address(board, scene, ladder, version) for scene in board.scenes]
+        voice = self.voice_name if narration else ""
+        addresses = [scene_address(board, scene, ladder, version, voice) for scene in board.scenes]
         rendered = await self.store.cached_scenes(owner_id, addresses)
         forecasts = []
         for scene, address in zip(board.scenes, addresses, strict=True):

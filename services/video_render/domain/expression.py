@@ -59,6 +59,11 @@ _SPELLING = {
     "³": "^3",
     "√": "sqrt",
 }
+_TYPST_NAMES = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "sign": '"sgn"', "log10": "log_(10)",
+    "log2": "log_2",
+}  # fmt: skip
+_TYPST_SYMBOLS = {"**": "^", "*": " dot.op ", "%": " mod "}
 _DEFINITION = {
     name: re.compile(rf"\A\s*(?:[a-zA-Z]\w*\s*\(\s*{name}\s*\)|{left})\s*=(?!=)")
     for name, left in (("x", "y"), ("t", "[xy]"))
@@ -101,24 +106,52 @@ def parse(text: str, variable: str = "x") -> Function:
 
 
 def pretty(text: str, variable: str = "x", name: str = "y") -> str:
-    """`name = expression` as Typst mathematics, for legends: `2 sin(x)/3` is set as a fraction."""
+    """`name = expression` as Typst mathematics, for legends: `2 sin(x)/3` is set as a fraction.
+
+    The expression is one that `parse` accepts. What is written side by side stays a product: `1/2 (x+1)` is not 1 over
+    2(x+1).
+    """
+    parts: list[str] = []
+    ends_value = after_word = False
+    for number, word, symbol in _tokens(text, variable):
+        if (ends_value and symbol == "(") or ((ends_value or after_word) and (number or word)):
+            parts.append(" ")
+        if number:
+            parts.append(_pretty_number(number))
+        elif word:
+            parts.append(
+                _TYPST_NAMES.get(word) or " ".join(part for part in _split_name(word, variable) if part != "*")
+            )
+        else:
+            parts.append(_TYPST_SYMBOLS.get(symbol, symbol))
+        ends_value = bool(number) or bool(word and word not in FUNCTIONS) or symbol == ")"
+        after_word = bool(word)
+    joined = "".join(parts).replace("cbrt(", "root(3, ").replace("cbrt", '"cbrt"')
+    joined = re.sub(r"(?<=\d) dot\.op (?=[A-Za-z(])", " ", joined)
+    return f"{name} = " + re.sub(r"\^\s*(-?\d+(?:\.\d+)?|-[A-Za-z]+)", r"^(\1)", joined)
+
+
+def _pretty_number(number: str) -> str:
+    """A number as in the source, but powers of ten written as such."""
+    mantissa, _, exponent = number.lower().partition("e")
+    mantissa = f"0{mantissa}" if mantissa.startswith(".") else mantissa
+    return f"({mantissa} times 10^({int(exponent)}))" if exponent else mantissa
+
+
+def _tokens(text: str, variable: str) -> list[tuple[str, str, str]]:
+    """(number, name, symbol), one of them not empty, of the right side in plain spelling, with bars as `abs`."""
     for char, ascii_form in _SPELLING.items():
         text = text.replace(char, ascii_form)
-    text = _DEFINITION[variable].sub("", text, count=1).strip().replace("**", "^")
-    text = re.sub(r"\s*\*\s*", " dot.op ", text)
-    text = re.sub(r"(?<=\d)\s*dot\.op\s*(?=[A-Za-z(])", " ", text)
-    text = re.sub(r"\^\s*(-?\d+(?:\.\d+)?|-[A-Za-z]+)", r"^(\1)", text)
-    return f"{name} = " + re.sub(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)", " ", text)
+    text = _BARS.sub(r"abs(\1)", _DEFINITION[variable].sub("", text, count=1))
+    found = (match.groups(default="") for match in _TOKEN.finditer(text.strip()))
+    return [(number, name, symbol) for number, name, symbol in found if symbol != " "]
 
 
 def _to_python(text: str, variable: str) -> str:
     """Schoolbook spelling to Python's: powers, implied products, bars."""
-    for char, ascii_form in _SPELLING.items():
-        text = text.replace(char, ascii_form)
-    text = _BARS.sub(r"abs(\1)", _DEFINITION[variable].sub("", text, count=1))
     parts: list[str] = []
     ends_value = opened = False
-    tokens = [match.groups() for match in _TOKEN.finditer(text.strip())]
+    tokens = _tokens(text, variable)
     for index, (number, name, symbol) in enumerate(tokens):
         if opened and (name in FUNCTIONS or (symbol and symbol not in "^.")):
             parts.append(")")  # `sin 2x + 1` is sin(2x) + 1
@@ -128,11 +161,11 @@ def _to_python(text: str, variable: str) -> str:
         if name:
             parts.extend(_split_name(name, variable))
             ends_value = name not in FUNCTIONS
-            following = tokens[index + 1] if index + 1 < len(tokens) else (None, None, None)
+            following = tokens[index + 1] if index + 1 < len(tokens) else ("", "", "")
             if not ends_value and (following[0] or following[1]):
                 parts.append("(")
                 opened = following[1] not in FUNCTIONS
-        elif symbol != " ":
+        else:
             parts.append("**" if symbol == "^" else number or symbol)
             ends_value = bool(number) or symbol == ")"
     return "".join(parts) + (")" if opened else "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.video_render.domain.captions import Caption
+
 
 class Stage(StrEnum):
     """What a render is doing."""
@@ -55,6 +57,10 @@ class RenderedScene:
     frames: int
     duration_s: float
     warnings: tuple[str, ...] = ()
+    audio: Segment | None = None
+    """What is heard in it, where that was wanted; its frames are those of the audio codec."""
+    captions: tuple[Caption, ...] = ()
+    """Of what is heard, in seconds from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,10 @@ class RenderedVideo:
     chapters: tuple[Chapter, ...]
     renditions: tuple[Rendition, ...] = ()
     """Best first."""
+    audio_codec: str = ""
+    """Empty without sound."""
+    captions_vtt: StoredFile | None = None
+    captions_srt: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

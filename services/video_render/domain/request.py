@@ -51,6 +51,8 @@ class RenderRequest:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     storyboard: Mapping[str, Any] | None = None
     """What to draw, as plain JSON; planned from topic and context when None."""
+    narration: bool = False
+    """Whether the narration is spoken."""
     scene_fallback: bool = False
     """Whether a plain scene takes the place of one that cannot be drawn."""
 

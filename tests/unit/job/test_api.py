@@ -99,7 +99,7 @@ def test_time_that_no_calendar_has_is_refused(seconds: int) -> None:
 
 
 def view() -> JobView:
-    terms = {"batch_id": "b", "webhook_url": "https://a.b/", "origin_job_id": "o", "credit_cost": 2}
+    terms = {"narration": True, "batch_id": "b", "webhook_url": "https://a.b/", "origin_job_id": "o", "credit_cost": 2}
     job = Job.accept("id", Order("ada", "T", "C", configuration={"a": 1.0}, **terms), START)  # type: ignore[arg-type]
     job.start_attempt(START)
     job.scenes = (Scene(0, "One", SceneStatus.PROCESSING, 1, 2, 3, ("w",), fallback=True, cached=True),)

@@ -6,7 +6,7 @@ import pytest
 
 from services.job.application import hls
 from services.job.application.hls import Segment
-from services.job.application.neighbours import Playable
+from services.job.application.neighbours import Playable, PlayableScene
 from services.job.application.playback import Playback
 from services.job.domain.errors import ArtifactNotFound, JobNotFound, RendersUnavailable, StateConflict
 from tests.unit.job.world import ADA, BOB, World
@@ -17,11 +17,13 @@ def segment(rung: str, object_id: str, fps: int = 10, frames: int = 45) -> Segme
     return Segment(rung, object_id, frames, 700, sizes, 2 * fps, 1280, 720, float(fps), "avc1.64001f")
 
 
-SCENES = tuple((segment("720p", f"a{number}"), segment("480p", f"b{number}", 5, 23)) for number in range(3))
+SCENES = tuple(
+    PlayableScene((segment("720p", f"a{number}"), segment("480p", f"b{number}", 5, 23))) for number in range(3)
+)
 
 
 def test_v5_the_master_playlist_names_every_rung_with_what_it_takes() -> None:
-    text = hls.master([[scene[at] for scene in SCENES] for at in (0, 1)])
+    text = hls.master([[scene.segments[at] for scene in SCENES] for at in (0, 1)])
     assert text == (
         "#EXTM3U\n"
         "#EXT-X-VERSION:7\n"
@@ -36,7 +38,7 @@ def test_v5_the_master_playlist_names_every_rung_with_what_it_takes() -> None:
 
 
 def test_v5_a_media_playlist_has_each_fragment_as_a_byte_range() -> None:
-    text = hls.media([(SCENES[0][0], "https://f/a"), (SCENES[1][0], "https://f/b")], complete=False)
+    text = hls.media([(SCENES[0].segments[0], "https://f/a"), (SCENES[1].segments[0], "https://f/b")], complete=False)
     assert text.splitlines() == [
         "#EXTM3U",
         "#EXT-X-VERSION:7",
@@ -57,7 +59,7 @@ def test_v5_a_media_playlist_has_each_fragment_as_a_byte_range() -> None:
 
 
 def test_v5_a_complete_playlist_begins_as_the_growing_one_did() -> None:
-    located = [(scene[0], f"https://f/{scene[0].object_id}") for scene in SCENES]
+    located = [(scene.segments[0], f"https://f/{scene.segments[0].object_id}") for scene in SCENES]
     growing, whole = hls.media(located[:1], complete=False), hls.media(located, complete=True)
     assert whole.endswith("#EXT-X-ENDLIST\n")
     assert whole.replace(":VOD", ":EVENT").startswith(growing)
@@ -76,7 +78,7 @@ async def test_v5_what_is_finished_can_be_played_while_the_rest_is_drawn() -> No
         await playback.master(ADA, job.job_id)
     render_id = f"{job.job_id}-1"
     world.renders.segments[render_id] = Playable(SCENES[:2], complete=False)
-    world.objects.owners |= {each.object_id: "ada" for scene in SCENES for each in scene}
+    world.objects.owners |= {each.object_id: "ada" for scene in SCENES for each in scene.segments}
     assert (await playback.master(ADA, job.job_id)).count("stream/") == 2
     growing = await playback.media(ADA, job.job_id, "480p")
     assert growing.count("#EXT-X-MAP") == 2

@@ -59,8 +59,7 @@ def test_v4_levels_are_a_ladder(levels: tuple[str, ...], quality: Quality | None
     [
         ({"model": "openai/gpt"}, ["model"]),
         ({"use_rag": True}, ["use_rag"]),
-        ({"narration": True}, ["narration"]),
-        ({"model": "x", "use_rag": True, "narration": True}, ["model", "use_rag", "narration"]),
+        ({"model": "x", "use_rag": True}, ["model", "use_rag"]),
     ],
 )
 def test_v1_what_is_not_served_is_refused_by_name(fields: dict[str, Any], paths: list[str]) -> None:

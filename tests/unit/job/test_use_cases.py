@@ -73,7 +73,7 @@ async def test_v1_without_a_request_id_a_repeat_is_another_order(world: World) -
 
 async def test_v1_refused_order_stores_nothing(world: World) -> None:
     with pytest.raises(Unsupported):
-        await world.create(request_id="r", narration=True)
+        await world.create(request_id="r", use_rag=True)
     assert not world.db.jobs
     assert not world.db.requests
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.video_render.application.assemble_step import AssembleStep
-from services.video_render.application.engine import Chapter
+from services.video_render.application.engine import Chapter, Sound
 from services.video_render.application.plan_step import PlanStep
 from services.video_render.application.ports import FileKind, FileSpec
 from services.video_render.domain.events import RenderState
@@ -64,10 +64,12 @@ class GatedMedia(ScriptedMedia):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def assemble(self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter]) -> None:
+    def assemble(
+        self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter], sounds: Sequence[Sound] = ()
+    ) -> None:
         """After the gate."""
         self._gate.block()
-        super().assemble(segments, out, chapters)
+        super().assemble(segments, out, chapters, sounds)
 
 
 class GatedFiles(MemoryFiles):

@@ -28,6 +28,7 @@ from services.video_render.application.renders import Renders
 from services.video_render.application.scene_step import SceneStep
 from services.video_render.application.steps import StepRunner, StepWork, failure_of
 from services.video_render.application.sweeper import Sweeper, SweepPolicy
+from services.video_render.application.voice import Voice
 from services.video_render.domain.errors import ConfigurationInvalid, PositionAhead, RenderIdTaken
 from services.video_render.domain.events import RenderState
 from services.video_render.domain.outcomes import StoredFile
@@ -155,7 +156,14 @@ class Signal:
 class Bench:
     """A worker over fakes."""
 
-    def __init__(self, folder: Path, process: SceneProcess | None = None, *, limit_s: float = 60) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        process: SceneProcess | None = None,
+        *,
+        limit_s: float = 60,
+        voice: Voice | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.store = MemoryRenderStore(self.clock.now)
         self.queue = MemoryQueue()
@@ -167,7 +175,9 @@ class Bench:
         keeper = LeaseKeeper(self.store, self.shutdown, POLICY.lease, 0.01, limit_s)
         works: dict[StepKind, StepWork] = {
             StepKind.PLAN: PlanStep(self.store, {"script": ScriptedPlanner()}, "v1"),
-            StepKind.SCENE: SceneStep(self.store, self.files, segments, process or InlineProcess(), workspace, 0.01),
+            StepKind.SCENE: SceneStep(
+                self.store, self.files, segments, process or InlineProcess(), ScriptedMedia(), voice, workspace, 0.01
+            ),
             StepKind.ASSEMBLE: AssembleStep(self.store, self.files, segments, ScriptedMedia(), workspace),
         }
         self.runner = StepRunner(self.store, self.queue, POLICY, keeper, self.liveness, works)

@@ -76,6 +76,50 @@ def test_r1_a_misspelt_name_gets_a_suggestion() -> None:
         expression.parse("sqr(x)")
 
 
+@pytest.mark.parametrize(
+    ("source", "typst"),
+    [
+        ("2*x^2", "y = 2 x^(2)"),
+        ("2 sin(x)/3", "y = 2 sin(x)/3"),
+        ("f(x) = 1/2(x+1)", "y = 1/2 (x+1)"),
+        ("sin 2x + 1", "y = sin 2 x+1"),
+        ("e^-x * x", "y = e^(-x) dot.op x"),
+        ("x**2 % 3", "y = x^(2) mod 3"),
+        ("asin(x) + cbrt(x)", "y = arcsin(x)+root(3, x)"),
+        ("1e-5x", "y = (1 times 10^(-5)) x"),
+        ("pix", "y = pi x"),
+        ("|x|", "y = abs(x)"),
+    ],
+)
+def test_r1_legends_show_what_is_computed(source: str, typst: str) -> None:
+    expression.parse(source)
+    assert expression.pretty(source) == typst
+
+
+LEAVES = st.sampled_from(["x", "0", "-1", "1/3", "1e308", "1e-308", "1e400", "pi", "0.5"])
+EXPRESSIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from("+-*/^%"), inner).map(lambda part: f"({part[0]}){part[1]}({part[2]})"),
+        st.tuples(st.sampled_from(sorted(expression.FUNCTIONS - {"min", "max"})), inner).map(
+            lambda p: f"{p[0]}({p[1]})"
+        ),
+        st.tuples(st.sampled_from(["min", "max"]), inner, inner).map(lambda part: f"{part[0]}({part[1]}, {part[2]})"),
+    ),
+    max_leaves=12,
+)
+
+
+@given(EXPRESSIONS, st.sampled_from([0.0, -0.0, 1.0, -2.0, 0.5, 1e308, -1e308, 1e-320]))
+def test_v9_no_expression_hangs_or_raises_at_any_place(source: str, x: float) -> None:
+    try:
+        function = expression.parse(source)
+    except expression.ExpressionError:
+        return
+    value = expression.evaluate(function, x)
+    assert math.isnan(value) or math.isfinite(value)
+
+
 @given(st.text(max_size=60))
 def test_r1_any_text_is_a_function_or_an_error(text: str) -> None:
     try:

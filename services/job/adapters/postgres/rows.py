@@ -77,6 +77,7 @@ def new_values(job: Job) -> dict[str, Any]:
         "origin_job_id": order.origin_job_id or None,
         "storyboard": order.storyboard,
         "scene_fallback": order.scene_fallback,
+        "narration": order.narration,
         "lower_qualities": [lower.value for lower in order.lower_qualities],
         "created_at": job.created_at,
         "first_estimate": job.first_estimate,
@@ -142,6 +143,7 @@ def _order_of(row: RowMapping) -> Order:
         origin_job_id=str(row["origin_job_id"] or ""),
         storyboard=row["storyboard"],
         scene_fallback=row["scene_fallback"],
+        narration=row["narration"],
         lower_qualities=tuple(Quality(lower) for lower in row["lower_qualities"]),
     )
 

@@ -59,6 +59,7 @@ JOBS = Table(
     Column("webhook_url", Text, nullable=False, server_default=""),
     Column("origin_job_id", UUID(as_uuid=False)),
     Column("storyboard", Text, nullable=False, server_default=""),
+    Column("narration", Boolean, nullable=False, server_default=text("false")),
     Column("lower_qualities", JSONB, nullable=False, server_default=text("'[]'")),
     Column("scene_fallback", Boolean, nullable=False, server_default=text("false")),
     Column("status", Text, nullable=False),

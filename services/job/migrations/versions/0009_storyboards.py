@@ -1,4 +1,4 @@
-"""Ordered storyboards, what becomes of scenes that cannot be drawn, and further rungs of the ladder."""
+"""Ordered storyboards, what becomes of scenes that cannot be drawn, further rungs, and voices."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ _UP = (
     "ALTER TABLE jobs ADD COLUMN storyboard TEXT DEFAULT '' NOT NULL",
     "ALTER TABLE jobs ADD COLUMN scene_fallback BOOLEAN DEFAULT false NOT NULL",
     "ALTER TABLE jobs ADD COLUMN lower_qualities JSONB DEFAULT '[]' NOT NULL",
+    "ALTER TABLE jobs ADD COLUMN narration BOOLEAN DEFAULT false NOT NULL",
     "CREATE INDEX ix_jobs_storyboard ON jobs (owner_id, storyboard) WHERE storyboard <> ''",
 )
 _DOWN = (
     "DROP INDEX ix_jobs_storyboard",
+    "ALTER TABLE jobs DROP COLUMN narration",
     "ALTER TABLE jobs DROP COLUMN lower_qualities",
     "ALTER TABLE jobs DROP COLUMN scene_fallback",
     "ALTER TABLE jobs DROP COLUMN storyboard",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
-from services.video_render.adapters.media import codecs
+from services.video_render.adapters.media import codecs, fmp4, sound
+from services.video_render.adapters.media.joining import join, reading, video_of
 from services.video_render.adapters.media.stills import save_still
-from services.video_render.application.engine import Chapter, MediaFailed, MediaInfo
+from services.video_render.application.engine import AudioOutput, Chapter, MediaFailed, MediaInfo, Sound
 
 POSTER_CANDIDATES = 8
 
@@ -23,28 +23,36 @@ POSTER_CANDIDATES = 8
 class AvMediaTools:
     """The `MediaTools` port over PyAV (FFmpeg's libraries)."""
 
-    def assemble(self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter]) -> None:
+    def assemble(
+        self, segments: Sequence[Path], out: Path, chapters: Sequence[Chapter], sounds: Sequence[Sound] = ()
+    ) -> None:
         """See `MediaTools.assemble`. Segments must come from one encoder at one rung."""
         if not segments:
             raise MediaFailed("there are no segments to join")
         unfinished = out.with_name(f".{out.name}.{os.getpid()}.part")
         try:
-            with _reading(segments[0]) as first:
-                reference = _parameters(first)
-                options = {"movflags": "+faststart", "fflags": "+bitexact"}
-                options["video_track_timescale"] = str(reference[-1].denominator)
-                with av.open(str(unfinished), "w", format="mp4", options=options) as target:
-                    _join(segments, target, first, reference, chapters)
+            join(segments, unfinished, lambda target: _set_chapters(target, chapters), sounds)
             unfinished.replace(out)
         except (av.FFmpegError, OSError) as error:
             raise MediaFailed(f"cannot join the segments: {error}") from error
         finally:
             unfinished.unlink(missing_ok=True)
 
+    def voice_track(self, speech: Path | None, lead_s: float, duration_s: float, out: Path) -> AudioOutput:
+        """See `MediaTools.voice_track`."""
+        try:
+            frames = sound.voice_track(speech, lead_s, duration_s, out)
+            found = fmp4.layout(out)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaFailed(f"cannot make the sound of a scene: {error}") from error
+        rate = sound.RATE / sound.FRAME
+        each = -(-sound.FRAGMENT_SECONDS * sound.RATE // sound.FRAME)
+        return AudioOutput(out, "mp4a.40.2", frames, rate, found.head_bytes, found.sizes, each)
+
     def probe(self, path: Path) -> MediaInfo:
         """See `MediaTools.probe`. Reads every packet: the frame count is counted, not believed."""
-        with _reading(path) as container:
-            stream = _video(container, path)
+        with reading(path) as container:
+            stream = video_of(container, path)
             assert stream.time_base is not None
             frames, end = 0, 0
             for packet in container.demux(stream):
@@ -62,14 +70,15 @@ class AvMediaTools:
                 codec=stream.codec_context.name,
                 size_bytes=path.stat().st_size,
                 frames=frames,
+                audio_codec=next((each.codec_context.name for each in container.streams.audio), ""),
                 codec_string=codecs.of_stream(stream),
                 chapters=tuple(_chapters(container)),
             )
 
     def poster(self, video: Path, out: Path) -> None:
         """See `MediaTools.poster`. Of a few frames spread over the video the one with most to see is kept."""
-        with _reading(video) as container:
-            stream = _video(container, video)
+        with reading(video) as container:
+            stream = video_of(container, video)
             length = float((stream.duration or 0) * (stream.time_base or 0))
             best: np.ndarray[Any, np.dtype[np.uint8]] | None = None
             most = -1.0
@@ -84,65 +93,6 @@ class AvMediaTools:
             save_still(best, out)
         except OSError as error:
             raise MediaFailed(f"cannot save the poster: {error}") from error
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[InputContainer]:
-    """An open file; FFmpeg's complaints, also those while reading, become `MediaFailed`."""
-    try:
-        with av.open(str(path)) as container:
-            yield container
-    except (av.FFmpegError, OSError) as error:
-        raise MediaFailed(f"cannot read {path.name}: {error}") from error
-
-
-def _video(container: InputContainer, path: Path) -> av.VideoStream:
-    if not container.streams.video:
-        raise MediaFailed(f"{path.name} holds no video")
-    return container.streams.video[0]
-
-
-Parameters = tuple[str, int, int, bytes, Fraction]
-
-
-def _parameters(container: InputContainer) -> Parameters:
-    """What has to be equal for packets of two files to be shown by one decoder."""
-    stream = _video(container, Path(container.name))
-    context = stream.codec_context
-    assert stream.time_base is not None
-    return context.name, context.width, context.height, bytes(context.extradata or b""), stream.time_base
-
-
-def _join(
-    segments: Sequence[Path],
-    target: OutputContainer,
-    first: InputContainer,
-    reference: Parameters,
-    chapters: Sequence[Chapter],
-) -> None:
-    """Copy every packet, moved to where its segment starts."""
-    stream = target.add_stream_from_template(first.streams.video[0])
-    time_base = reference[-1]
-    stream.time_base = time_base
-    _set_chapters(target, chapters)
-    start = 0
-    for path in segments:
-        with _reading(path) as source:
-            if _parameters(source) != reference:
-                raise MediaFailed(f"{path.name} was encoded differently from {segments[0].name}")
-            end = start
-            for packet in source.demux(source.streams.video[0]):
-                if packet.pts is None or packet.dts is None:
-                    continue
-                packet.pts += start
-                packet.dts += start
-                packet.time_base = time_base
-                packet.stream = stream
-                end = max(end, packet.pts + (packet.duration or 0))
-                target.mux(packet)
-            if end == start:
-                raise MediaFailed(f"{path.name} holds no frames")
-            start = end
 
 
 def _set_chapters(target: OutputContainer, chapters: Sequence[Chapter]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from services.video_render.domain.captions import Caption
 from services.video_render.domain.events import RenderState
 from services.video_render.domain.outcomes import (
     Chapter,
@@ -77,6 +78,8 @@ def to_scene(value: Row) -> RenderedScene:
         frames=value["frames"],
         duration_s=value["duration_s"],
         warnings=tuple(value["warnings"]),
+        audio=_to_segment(value["audio"]) if value.get("audio") else None,
+        captions=tuple(Caption(**caption) for caption in value.get("captions", ())),
     )
 
 
@@ -104,6 +107,7 @@ def _to_video(value: Row) -> RenderedVideo:
     files = {name: StoredFile(**value[name]) for name in ("video", "poster", "storyboard")}
     chapters = tuple(Chapter(**chapter) for chapter in value["chapters"])
     renditions = tuple(Rendition(**{**each, "file": StoredFile(**each["file"])}) for each in value["renditions"])
+    files |= {name: StoredFile(**value[name]) for name in ("captions_vtt", "captions_srt") if value.get(name)}
     return RenderedVideo(**{**value, **files, "chapters": chapters, "renditions": renditions})
 
 

@@ -35,6 +35,7 @@ _PLACES = {
     FileKind.SEGMENT: (object_pb2.BUCKET_VIDEOS, object_pb2.ARTIFACT_KIND_SEGMENT),
     FileKind.POSTER: (object_pb2.BUCKET_THUMBNAILS, object_pb2.ARTIFACT_KIND_THUMBNAIL),
     FileKind.STORYBOARD: (object_pb2.BUCKET_CODE, object_pb2.ARTIFACT_KIND_STORYBOARD),
+    FileKind.CAPTIONS: (object_pb2.BUCKET_VIDEOS, object_pb2.ARTIFACT_KIND_CAPTIONS),
 }
 
 

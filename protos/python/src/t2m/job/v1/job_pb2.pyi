@@ -196,6 +196,7 @@ class Job(_message.Message):
     ORIGIN_JOB_ID_FIELD_NUMBER: _builtins.int
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     QUALITY_LEVELS_FIELD_NUMBER: _builtins.int
+    NARRATION_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Assigned by the service, a UUIDv7."""
     owner_id: _builtins.str
@@ -236,6 +237,8 @@ class Job(_message.Message):
     """The failed or cancelled job that this one repeats (J9); empty for none."""
     webhook_url: _builtins.str
     """Where the result is sent; empty for the owner's endpoints only."""
+    narration: _builtins.bool
+    """Whether the narration is spoken."""
     @_builtins.property
     def configuration(self) -> _struct_pb2.Struct:
         """Options of the planner and the templates."""
@@ -317,10 +320,11 @@ class Job(_message.Message):
         origin_job_id: _builtins.str = ...,
         webhook_url: _builtins.str = ...,
         quality_levels: _abc.Iterable[_builtins.str] | None = ...,
+        narration: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "configuration", b"configuration", "created_at", b"created_at", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "next_attempt_at", b"next_attempt_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "completed_at", b"completed_at", "configuration", b"configuration", "context", b"context", "created_at", b"created_at", "credit_cost", b"credit_cost", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "job_id", b"job_id", "max_retries", b"max_retries", "model", b"model", "next_attempt_at", b"next_attempt_at", "origin_job_id", b"origin_job_id", "owner_id", b"owner_id", "pinned", b"pinned", "plan", b"plan", "priority", b"priority", "progress", b"progress", "quality", b"quality", "quality_levels", b"quality_levels", "revision", b"revision", "started_at", b"started_at", "status", b"status", "topic", b"topic", "updated_at", b"updated_at", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "completed_at", b"completed_at", "configuration", b"configuration", "context", b"context", "created_at", b"created_at", "credit_cost", b"credit_cost", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "expired_at", b"expired_at", "expires_at", b"expires_at", "job_id", b"job_id", "max_retries", b"max_retries", "model", b"model", "narration", b"narration", "next_attempt_at", b"next_attempt_at", "origin_job_id", b"origin_job_id", "owner_id", b"owner_id", "pinned", b"pinned", "plan", b"plan", "priority", b"priority", "progress", b"progress", "quality", b"quality", "quality_levels", b"quality_levels", "revision", b"revision", "started_at", b"started_at", "status", b"status", "topic", b"topic", "updated_at", b"updated_at", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

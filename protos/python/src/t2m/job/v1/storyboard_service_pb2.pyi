@@ -220,6 +220,7 @@ class RenderStoryboardRequest(_message.Message):
     MAX_RETRIES_FIELD_NUMBER: _builtins.int
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NARRATION_FIELD_NUMBER: _builtins.int
     ON_SCENE_FAILURE_FIELD_NUMBER: _builtins.int
     quality: _quality_pb2.Quality.ValueType
     """How large and smooth; medium when unset."""
@@ -233,6 +234,8 @@ class RenderStoryboardRequest(_message.Message):
     """Where to send the result when the job has ended (J8), an absolute https URL."""
     request_id: _builtins.str
     """Names this order (AIP-155); from the header `Idempotency-Key`."""
+    narration: _builtins.bool
+    """Speak the narration."""
     on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType
     """What becomes of a scene that cannot be drawn; the video fails when unset."""
     @_builtins.property
@@ -249,11 +252,12 @@ class RenderStoryboardRequest(_message.Message):
         max_retries: _builtins.int | None = ...,
         webhook_url: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        narration: _builtins.bool = ...,
         on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_thumbnails", b"_thumbnails", "max_retries", b"max_retries", "storyboard", b"storyboard", "thumbnails", b"thumbnails"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_thumbnails", b"_thumbnails", "max_retries", b"max_retries", "on_scene_failure", b"on_scene_failure", "priority", b"priority", "quality", b"quality", "request_id", b"request_id", "storyboard", b"storyboard", "thumbnails", b"thumbnails", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_thumbnails", b"_thumbnails", "max_retries", b"max_retries", "narration", b"narration", "on_scene_failure", b"on_scene_failure", "priority", b"priority", "quality", b"quality", "request_id", b"request_id", "storyboard", b"storyboard", "thumbnails", b"thumbnails", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from t2m.storage.v1 import object_pb2 as _object_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _CaptionsFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CaptionsFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaptionsFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAPTIONS_FORMAT_UNSPECIFIED: _CaptionsFormat.ValueType  # 0
+    """Not set: WebVTT."""
+    CAPTIONS_FORMAT_VTT: _CaptionsFormat.ValueType  # 1
+    """WebVTT (W3C)."""
+    CAPTIONS_FORMAT_SRT: _CaptionsFormat.ValueType  # 2
+    """SubRip."""
+
+class CaptionsFormat(_CaptionsFormat, metaclass=_CaptionsFormatEnumTypeWrapper):
+    """How captions are written."""
+
+CAPTIONS_FORMAT_UNSPECIFIED: CaptionsFormat.ValueType  # 0
+"""Not set: WebVTT."""
+CAPTIONS_FORMAT_VTT: CaptionsFormat.ValueType  # 1
+"""WebVTT (W3C)."""
+CAPTIONS_FORMAT_SRT: CaptionsFormat.ValueType  # 2
+"""SubRip."""
+Global___CaptionsFormat: _TypeAlias = CaptionsFormat  # noqa: Y015
 
 @_typing.final
 class Video(_message.Message):
@@ -43,6 +68,8 @@ class Video(_message.Message):
     CHAPTERS_FIELD_NUMBER: _builtins.int
     THUMBNAIL_URL_FIELD_NUMBER: _builtins.int
     ARTIFACTS_FIELD_NUMBER: _builtins.int
+    AUDIO_CODEC_FIELD_NUMBER: _builtins.int
+    CAPTIONS_URL_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job it was made for."""
     title: _builtins.str
@@ -69,6 +96,10 @@ class Video(_message.Message):
     """Frames in the video track."""
     thumbnail_url: _builtins.str
     """Signed URL of the poster, for an hour; empty without one."""
+    audio_codec: _builtins.str
+    """For example `aac`; empty without sound."""
+    captions_url: _builtins.str
+    """Signed URL of the captions as WebVTT, for an hour; empty without any."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was published."""
@@ -105,10 +136,12 @@ class Video(_message.Message):
         chapters: _abc.Iterable[Global___VideoChapter] | None = ...,
         thumbnail_url: _builtins.str = ...,
         artifacts: _abc.Iterable[Global___VideoArtifact] | None = ...,
+        audio_codec: _builtins.str = ...,
+        captions_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "chapters", b"chapters", "checksum_sha256", b"checksum_sha256", "content_type", b"content_type", "created_at", b"created_at", "duration_seconds", b"duration_seconds", "filename", b"filename", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "job_id", b"job_id", "renditions", b"renditions", "size_bytes", b"size_bytes", "thumbnail_url", b"thumbnail_url", "title", b"title", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "audio_codec", b"audio_codec", "captions_url", b"captions_url", "chapters", b"chapters", "checksum_sha256", b"checksum_sha256", "content_type", b"content_type", "created_at", b"created_at", "duration_seconds", b"duration_seconds", "filename", b"filename", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "job_id", b"job_id", "renditions", b"renditions", "size_bytes", b"size_bytes", "thumbnail_url", b"thumbnail_url", "title", b"title", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -369,3 +402,53 @@ class GetThumbnailResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetThumbnailResponse: _TypeAlias = GetThumbnailResponse  # noqa: Y015
+
+@_typing.final
+class GetCaptionsRequest(_message.Message):
+    """Which captions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    format: Global___CaptionsFormat.ValueType
+    """How they are written."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        format: Global___CaptionsFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCaptionsRequest: _TypeAlias = GetCaptionsRequest  # noqa: Y015
+
+@_typing.final
+class GetCaptionsResponse(_message.Message):
+    """Where they are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def location(self) -> _object_pb2.ObjectLocation:
+        """For a limited time."""
+
+    def __init__(
+        self,
+        *,
+        location: _object_pb2.ObjectLocation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCaptionsResponse: _TypeAlias = GetCaptionsResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class VideoServiceStub:
                 request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoRequest.SerializeToString,
                 response_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoResponse.FromString,
                 _registered_method=True)
+        self.GetCaptions = channel.unary_unary(
+                '/t2m.job.v1.VideoService/GetCaptions',
+                request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsRequest.SerializeToString,
+                response_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsResponse.FromString,
+                _registered_method=True)
         self.GetVideo = channel.unary_unary(
                 '/t2m.job.v1.VideoService/GetVideo',
                 request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetVideoRequest.SerializeToString,
@@ -75,6 +80,15 @@ class VideoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCaptions(self, request, context):
+        """The captions (V8), timed to the narration.
+
+        Errors: NOT_FOUND also when nothing is said in the video.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetVideo(self, request, context):
         """What the file is, measured from it (V6).
         """
@@ -98,6 +112,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.DownloadVideo,
                     request_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoRequest.FromString,
                     response_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoResponse.SerializeToString,
+            ),
+            'GetCaptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaptions,
+                    request_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsRequest.FromString,
+                    response_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsResponse.SerializeToString,
             ),
             'GetVideo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVideo,
@@ -143,6 +162,33 @@ class VideoService:
             '/t2m.job.v1.VideoService/DownloadVideo',
             t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoRequest.SerializeToString,
             t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.job.v1.VideoService/GetCaptions',
+            t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsRequest.SerializeToString,
+            t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,11 @@ class VideoServiceStub:
 
     Errors: NOT_FOUND also when the video has no rung of that quality.
     """
+    GetCaptions: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetCaptionsRequest, _video_service_pb2.GetCaptionsResponse]
+    """The captions (V8), timed to the narration.
+
+    Errors: NOT_FOUND also when nothing is said in the video.
+    """
     GetVideo: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetVideoRequest, _video_service_pb2.GetVideoResponse]
     """What the file is, measured from it (V6)."""
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetThumbnailRequest, _video_service_pb2.GetThumbnailResponse]
@@ -67,6 +72,11 @@ class VideoServiceAsyncStub(VideoServiceStub):
     """The MP4 (V4).
 
     Errors: NOT_FOUND also when the video has no rung of that quality.
+    """
+    GetCaptions: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetCaptionsRequest, _video_service_pb2.GetCaptionsResponse]  # type: ignore[assignment]
+    """The captions (V8), timed to the narration.
+
+    Errors: NOT_FOUND also when nothing is said in the video.
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetVideoRequest, _video_service_pb2.GetVideoResponse]  # type: ignore[assignment]
     """What the file is, measured from it (V6)."""
@@ -94,6 +104,17 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         """The MP4 (V4).
 
         Errors: NOT_FOUND also when the video has no rung of that quality.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCaptions(
+        self,
+        request: _video_service_pb2.GetCaptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_service_pb2.GetCaptionsResponse, _abc.Awaitable[_video_service_pb2.GetCaptionsResponse]]:
+        """The captions (V8), timed to the narration.
+
+        Errors: NOT_FOUND also when nothing is said in the video.
         """
 
     @_abc_1.abstractmethod

@@ -66,6 +66,8 @@ class _ArtifactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Artifact
     """A poster image."""
     ARTIFACT_KIND_STORYBOARD: _ArtifactKind.ValueType  # 4
     """A storyboard as JSON."""
+    ARTIFACT_KIND_CAPTIONS: _ArtifactKind.ValueType  # 5
+    """Captions."""
 
 class ArtifactKind(_ArtifactKind, metaclass=_ArtifactKindEnumTypeWrapper):
     """What an object is; the `{kind}` of its key."""
@@ -80,6 +82,8 @@ ARTIFACT_KIND_THUMBNAIL: ArtifactKind.ValueType  # 3
 """A poster image."""
 ARTIFACT_KIND_STORYBOARD: ArtifactKind.ValueType  # 4
 """A storyboard as JSON."""
+ARTIFACT_KIND_CAPTIONS: ArtifactKind.ValueType  # 5
+"""Captions."""
 Global___ArtifactKind: _TypeAlias = ArtifactKind  # noqa: Y015
 
 class _ObjectState:

@@ -401,6 +401,9 @@ class RenderedVideo(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     THUMBNAIL_CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     RENDITIONS_FIELD_NUMBER: _builtins.int
+    AUDIO_CODEC_FIELD_NUMBER: _builtins.int
+    CAPTIONS_VTT_OBJECT_ID_FIELD_NUMBER: _builtins.int
+    CAPTIONS_SRT_OBJECT_ID_FIELD_NUMBER: _builtins.int
     video_object_id: _builtins.str
     """Object of the MP4."""
     thumbnail_object_id: _builtins.str
@@ -425,6 +428,12 @@ class RenderedVideo(_message.Message):
     """What the video is called."""
     thumbnail_content_type: _builtins.str
     """Media type of the poster."""
+    audio_codec: _builtins.str
+    """For example `aac`; empty without sound."""
+    captions_vtt_object_id: _builtins.str
+    """Object of the captions as WebVTT; empty without any."""
+    captions_srt_object_id: _builtins.str
+    """Object of the captions as SubRip; empty without any."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Playing time."""
@@ -455,10 +464,13 @@ class RenderedVideo(_message.Message):
         title: _builtins.str = ...,
         thumbnail_content_type: _builtins.str = ...,
         renditions: _abc.Iterable[Global___RenderedRendition] | None = ...,
+        audio_codec: _builtins.str = ...,
+        captions_vtt_object_id: _builtins.str = ...,
+        captions_srt_object_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chapters", b"chapters", "duration", b"duration", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "storyboard_object_id", b"storyboard_object_id", "thumbnail_content_type", b"thumbnail_content_type", "thumbnail_object_id", b"thumbnail_object_id", "title", b"title", "video_codec", b"video_codec", "video_object_id", b"video_object_id", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "captions_srt_object_id", b"captions_srt_object_id", "captions_vtt_object_id", b"captions_vtt_object_id", "chapters", b"chapters", "duration", b"duration", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "storyboard_object_id", b"storyboard_object_id", "thumbnail_content_type", b"thumbnail_content_type", "thumbnail_object_id", b"thumbnail_object_id", "title", b"title", "video_codec", b"video_codec", "video_object_id", b"video_object_id", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

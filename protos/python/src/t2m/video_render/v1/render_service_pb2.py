@@ -29,7 +29,7 @@ from t2m.video_render.v1 import render_pb2 as t2m_dot_video__render_dot_v1_dot_r
 from t2m.video_render.v1 import storyboard_pb2 as t2m_dot_video__render_dot_v1_dot_storyboard__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(t2m/video_render/v1/render_service.proto\x12\x13t2m.video_render.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bt2m/common/v1/options.proto\x1a!t2m/video_render/v1/quality.proto\x1a t2m/video_render/v1/render.proto\x1a$t2m/video_render/v1/storyboard.proto\"\xdd\x04\n\x12StartRenderRequest\x12+\n\trender_id\x18\x01 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18P\"\x0e[A-Za-z0-9_-]+\x12*\n\x08owner_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12(\n\x06job_id\x18\x03 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12\x16\n\x05topic\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xf4\x03\x12\x18\n\x07\x63ontext\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xd0\x0f\x12\x1f\n\x07planner\x18\x06 \x01(\tB\x0e\xa2\xbb\x18\n*\x00*\x06script\x12\x35\n\x07quality\x18\x07 \x01(\x0e\x32\x1c.t2m.video_render.v1.QualityB\x06\xa2\xbb\x18\x02h\x01\x12=\n\x08priority\x18\x08 \x01(\x0e\x32#.t2m.video_render.v1.RenderPriorityB\x06\xa2\xbb\x18\x02h\x01\x12\x38\n\rconfiguration\x18\t \x01(\x0b\x32\x17.google.protobuf.StructB\x08\xa2\xbb\x18\x04`\x80\x80\x04\x12\x33\n\nstoryboard\x18\n \x01(\x0b\x32\x1f.t2m.video_render.v1.Storyboard\x12\x41\n\x0flower_qualities\x18\x0c \x03(\x0e\x32\x1c.t2m.video_render.v1.QualityB\n\xa2\xbb\x18\x06P\x04X\x01h\x01\x12I\n\x10on_scene_failure\x18\x0b \x01(\x0e\x32\'.t2m.video_render.v1.SceneFailurePolicyB\x06\xa2\xbb\x18\x02h\x01\"B\n\x13StartRenderResponse\x12+\n\x06render\x18\x01 \x01(\x0b\x32\x1b.t2m.video_render.v1.Render\"/\n\x10GetRenderRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\"@\n\x11GetRenderResponse\x12+\n\x06render\x18\x01 \x01(\x0b\x32\x1b.t2m.video_render.v1.Render\"S\n\x12WatchRenderRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\x12 \n\tafter_seq\x18\x02 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\"F\n\x13WatchRenderResponse\x12/\n\x05\x65vent\x18\x01 \x01(\x0b\x32 .t2m.video_render.v1.RenderEvent\"2\n\x13\x43\x61ncelRenderRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\"C\n\x14\x43\x61ncelRenderResponse\x12+\n\x06render\x18\x01 \x01(\x0b\x32\x1b.t2m.video_render.v1.Render\"2\n\x13ListSegmentsRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\"\\\n\x14ListSegmentsResponse\x12\x32\n\x06scenes\x18\x01 \x03(\x0b\x32\".t2m.video_render.v1.PlayableScene\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"S\n\rPlayableScene\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x33\n\x08segments\x18\x02 \x03(\x0b\x32!.t2m.video_render.v1.SceneSegment\"l\n\x14\x44\x65leteRendersRequest\x12*\n\x08owner_id\x18\x01 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12(\n\x06job_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\"-\n\x15\x44\x65leteRendersResponse\x12\x14\n\x0crender_count\x18\x01 \x01(\x05*\x81\x01\n\x0eRenderPriority\x12\x1f\n\x1bRENDER_PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14RENDER_PRIORITY_HIGH\x10\x01\x12\x1b\n\x17RENDER_PRIORITY_DEFAULT\x10\x02\x12\x17\n\x13RENDER_PRIORITY_LOW\x10\x03\x32\x85\x06\n\rRenderService\x12~\n\x0bStartRender\x12\'.t2m.video_render.v1.StartRenderRequest\x1a(.t2m.video_render.v1.StartRenderResponse\"\x1c\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\rrenders:write\xa8\xbb\x18\x02\x12s\n\tGetRender\x12%.t2m.video_render.v1.GetRenderRequest\x1a&.t2m.video_render.v1.GetRenderResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0crenders:read\x12\x7f\n\x0bWatchRender\x12\'.t2m.video_render.v1.WatchRenderRequest\x1a(.t2m.video_render.v1.WatchRenderResponse\"\x1b\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0crenders:read\xa8\xbb\x18\x04\x30\x01\x12}\n\x0c\x43\x61ncelRender\x12(.t2m.video_render.v1.CancelRenderRequest\x1a).t2m.video_render.v1.CancelRenderResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\rrenders:write\x12|\n\x0cListSegments\x12(.t2m.video_render.v1.ListSegmentsRequest\x1a).t2m.video_render.v1.ListSegmentsResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0crenders:read\x12\x80\x01\n\rDeleteRenders\x12).t2m.video_render.v1.DeleteRendersRequest\x1a*.t2m.video_render.v1.DeleteRendersResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\rrenders:writeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(t2m/video_render/v1/render_service.proto\x12\x13t2m.video_render.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bt2m/common/v1/options.proto\x1a!t2m/video_render/v1/quality.proto\x1a t2m/video_render/v1/render.proto\x1a$t2m/video_render/v1/storyboard.proto\"\xf0\x04\n\x12StartRenderRequest\x12+\n\trender_id\x18\x01 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18P\"\x0e[A-Za-z0-9_-]+\x12*\n\x08owner_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12(\n\x06job_id\x18\x03 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12\x16\n\x05topic\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xf4\x03\x12\x18\n\x07\x63ontext\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xd0\x0f\x12\x1f\n\x07planner\x18\x06 \x01(\tB\x0e\xa2\xbb\x18\n*\x00*\x06script\x12\x35\n\x07quality\x18\x07 \x01(\x0e\x32\x1c.t2m.video_render.v1.QualityB\x06\xa2\xbb\x18\x02h\x01\x12=\n\x08priority\x18\x08 \x01(\x0e\x32#.t2m.video_render.v1.RenderPriorityB\x06\xa2\xbb\x18\x02h\x01\x12\x38\n\rconfiguration\x18\t \x01(\x0b\x32\x17.google.protobuf.StructB\x08\xa2\xbb\x18\x04`\x80\x80\x04\x12\x33\n\nstoryboard\x18\n \x01(\x0b\x32\x1f.t2m.video_render.v1.Storyboard\x12\x41\n\x0flower_qualities\x18\x0c \x03(\x0e\x32\x1c.t2m.video_render.v1.QualityB\n\xa2\xbb\x18\x06P\x04X\x01h\x01\x12\x11\n\tnarration\x18\r \x01(\x08\x12I\n\x10on_scene_failure\x18\x0b \x01(\x0e\x32\'.t2m.video_render.v1.SceneFailurePolicyB\x06\xa2\xbb\x18\x02h\x01\"B\n\x13StartRenderResponse\x12+\n\x06render\x18\x01 \x01(\x0b\x32\x1b.t2m.video_render.v1.Render\"/\n\x10GetRenderRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\"@\n\x11GetRenderResponse\x12+\n\x06render\x18\x01 \x01(\x0b\x32\x1b.t2m.video_render.v1.Render\"S\n\x12WatchRenderRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\x12 \n\tafter_seq\x18\x02 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\"F\n\x13WatchRenderResponse\x12/\n\x05\x65vent\x18\x01 \x01(\x0b\x32 .t2m.video_render.v1.RenderEvent\"2\n\x13\x43\x61ncelRenderRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\"C\n\x14\x43\x61ncelRenderResponse\x12+\n\x06render\x18\x01 \x01(\x0b\x32\x1b.t2m.video_render.v1.Render\"2\n\x13ListSegmentsRequest\x12\x1b\n\trender_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18P\"\\\n\x14ListSegmentsResponse\x12\x32\n\x06scenes\x18\x01 \x03(\x0b\x32\".t2m.video_render.v1.PlayableScene\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\x85\x01\n\rPlayableScene\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x33\n\x08segments\x18\x02 \x03(\x0b\x32!.t2m.video_render.v1.SceneSegment\x12\x30\n\x05\x61udio\x18\x03 \x01(\x0b\x32!.t2m.video_render.v1.SceneSegment\"l\n\x14\x44\x65leteRendersRequest\x12*\n\x08owner_id\x18\x01 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12(\n\x06job_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\"-\n\x15\x44\x65leteRendersResponse\x12\x14\n\x0crender_count\x18\x01 \x01(\x05*\x81\x01\n\x0eRenderPriority\x12\x1f\n\x1bRENDER_PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14RENDER_PRIORITY_HIGH\x10\x01\x12\x1b\n\x17RENDER_PRIORITY_DEFAULT\x10\x02\x12\x17\n\x13RENDER_PRIORITY_LOW\x10\x03\x32\x85\x06\n\rRenderService\x12~\n\x0bStartRender\x12\'.t2m.video_render.v1.StartRenderRequest\x1a(.t2m.video_render.v1.StartRenderResponse\"\x1c\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\rrenders:write\xa8\xbb\x18\x02\x12s\n\tGetRender\x12%.t2m.video_render.v1.GetRenderRequest\x1a&.t2m.video_render.v1.GetRenderResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0crenders:read\x12\x7f\n\x0bWatchRender\x12\'.t2m.video_render.v1.WatchRenderRequest\x1a(.t2m.video_render.v1.WatchRenderResponse\"\x1b\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0crenders:read\xa8\xbb\x18\x04\x30\x01\x12}\n\x0c\x43\x61ncelRender\x12(.t2m.video_render.v1.CancelRenderRequest\x1a).t2m.video_render.v1.CancelRenderResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\rrenders:write\x12|\n\x0cListSegments\x12(.t2m.video_render.v1.ListSegmentsRequest\x1a).t2m.video_render.v1.ListSegmentsResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0crenders:read\x12\x80\x01\n\rDeleteRenders\x12).t2m.video_render.v1.DeleteRendersRequest\x1a*.t2m.video_render.v1.DeleteRendersResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\rrenders:writeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -84,34 +84,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENDERSERVICE'].methods_by_name['ListSegments']._serialized_options = b'\220\002\001\242\273\030\020\010\005\022\014renders:read'
   _globals['_RENDERSERVICE'].methods_by_name['DeleteRenders']._loaded_options = None
   _globals['_RENDERSERVICE'].methods_by_name['DeleteRenders']._serialized_options = b'\220\002\002\242\273\030\021\010\005\022\rrenders:write'
-  _globals['_RENDERPRIORITY']._serialized_start=1689
-  _globals['_RENDERPRIORITY']._serialized_end=1818
+  _globals['_RENDERPRIORITY']._serialized_start=1759
+  _globals['_RENDERPRIORITY']._serialized_end=1888
   _globals['_STARTRENDERREQUEST']._serialized_start=232
-  _globals['_STARTRENDERREQUEST']._serialized_end=837
-  _globals['_STARTRENDERRESPONSE']._serialized_start=839
-  _globals['_STARTRENDERRESPONSE']._serialized_end=905
-  _globals['_GETRENDERREQUEST']._serialized_start=907
-  _globals['_GETRENDERREQUEST']._serialized_end=954
-  _globals['_GETRENDERRESPONSE']._serialized_start=956
-  _globals['_GETRENDERRESPONSE']._serialized_end=1020
-  _globals['_WATCHRENDERREQUEST']._serialized_start=1022
-  _globals['_WATCHRENDERREQUEST']._serialized_end=1105
-  _globals['_WATCHRENDERRESPONSE']._serialized_start=1107
-  _globals['_WATCHRENDERRESPONSE']._serialized_end=1177
-  _globals['_CANCELRENDERREQUEST']._serialized_start=1179
-  _globals['_CANCELRENDERREQUEST']._serialized_end=1229
-  _globals['_CANCELRENDERRESPONSE']._serialized_start=1231
-  _globals['_CANCELRENDERRESPONSE']._serialized_end=1298
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=1300
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1350
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1352
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1444
-  _globals['_PLAYABLESCENE']._serialized_start=1446
-  _globals['_PLAYABLESCENE']._serialized_end=1529
-  _globals['_DELETERENDERSREQUEST']._serialized_start=1531
-  _globals['_DELETERENDERSREQUEST']._serialized_end=1639
-  _globals['_DELETERENDERSRESPONSE']._serialized_start=1641
-  _globals['_DELETERENDERSRESPONSE']._serialized_end=1686
-  _globals['_RENDERSERVICE']._serialized_start=1821
-  _globals['_RENDERSERVICE']._serialized_end=2594
+  _globals['_STARTRENDERREQUEST']._serialized_end=856
+  _globals['_STARTRENDERRESPONSE']._serialized_start=858
+  _globals['_STARTRENDERRESPONSE']._serialized_end=924
+  _globals['_GETRENDERREQUEST']._serialized_start=926
+  _globals['_GETRENDERREQUEST']._serialized_end=973
+  _globals['_GETRENDERRESPONSE']._serialized_start=975
+  _globals['_GETRENDERRESPONSE']._serialized_end=1039
+  _globals['_WATCHRENDERREQUEST']._serialized_start=1041
+  _globals['_WATCHRENDERREQUEST']._serialized_end=1124
+  _globals['_WATCHRENDERRESPONSE']._serialized_start=1126
+  _globals['_WATCHRENDERRESPONSE']._serialized_end=1196
+  _globals['_CANCELRENDERREQUEST']._serialized_start=1198
+  _globals['_CANCELRENDERREQUEST']._serialized_end=1248
+  _globals['_CANCELRENDERRESPONSE']._serialized_start=1250
+  _globals['_CANCELRENDERRESPONSE']._serialized_end=1317
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=1319
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1369
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1371
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1463
+  _globals['_PLAYABLESCENE']._serialized_start=1466
+  _globals['_PLAYABLESCENE']._serialized_end=1599
+  _globals['_DELETERENDERSREQUEST']._serialized_start=1601
+  _globals['_DELETERENDERSREQUEST']._serialized_end=1709
+  _globals['_DELETERENDERSRESPONSE']._serialized_start=1711
+  _globals['_DELETERENDERSRESPONSE']._serialized_end=1756
+  _globals['_RENDERSERVICE']._serialized_start=1891
+  _globals['_RENDERSERVICE']._serialized_end=2664
 # @@protoc_insertion_point(module_scope)

@@ -68,6 +68,7 @@ class StartRenderRequest(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     STORYBOARD_FIELD_NUMBER: _builtins.int
     LOWER_QUALITIES_FIELD_NUMBER: _builtins.int
+    NARRATION_FIELD_NUMBER: _builtins.int
     ON_SCENE_FAILURE_FIELD_NUMBER: _builtins.int
     render_id: _builtins.str
     """`{job_id}-{attempt}`."""
@@ -85,6 +86,8 @@ class StartRenderRequest(_message.Message):
     """How large and smooth."""
     priority: Global___RenderPriority.ValueType
     """Queue of its steps."""
+    narration: _builtins.bool
+    """Whether the narration is spoken."""
     on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType
     """What becomes of a scene that cannot be drawn."""
     @_builtins.property
@@ -113,11 +116,12 @@ class StartRenderRequest(_message.Message):
         configuration: _struct_pb2.Struct | None = ...,
         storyboard: _storyboard_pb2.Storyboard | None = ...,
         lower_qualities: _abc.Iterable[_quality_pb2.Quality.ValueType] | None = ...,
+        narration: _builtins.bool = ...,
         on_scene_failure: _render_pb2.SceneFailurePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "storyboard", b"storyboard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "context", b"context", "job_id", b"job_id", "lower_qualities", b"lower_qualities", "on_scene_failure", b"on_scene_failure", "owner_id", b"owner_id", "planner", b"planner", "priority", b"priority", "quality", b"quality", "render_id", b"render_id", "storyboard", b"storyboard", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "context", b"context", "job_id", b"job_id", "lower_qualities", b"lower_qualities", "narration", b"narration", "on_scene_failure", b"on_scene_failure", "owner_id", b"owner_id", "planner", b"planner", "priority", b"priority", "quality", b"quality", "render_id", b"render_id", "storyboard", b"storyboard", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,21 +351,29 @@ class PlayableScene(_message.Message):
 
     INDEX_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the video, counted from 0."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[_render_pb2.SceneSegment]:
         """The scene at every rung, best first."""
 
+    @_builtins.property
+    def audio(self) -> _render_pb2.SceneSegment:
+        """What is heard in it, as long as what is seen; not set where nothing is spoken. Its frames are those of the audio
+        codec.
+        """
+
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
         segments: _abc.Iterable[_render_pb2.SceneSegment] | None = ...,
+        audio: _render_pb2.SceneSegment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "index", b"index", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

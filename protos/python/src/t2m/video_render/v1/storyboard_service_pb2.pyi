@@ -97,10 +97,13 @@ class CheckStoryboardRequest(_message.Message):
     OWNER_ID_FIELD_NUMBER: _builtins.int
     STORYBOARD_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    NARRATION_FIELD_NUMBER: _builtins.int
     owner_id: _builtins.str
     """Whose rendered scenes count."""
     quality: _quality_pb2.Quality.ValueType
     """In which quality it is to be rendered; medium when unset."""
+    narration: _builtins.bool
+    """Whether its narration is to be spoken."""
     @_builtins.property
     def storyboard(self) -> _storyboard_pb2.Storyboard:
         """The storyboard."""
@@ -111,10 +114,11 @@ class CheckStoryboardRequest(_message.Message):
         owner_id: _builtins.str = ...,
         storyboard: _storyboard_pb2.Storyboard | None = ...,
         quality: _quality_pb2.Quality.ValueType = ...,
+        narration: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["storyboard", b"storyboard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_id", b"owner_id", "quality", b"quality", "storyboard", b"storyboard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["narration", b"narration", "owner_id", b"owner_id", "quality", b"quality", "storyboard", b"storyboard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Voices: one that needs nothing but its package, one over HTTP."""
