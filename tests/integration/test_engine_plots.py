@@ -10,6 +10,7 @@ import pytest
 from services.video_render.adapters.manim import curves
 from services.video_render.adapters.manim.layout import measure
 from services.video_render.adapters.manim.templates.plot_marks import function, slope
+from services.video_render.domain import expression
 from services.video_render.domain.storyboard import (
     FunctionPlot,
     Interval,
@@ -117,3 +118,10 @@ def test_r4_ranges_of_values_with_poles_show_the_rest() -> None:
     assert -60 < bounds.min < -5
     assert 5 < bounds.max < 60
     assert curves.fit_range([np.array([np.nan])]) == Interval(-1.0, 1.0)
+
+
+def test_r1_every_function_can_stand_in_a_legend() -> None:
+    for name in sorted(expression.FUNCTIONS):
+        source = f"{name}(x, 1)" if name in ("min", "max") else f"{name}(x)"
+        scene = prepared(FunctionPlot((PlotFunction(f"2{source} % 3 + 1e-5x"),)))
+        assert len(scene.legend.group) == 1
