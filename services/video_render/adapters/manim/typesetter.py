@@ -155,7 +155,8 @@ def _preamble(size: float, color: str, width: float | None, writing: Writing, ri
         f'#set text(font: {fonts.typst(fonts.TEXT)}, size: {size * POINTS_PER_UNIT:.2f}pt, fill: rgb("{color}"),'
         f' lang: "{writing.language}", region: {region}, dir: {"rtl" if right_to_left else "ltr"},'
         # Not the fonts' own metrics: a line is as high in every script that a scene mixes.
-        f" top-edge: {writing.ascent}em, bottom-edge: -{writing.descent}em, hyphenate: auto, overhang: false)\n"
+        f" top-edge: {writing.ascent}em, bottom-edge: -{writing.descent}em, hyphenate: auto, overhang: false,"
+        " costs: (runt: 600%))\n"  # a single word in the last line is worth some ragged lines
         f'#show math.equation: set text(font: {fonts.typst(fonts.MATH)}, top-edge: "bounds", bottom-edge: "bounds")\n'
         f"#show raw: set text(font: {fonts.typst(fonts.CODE)}, dir: ltr)\n"
         "#set raw(align: left)\n"

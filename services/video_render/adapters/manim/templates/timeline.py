@@ -57,7 +57,7 @@ class TimelineScene(StoryScene[storyboard.Timeline]):
             for event in self.content.events
         ]
         em = min(self.fit(source, width, height, _LARGEST).em for source in sources)
-        return [self.fit(source, width, height, em) for source in sources]
+        return [self.fit(source, width, height, em, balance=True) for source in sources]
 
     def _card_width(self) -> float:
         """Cards on one side of the line stand two places apart, and the outer ones end at the frame's margins."""
