@@ -167,6 +167,22 @@ def test_r4_the_letters_decide_the_direction_and_then_the_language(language: str
     assert of_scene(Scene("s", Paragraph(text)), language).right_to_left is right
 
 
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("zh-Hant", ("zh", "TW")),
+        ("zh-Hans-CN", ("zh", "CN")),
+        ("pt-BR", ("pt", "BR")),
+        ("es-419", ("es", "")),
+        ('en"); #panic("', ("en", "")),
+        ("", ("en", "")),
+    ],
+)
+def test_r3_only_codes_of_languages_reach_typst(language: str, expected: tuple[str, str]) -> None:
+    found = of_scene(Scene("s", Paragraph("words")), language)
+    assert (found.language, found.region) == expected
+
+
 A = "نظرية فيثاغورس"
 RTL_SCENES: list[Content] = [
     TitleCard(A, A),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -14,6 +15,7 @@ RIGHT_TO_LEFT_LANGUAGES = frozenset(
 )
 _TALL = (("\u0600", "\u109f"), ("\u1780", "\u17ff"))
 """Arabic and its neighbours, the scripts of India, Thai, Lao, Tibetan, Myanmar; Khmer."""
+_ISO_639, _ISO_3166 = re.compile("[a-z]{2,3}"), re.compile("[a-z]{2}")
 _TRADITIONAL = {"hant": "TW"}
 
 
@@ -50,12 +52,14 @@ ENGLISH = Writing()
 
 def of_scene(scene: storyboard.Scene, language: str) -> Writing:
     """How a scene is written: by the storyboard's language (BCP 47) and by the letters that it really holds."""
-    first, *subtags = language.split("-")
-    region = next((tag.upper() for tag in subtags if len(tag) == 2 and tag.isalpha()), "")
-    region = region or next((_TRADITIONAL[tag.lower()] for tag in subtags if tag.lower() in _TRADITIONAL), "")
+    first, *subtags = language.lower().split("-")
+    if not _ISO_639.fullmatch(first):  # it becomes part of Typst markup
+        first = ENGLISH.language
+    region = next((tag.upper() for tag in subtags if _ISO_3166.fullmatch(tag)), "")
+    region = region or next((_TRADITIONAL[tag] for tag in subtags if tag in _TRADITIONAL), "")
     text = " ".join(_texts(scene))
     tall = any(low <= char <= high for char in text for low, high in _TALL)
-    return Writing(first.lower(), region, _begins_right(text, first.lower()), tall)
+    return Writing(first, region, _begins_right(text, first), tall)
 
 
 def has_right_to_left(text: str) -> bool:
