@@ -137,3 +137,10 @@ def test_v9_the_label_of_a_bent_polygon_lies_inside_it() -> None:
 def test_r4_labels_that_cover_each_other_are_reported() -> None:
     same = tuple(GeometryFigure(f"t{number}", "the same place", text=Position(1, 1)) for number in range(2))
     assert prepared(Geometry(same)).problems == ["the labels of 't0' and 't1' cover each other"]
+
+
+def test_r4_very_many_covered_labels_are_counted_not_listed() -> None:
+    same = tuple(GeometryFigure(f"t{number}", "the same place", text=Position(1, 1)) for number in range(12))
+    problems = prepared(Geometry(same)).problems
+    assert len(problems) == 6
+    assert problems[-1] == "61 more pairs of labels cover each other"

@@ -19,6 +19,8 @@ from services.video_render.adapters.manim.layout import Box
 from services.video_render.adapters.manim.plane import Course, Places, Pose
 from services.video_render.domain import storyboard as model
 
+_MOST_RESTS = 8
+
 Place = Callable[[Pose], complex]
 """A label's middle in a pose, before it is kept inside the area."""
 
@@ -95,7 +97,7 @@ def candidates(figure: model.GeometryFigure, half: complex) -> list[tuple[float,
         corners = np.array([plane.place(corner) for corner in figure.positions()])
         middle = inner_middle(corners)
         size = max(np.ptp(corners.real), np.ptp(corners.imag)) or 1.0
-        others = [(0.2 + abs(spot - middle) / size, partial(_at, spot)) for spot in _inner_grid(corners, 7)]
+        others = [(0.2 + abs(spot - middle) / size, partial(_at, spot)) for spot in _inner_grid(corners, 5)]
         return [(0.0, partial(_at, middle)), *others]
     assert figure.text is not None
     return [(0.0, partial(_at, plane.place(figure.text)))]
@@ -159,7 +161,7 @@ def place_labels(
     With `may_stick_out` the area is no reason against a place: it tells how much room labels would like to have.
     """
     outside = 0.0 if may_stick_out else _OUTSIDE
-    rests = [_rest(drawings, course, view, number) for number in range(course.steps + 1)]
+    rests = {number: _rest(drawings, course, view, number) for number in _chosen_rests(course.steps)}
     wanted: list[Box] = []
     order = sorted(range(len(drawings)), key=lambda at: _freedom(drawings[at].figure))
     for at in order:
@@ -169,9 +171,7 @@ def place_labels(
         half = drawing.label_size
         at_home = drawing.figure.point is None and drawing.figure.segment is None
         moments = [
-            (rests[number], view.after(course.rest(number, at)))
-            for number in range(course.steps + 1)
-            if course.visible(number, at)
+            (rest, view.after(course.rest(number, at))) for number, rest in rests.items() if course.visible(number, at)
         ]
         places = candidates(drawing.figure, half)
         costs = [
@@ -185,6 +185,12 @@ def place_labels(
             wanted.append(_box(middle, half))
         drawing.label_place = partial(_kept_inside, best, half, area)
     return plane.join(wanted) if wanted else Box(area.center[0], area.center[0], area.center[1], area.center[1])
+
+
+def _chosen_rests(steps: int) -> list[int]:
+    """The moments of rest that places are judged by: all, or some of very many."""
+    count = min(steps + 1, _MOST_RESTS)
+    return sorted({round(number * steps / max(count - 1, 1)) for number in range(count)})
 
 
 def _kept_inside(place: Place, half: complex, area: Box, pose: Pose) -> complex:

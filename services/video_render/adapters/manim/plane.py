@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,12 @@ class Travel:
         factor = self.scale**share * cmath.exp(1j * math.radians(self.degrees) * share)
         return Pose(factor, self.about - factor * self.about + self.by * share)
 
-    def shares(self) -> list[float]:
-        """Moments that are close enough together to know how far the motion reaches."""
-        count = 8 + math.ceil(abs(self.degrees) / _DEGREES_PER_SAMPLE)
-        return [number / count for number in range(count + 1)]
+    def poses_after(self, first: Pose) -> tuple[Places, Places]:
+        """Factors and shifts of `first` and then this motion, close enough together to know how far it reaches."""
+        shares = np.linspace(0.0, 1.0, 9 + math.ceil(abs(self.degrees) / _DEGREES_PER_SAMPLE))
+        factors = self.scale**shares * np.exp(1j * math.radians(self.degrees) * shares)
+        shifts = self.about - factors * self.about + self.by * shares
+        return factors * first.factor, factors * first.shift + shifts
 
 
 def place(position: model.Position) -> complex:
@@ -142,28 +144,33 @@ class Course:
 
     def bounds(self) -> Box:
         """A box around everything that is ever shown, motions included, in the author's coordinates."""
-        boxes = [self._box(at, pose) for at, pose in self._moments()]
-        if not boxes:
-            return Box(0.0, 0.0, 0.0, 0.0)
-        return join(boxes)
-
-    def _moments(self) -> Iterator[tuple[int, Pose]]:
+        boxes: list[Box] = []
         for rest, shown in enumerate(self._visible):
-            for at in shown:
-                yield at, self._rests[rest][at]
+            boxes += [self._box(at, self._rests[rest][at]) for at in shown]
             for at, travel in self._travels[rest].items() if rest < self.steps else ():
                 if at in shown or at in self._visible[rest + 1]:
-                    yield from ((at, travel.at(share).after(self._rests[rest][at])) for share in travel.shares())
+                    boxes.append(self._swept(at, travel, self._rests[rest][at]))
+        return join(boxes) if boxes else Box(0.0, 0.0, 0.0, 0.0)
+
+    def _swept(self, at: int, travel: Travel, before: Pose) -> Box:
+        places, radius = self._reach[at]
+        factors, shifts = travel.poses_after(before)
+        return _around(places[:, None] * factors + shifts, radius * np.abs(factors))
 
     def _box(self, at: int, pose: Pose) -> Box:
         places, radius = self._reach[at]
-        moved, margin = pose(places), radius * abs(pose.factor)
-        x, y = moved.real, moved.imag
-        return Box(float(x.min()) - margin, float(x.max()) + margin, float(y.min()) - margin, float(y.max()) + margin)
+        return _around(pose(places), radius * abs(pose.factor))
 
     def _middle(self, members: Sequence[int]) -> complex:
         """The middle of figures as they are at the end of the steps so far."""
         return complex(*join([self._box(at, self._rests[-1][at]) for at in members]).center)
+
+
+def _around(places: Places, margin: Any) -> Box:
+    x, y = places.real, places.imag
+    return Box(
+        float((x - margin).min()), float((x + margin).max()), float((y - margin).min()), float((y + margin).max())
+    )
 
 
 def join(boxes: Sequence[Box]) -> Box:

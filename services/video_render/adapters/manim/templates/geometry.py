@@ -15,6 +15,7 @@ from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
 
 _MARGIN = 0.15
+_MOST_WARNINGS = 5
 _LINE_WIDTH, _TEXT_WIDTH, _LABEL_HEIGHT = 3.4, 6.0, 1.4
 _FADE_SECONDS, _MOVE_SECONDS, _POINT_SECONDS = 0.6, 1.8, 1.2
 
@@ -31,8 +32,7 @@ class GeometryScene(StoryScene[storyboard.Geometry]):
         area = self._reserve_captions()
         self.drawings = [self._drawing(at, figure) for at, figure in enumerate(content.figures)]
         self._fit(area)
-        for first, second in figure_labels.covered(self.drawings, self.course, self.view):
-            self.warn(f"the labels of '{first}' and '{second}' cover each other")
+        self._warn_of_covered_labels()
         self.block("the figures", self._outer_box(), self.label_em)
         self.pose_at(0, 0.0)
 
@@ -123,6 +123,14 @@ class GeometryScene(StoryScene[storyboard.Geometry]):
             inner.bottom + min(max(low.imag - need.bottom, 0.0), most_y),
             inner.top - min(max(need.top - high.imag, 0.0), most_y),
         )
+
+    def _warn_of_covered_labels(self) -> None:
+        """The author decides where figures are: labels that find no free place are named, some of very many."""
+        covered = figure_labels.covered(self.drawings, self.course, self.view)
+        for first, second in covered[:_MOST_WARNINGS]:
+            self.warn(f"the labels of '{first}' and '{second}' cover each other")
+        if len(covered) > _MOST_WARNINGS:
+            self.warn(f"{len(covered) - _MOST_WARNINGS} more pairs of labels cover each other")
 
     def _outer_box(self) -> Rectangle:
         """A box around everything at rest and half-way through the motions, for the layout check."""
