@@ -31,7 +31,7 @@ from manim import (
     config,
 )
 from manim.animation.animation import prepare_animation
-from manim.utils.rate_functions import ease_in_cubic, ease_out_cubic
+from manim.utils.rate_functions import ease_in_out_cubic, ease_out_cubic
 
 from services.video_render.adapters.manim.mobjects import Picture
 from services.video_render.adapters.manim.themes import Frame
@@ -118,7 +118,7 @@ class DirectedScene(Scene):
         elif self.spec.animation.transition is Transition.SLIDE:
             everything.suspend_updating()
             everything.generate_target().shift(LEFT * Frame.WIDTH)
-            self.play(MoveToTarget(everything), run_time=LEAVE_SECONDS, rate_func=ease_in_cubic)
+            self.play(MoveToTarget(everything), run_time=LEAVE_SECONDS, rate_func=ease_in_out_cubic)
 
     @property
     def _leave_seconds(self) -> float:
