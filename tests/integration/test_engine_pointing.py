@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from manim import VMobject, tempconfig
+from manim import ManimColor, VMobject, tempconfig
 
 from services.video_render.adapters.manim import scene_drawing
 from services.video_render.adapters.manim.edges import Edge, label_place, route
@@ -89,7 +89,7 @@ def test_v9_the_nodes_of_a_path_are_lit_and_the_edges_between_them_drawn_over() 
         for mobject in story.get_mobject_family_members()
         if isinstance(mobject, VMobject)
         and mobject.get_stroke_width() == 7.0
-        and mobject.get_stroke_color().to_hex().lower() == lit
+        and mobject.get_stroke_color() == ManimColor(lit)
     ]
     assert len(over) == 2
 
