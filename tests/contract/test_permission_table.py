@@ -99,6 +99,8 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.job.v1.StoryboardService/ValidateStoryboard": ("READ", "jobs:read"),
     "/t2m.job.v1.VideoService/DownloadVideo": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetCaptions": ("READ", "videos:read"),
+    "/t2m.job.v1.VideoService/GetSeekSprite": ("READ", "videos:read"),
+    "/t2m.job.v1.VideoService/GetSeekSpriteMap": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetThumbnail": ("READ", "videos:read"),
     "/t2m.job.v1.VideoService/GetVideo": ("READ", "videos:read"),
     "/t2m.job.v1.WebhookService/CreateWebhookEndpoint": ("WRITE", "webhooks:write"),

@@ -8,7 +8,9 @@ from typing import Any
 
 import av
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.e2e.local_stack import LocalStack, wait_for, watch
 
@@ -102,6 +104,45 @@ def test_V5_the_playlists_play_to_the_end(api: httpx.Client, ladder: str, rung: 
     assert total == pytest.approx(metadata["duration_seconds"])
 
 
+def picture(answer: httpx.Response) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content))
+
+
+def test_V7_stills_of_scenes_in_sizes(api: httpx.Client, ladder: str) -> None:
+    """V7: small, medium and full, of the video and of each scene; none is blank."""
+    path = f"/api/v1/videos/jobs/{ladder}/thumbnail"
+    scenes = len(api.get(f"/api/v1/videos/jobs/{ladder}/metadata").json()["chapters"])
+    for scene in (None, *range(scenes)):
+        for size, width in (("small", 320), ("medium", 640), ("full", 1280)):
+            if scene is not None and size == "full":
+                continue
+            wish = {"size": size} if scene is None else {"size": size, "scene": str(scene)}
+            still = picture(api.get(path, params=wish))
+            assert (still.width, round(still.width * 9 / 16)) == (width, still.height), wish
+            assert np.asarray(still.convert("L")).std() > 5, wish
+    full = picture(api.get(path, params={"scene": 0}))
+    assert full.width == 640, "the widest that is kept of a scene"
+    assert api.get(path, params={"scene": 99}).status_code == 404
+    assert api.get(path, params={"scene": -1}).json()["error"]["details"]["violations"][0]["field"] == "scene"
+
+
+def test_V7_the_seek_sprite_covers_the_video(api: httpx.Client, ladder: str) -> None:
+    """V7: every moment has its part of the picture."""
+    sheet = picture(api.get(f"/api/v1/videos/jobs/{ladder}/sprite"))
+    answer = api.get(f"/api/v1/videos/jobs/{ladder}/sprite.vtt")
+    assert answer.headers["content-type"].startswith("text/vtt")
+    cues = re.findall(r"([\d:.]+) --> ([\d:.]+)\nsprite#xywh=(\d+),(\d+),(\d+),(\d+)", answer.text)
+    length = api.get(f"/api/v1/videos/jobs/{ladder}/metadata").json()["duration_seconds"]
+    assert cues[0][0] == "00:00:00.000"
+    assert [end for _, end, *_ in cues[:-1]] == [start for start, *_ in cues[1:]]
+    minutes, seconds = cues[-1][1].split(":")[1:]
+    assert int(minutes) * 60 + float(seconds) == pytest.approx(length, abs=0.01)
+    for _, _, left, top, width, height in cues:
+        assert int(left) + int(width) <= sheet.width
+        assert int(top) + int(height) <= sheet.height
+
+
 def test_V5_scenes_play_while_later_ones_are_drawn(stack: LocalStack, api: httpx.Client) -> None:
     """V5, P7: the playlist grows; what was there stays as it was."""
     slow = {"id": "z", "title": {"text": "Last"}, "duration_s": 110}
@@ -145,7 +186,7 @@ def test_V8_V11_a_narrated_video_is_heard_read_and_streamed(stack: LocalStack, a
     assert lengths[1] < 3.5
 
     with av.open(io.BytesIO(api.get(f"/api/v1/videos/jobs/{job_id}/download").content), "r") as container:
-        loud = [abs(frame.to_ndarray()).max() > 0.05 for frame in container.decode(audio=0)]
+        loud = [bool((np.abs(frame.to_ndarray()) > 0.05).any()) for frame in container.decode(audio=0)]
     per_second = 48_000 / 1024
     assert any(loud[: round(lengths[0] * per_second)])
     assert not any(loud[round((lengths[0] + 0.1) * per_second) :])

@@ -23,6 +23,7 @@ from services.video_render.application.engine import (
     SceneOutput,
     SegmentOutput,
     Sound,
+    Tile,
 )
 from services.video_render.application.ports import Delivery
 from services.video_render.domain.errors import RenderNotFound
@@ -130,6 +131,16 @@ class ScriptedMedia:
         if not lines:
             raise MediaFailed("empty")
         return MediaInfo(float(len(lines)), 854, 480, 15.0, "scripted", path.stat().st_size, 15 * len(lines))
+
+    def shrink(self, picture: Path, width: int, out: Path) -> tuple[int, int]:
+        """A text."""
+        out.write_text(f"{picture.read_text().strip()}, {width} wide\n")
+        return width, width * 9 // 16
+
+    def sprite(self, video: Path, out: Path) -> Sequence[Tile]:
+        """A text."""
+        out.write_text(f"sprite of {video.name}\n")
+        return [Tile(0.0, 1.0, 0, 0, 160, 90)]
 
     def poster(self, video: Path, out: Path) -> None:
         """A text."""

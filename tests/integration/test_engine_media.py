@@ -194,3 +194,36 @@ def test_v5_a_file_that_is_cut_off_has_no_layout(tmp_path: Path, cut: int) -> No
 def test_v4_rungs_whose_frame_rates_do_not_divide_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="odd"):
         LadderEncoder(tmp_path, (LADDER[0], Rung("odd", 64, 36, 15)))
+
+
+def test_v7_a_sprite_has_a_tile_for_every_key_frame(tmp_path: Path) -> None:
+    with LadderEncoder(tmp_path, (Rung("x", WIDTH, HEIGHT, 10),)) as encoder:
+        for seed in range(1, 13):
+            encoder.write(picture(seed))
+            encoder.repeat(19)
+    tiles = AvMediaTools().sprite(tmp_path / "x.mp4", tmp_path / "sprite.jpg")
+    assert [(tile.start_s, tile.end_s) for tile in tiles] == [(n * 2.0, n * 2.0 + 2.0) for n in range(12)]
+    with Image.open(tmp_path / "sprite.jpg") as sheet:
+        assert sheet.size == (1600, 180)
+        for seed, tile in enumerate(tiles, start=1):
+            shown = np.asarray(sheet.crop((tile.left, tile.top, tile.left + tile.width, tile.top + tile.height)))
+            drawn = Image.fromarray(np.ascontiguousarray(picture(seed)[:, :, 2::-1])).resize((160, 90))
+            assert np.abs(shown.astype(int) - np.asarray(drawn)).mean() < 12
+
+
+def test_v7_a_long_video_has_a_hundred_tiles_at_most(tmp_path: Path) -> None:
+    with LadderEncoder(tmp_path, (Rung("x", 64, 36, 1),)) as encoder:
+        encoder.write(np.zeros((36, 64, 4), np.uint8))
+        encoder.repeat(499)
+    tiles = AvMediaTools().sprite(tmp_path / "x.mp4", tmp_path / "sprite.jpg")
+    assert len(tiles) == 84, "250 key frames, every third"
+    assert tiles[-1].end_s == 500.0
+
+
+def test_v7_stills_are_made_smaller_not_larger(tmp_path: Path) -> None:
+    Image.new("RGB", (854, 480), "navy").save(tmp_path / "poster.png")
+    assert AvMediaTools().shrink(tmp_path / "poster.png", 320, tmp_path / "small.jpg") == (320, 180)
+    assert AvMediaTools().shrink(tmp_path / "poster.png", 1280, tmp_path / "large.jpg") == (854, 480)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(MediaFailed):
+        AvMediaTools().shrink(tmp_path / "broken.png", 320, tmp_path / "x.jpg")

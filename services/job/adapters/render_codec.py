@@ -17,6 +17,7 @@ from services.job.domain.render import (
     Scene,
     SceneFact,
     StateFact,
+    Still,
     UnknownFact,
     Video,
 )
@@ -159,6 +160,10 @@ def _video(video: render_pb2.RenderedVideo) -> Video:
         audio_codec=video.audio_codec,
         captions_vtt_object_id=video.captions_vtt_object_id,
         captions_srt_object_id=video.captions_srt_object_id,
+        stills=tuple(Still(each.scene_index, each.object_id, each.width, each.height) for each in video.stills),
+        poster_scene_index=video.poster_scene_index,
+        sprite_object_id=video.sprite_object_id,
+        sprite_map_object_id=video.sprite_map_object_id,
     )
 
 

@@ -149,9 +149,25 @@ class VideoServicer(video_service_pb2_grpc.VideoServiceServicer):
     async def GetThumbnail(
         self, request: video_pb.GetThumbnailRequest, context: Context
     ) -> video_pb.GetThumbnailResponse:
-        """Where the poster is."""
-        found = await self._videos.thumbnail(current_viewer(), codec.canonical_id(request.job_id))
+        """Where a still is."""
+        scene = request.scene if request.HasField("scene") else None
+        width = video_codec.WIDTHS.get(request.size)
+        found = await self._videos.thumbnail(current_viewer(), codec.canonical_id(request.job_id), scene, width)
         return video_pb.GetThumbnailResponse(location=video_codec.location(found))
+
+    async def GetSeekSprite(
+        self, request: video_pb.GetSeekSpriteRequest, context: Context
+    ) -> video_pb.GetSeekSpriteResponse:
+        """Where the small stills are."""
+        found = await self._videos.sprite(current_viewer(), codec.canonical_id(request.job_id))
+        return video_pb.GetSeekSpriteResponse(location=video_codec.location(found))
+
+    async def GetSeekSpriteMap(
+        self, request: video_pb.GetSeekSpriteMapRequest, context: Context
+    ) -> video_pb.GetSeekSpriteMapResponse:
+        """Which of them belongs to which time."""
+        found = await self._videos.sprite(current_viewer(), codec.canonical_id(request.job_id), places=True)
+        return video_pb.GetSeekSpriteMapResponse(location=video_codec.location(found))
 
     async def GetCaptions(self, request: video_pb.GetCaptionsRequest, context: Context) -> video_pb.GetCaptionsResponse:
         """Where the captions are."""

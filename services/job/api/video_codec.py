@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.job.api.codec import stamp
@@ -17,6 +18,8 @@ KINDS: dict[str, Any] = {
     "storyboard": object_pb2.ARTIFACT_KIND_STORYBOARD,
     "captions": object_pb2.ARTIFACT_KIND_CAPTIONS,
 }
+WIDTHS: Mapping[int, int] = {pb.THUMBNAIL_SIZE_SMALL: 320, pb.THUMBNAIL_SIZE_MEDIUM: 640}
+"""Pixels of the sizes that are smaller than the video."""
 
 
 def location(source: Location) -> object_pb2.ObjectLocation:

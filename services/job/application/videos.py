@@ -11,7 +11,7 @@ from services.job.application.ports import Viewer
 from services.job.application.queries import Queries
 from services.job.domain.errors import ArtifactNotFound, StateConflict
 from services.job.domain.job import Job
-from services.job.domain.render import Rendition, Video
+from services.job.domain.render import Rendition, Still, Video
 
 _LIFETIME = timedelta(hours=1)
 _POSTER_CACHE = "private, max-age=3600"
@@ -49,12 +49,37 @@ class Videos:
         filename = filename_of(video.title, job.job_id, "" if len(objects) == 1 else level)
         return await self._locate(job, objects[level], filename=filename)
 
-    async def thumbnail(self, viewer: Viewer, job_id: str) -> Location:
-        """Where the poster is."""
+    async def thumbnail(
+        self, viewer: Viewer, job_id: str, scene: int | None = None, width: int | None = None
+    ) -> Location:
+        """Where a still is: of a scene, or of the one that tells most; `width` pixels wide, or as wide as there is."""
+        job, video = await self._with_pictures(viewer, job_id)
+        if width is None and scene is None:
+            return await self._poster(job, video)
+        wanted = video.poster_scene_index if scene is None else scene
+        stills = [still for still in video.stills if still.scene_index == wanted]
+        if not stills:
+            if scene is None:
+                return await self._poster(job, video)
+            raise ArtifactNotFound(f"the video has no still of a scene {scene}")
+        # The widest is not wider than the video, so a wish for more than there is gets the widest.
+        fitting = [still for still in stills if width is not None and still.width >= width]
+        still = min(fitting, key=_width) if fitting else max(stills, key=_width)
+        return await self._locate(job, still.object_id, inline=True, cache_control=_POSTER_CACHE)
+
+    async def sprite(self, viewer: Viewer, job_id: str, *, places: bool = False) -> Location:
+        """Where the picture of small stills is, or the map of it."""
+        job, video = await self._with_pictures(viewer, job_id)
+        object_id = video.sprite_map_object_id if places else video.sprite_object_id
+        if not object_id:
+            raise ArtifactNotFound("the video has no sprite")
+        return await self._locate(job, object_id, inline=True, cache_control=_POSTER_CACHE)
+
+    async def _with_pictures(self, viewer: Viewer, job_id: str) -> tuple[Job, Video]:
         job, video = await self._finished(viewer, job_id)
         if not (job.order.thumbnails and video.thumbnail_object_id):
             raise ArtifactNotFound("the video has no thumbnail")
-        return await self._poster(job, video)
+        return job, video
 
     async def captions(self, viewer: Viewer, job_id: str, *, subrip: bool = False) -> Location:
         """Where the captions are, as WebVTT or as SubRip."""
@@ -128,6 +153,10 @@ def _only(job: Job, video: Video) -> Rendition:
         video.height,
         video.frame_rate,
     )
+
+
+def _width(still: Still) -> int:
+    return still.width
 
 
 def filename_of(title: str, job_id: str, level: str = "") -> str:

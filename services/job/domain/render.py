@@ -72,6 +72,16 @@ class Rendition:
 
 
 @dataclass(frozen=True, slots=True)
+class Still:
+    """A smaller picture of a scene, in pixels."""
+
+    scene_index: int
+    object_id: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Video:
     """A finished video; every figure was measured from the file."""
 
@@ -97,6 +107,10 @@ class Video:
     captions_vtt_object_id: str = ""
     """Empty where nothing is said."""
     captions_srt_object_id: str = ""
+    stills: tuple[Still, ...] = ()
+    poster_scene_index: int = 0
+    sprite_object_id: str = ""
+    sprite_map_object_id: str = ""
 
 
 class RenderState(StrEnum):

@@ -219,6 +219,15 @@ def _video(video: RenderedVideo | None) -> render_pb2.RenderedVideo | None:
         audio_codec=video.audio_codec,
         captions_vtt_object_id=video.captions_vtt.object_id if video.captions_vtt else "",
         captions_srt_object_id=video.captions_srt.object_id if video.captions_srt else "",
+        stills=[
+            render_pb2.RenderedStill(
+                scene_index=index, object_id=still.file.object_id, width=still.width, height=still.height
+            )
+            for index, still in video.stills
+        ],
+        poster_scene_index=video.poster_scene,
+        sprite_object_id=video.sprite.object_id if video.sprite else "",
+        sprite_map_object_id=video.sprite_map.object_id if video.sprite_map else "",
     )
 
 

@@ -37,7 +37,10 @@ from services.video_render.domain.storyboard import Storyboard
 
 _PARALLEL_LOADS = 4
 _SUBRIP = "application/x-subrip"
-_POSTER_PREFERENCE = ("function_plot", "data_chart", "equation", "derivation", "title")
+_POSTER_PREFERENCE = (
+    *("geometry", "function_plot", "parametric_plot", "network", "image", "scatter_chart", "data_chart"),
+    *("number_line", "equation", "derivation", "matrix", "timeline", "compare", "quote", "title"),
+)
 """Kinds that show best what a video is about, best first."""
 
 
@@ -118,7 +121,7 @@ class AssembleStep:
         storyboard = folder / "storyboard.json"
         storyboard.write_text(json.dumps(claim.render.storyboard, ensure_ascii=False, indent=2), encoding="utf-8")
         poster, poster_type = await self._poster(claim, folder)
-        captions = await self._captions(claim, folder)
+        captions, sprite = await asyncio.gather(self._captions(claim, folder), self._sprite(claim, folder, rungs[-1]))
         stored_poster, stored_storyboard, *videos = await asyncio.gather(
             self._save(claim, FileKind.POSTER, poster, poster_type),
             self._save(claim, FileKind.STORYBOARD, storyboard, "application/json"),
@@ -139,11 +142,24 @@ class AssembleStep:
             audio_codec=info.audio_codec,
             captions_vtt=captions[0] if captions else None,
             captions_srt=captions[1] if captions else None,
+            stills=tuple((scene.index, still) for scene in scenes for still in _result(scene).stills),
+            poster_scene=best_scene(scenes).index,
+            sprite=sprite[0],
+            sprite_map=sprite[1],
             renditions=tuple(
                 _rendition(rung, file, measured, [_segment_of(scene, rung) for scene in scenes])
                 for rung, file, measured in zip(rungs, videos, infos, strict=True)
             ),
         )
+
+    async def _sprite(self, claim: Claim, folder: Path, rung: str) -> list[StoredFile]:
+        """Small stills in one picture, and the map of it."""
+        picture, places = folder / "sprite.jpg", folder / "sprite.vtt"
+        tiles = await asyncio.to_thread(self.media.sprite, _video_path(folder, rung), picture)
+        places.write_text(webvtt(Caption(each.start_s, each.end_s, _place(each)) for each in tiles), encoding="utf-8")
+        files = ((picture, "image/jpeg", "sprite"), (places, "text/vtt", "map"))
+        saved = (self._save(claim, FileKind.POSTER, path, kind, name) for path, kind, name in files)
+        return list(await asyncio.gather(*saved))
 
     async def _captions(self, claim: Claim, folder: Path) -> list[StoredFile]:
         """The captions as WebVTT and as SubRip; nothing when nothing is said."""
@@ -229,6 +245,11 @@ def _rendition(rung: str, file: StoredFile, info: MediaInfo, segments: Sequence[
         peak_bits_per_s=round(peak),
         mean_bits_per_s=round(info.size_bytes * 8 / info.duration_s),
     )
+
+
+def _place(tile: engine.Tile) -> str:
+    """A part of the picture that lies beside the map (W3C Media Fragments)."""
+    return f"sprite#xywh={tile.left},{tile.top},{tile.width},{tile.height}"
 
 
 def _parts(scene: Step) -> list[Segment]:

@@ -30,6 +30,7 @@ __all__ = [
     "SegmentOutput",
     "Sound",
     "StoryboardInvalid",
+    "Tile",
     "Violation",
     "ladder_of",
 ]
@@ -193,6 +194,18 @@ class AudioOutput:
     fragment_frames: int
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of a sprite, in pixels, that shows the video from `start_s` to `end_s`."""
+
+    start_s: float
+    end_s: float
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 class MediaTools(Protocol):
     """Works on finished media files."""
 
@@ -215,6 +228,14 @@ class MediaTools(Protocol):
 
     def probe(self, path: Path) -> MediaInfo:
         """Measure a file; raises `MediaFailed` when it cannot be read to its end."""
+        ...
+
+    def shrink(self, picture: Path, width: int, out: Path) -> tuple[int, int]:
+        """Save a picture at most `width` pixels wide as JPEG; its size in pixels. Raises `MediaFailed`."""
+        ...
+
+    def sprite(self, video: Path, out: Path) -> Sequence[Tile]:
+        """Save small stills of the whole video as one JPEG; which is where. Raises `MediaFailed`."""
         ...
 
     def poster(self, video: Path, out: Path) -> None:

@@ -21,11 +21,12 @@ from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
 from services.video_render.application.voice import LEAD_S, Voice, narrated
 from services.video_render.domain.editing import plain
-from services.video_render.domain.outcomes import RenderedScene, Segment, StoredFile
+from services.video_render.domain.outcomes import RenderedScene, Segment, Still, StoredFile
 from services.video_render.domain.storyboard import Storyboard
 
 AUDIO = "audio"
 """What stands in place of a rung's name for what is heard."""
+STILL_WIDTHS = (320, 640)
 _POSTER_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -109,15 +110,24 @@ class SceneStep:
         files = [(each.path, each.rung.name) for each in output.segments]
         if audio is not None:
             files.append((audio.path, AUDIO))
-        poster, *segments = await asyncio.gather(
-            self._save(claim, FileKind.POSTER, output.poster, _POSTER_TYPES[output.poster.suffix.lower()]),
-            *(self._save(claim, FileKind.SEGMENT, path, "video/mp4", name) for path, name in files),
+        pictures = asyncio.gather(*(self._still(claim, output.poster, width) for width in STILL_WIDTHS))
+        parts = asyncio.gather(*(self._save(claim, FileKind.SEGMENT, path, "video/mp4", name) for path, name in files))
+        kind = _POSTER_TYPES[output.poster.suffix.lower()]
+        poster, stills, segments = await asyncio.gather(
+            self._save(claim, FileKind.POSTER, output.poster, kind), pictures, parts
         )
         for (path, _), file in zip(files, segments, strict=True):
             await self.segments.keep(path, file.sha256)
         stored = tuple(_segment(each, file) for each, file in zip(output.segments, segments, strict=False))
         heard = _audio(audio, segments[-1]) if audio is not None else None
-        return RenderedScene(stored, poster, output.frames, output.duration_s, output.warnings, heard)
+        return RenderedScene(
+            stored, poster, output.frames, output.duration_s, output.warnings, heard, (), tuple(stills)
+        )
+
+    async def _still(self, claim: Claim, poster: Path, width: int) -> Still:
+        path = poster.with_name(f"still_{width}.jpg")
+        size = await asyncio.to_thread(self.media.shrink, poster, width, path)
+        return Still(await self._save(claim, FileKind.POSTER, path, "image/jpeg", str(width)), *size)
 
     async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
         request = claim.render.request

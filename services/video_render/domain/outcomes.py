@@ -49,6 +49,15 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Still:
+    """A smaller picture of a scene, in pixels."""
+
+    file: StoredFile
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedScene:
     """A finished scene, measured; `duration_s` in seconds, `segments` best first."""
 
@@ -61,6 +70,8 @@ class RenderedScene:
     """What is heard in it, where that was wanted; its frames are those of the audio codec."""
     captions: tuple[Caption, ...] = ()
     """Of what is heard, in seconds from its beginning."""
+    stills: tuple[Still, ...] = ()
+    """Smaller than `poster`, the smallest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,11 @@ class RenderedVideo:
     """Empty without sound."""
     captions_vtt: StoredFile | None = None
     captions_srt: StoredFile | None = None
+    stills: tuple[tuple[int, Still], ...] = ()
+    """(scene index, still)."""
+    poster_scene: int = 0
+    sprite: StoredFile | None = None
+    sprite_map: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 from services.job.adapters.postgres.tables import JOBS
 from services.job.domain.job import Job
 from services.job.domain.order import Order
-from services.job.domain.render import Chapter, Failure, Rendition, Scene, Video
+from services.job.domain.render import Chapter, Failure, Rendition, Scene, Still, Video
 from services.job.domain.values import JobStage, JobStatus, Priority, Quality, SceneStatus
 
 LISTED = [column for column in JOBS.c if column.name not in ("scenes", "video", "ready_at", "due_at", "stage_seconds")]
@@ -166,6 +166,7 @@ def _video_of(value: dict[str, Any] | None) -> Video | None:
         **{
             **value,
             "chapters": tuple(Chapter(**chapter) for chapter in value["chapters"]),
+            "stills": tuple(Still(**each) for each in value.get("stills", ())),
             "renditions": tuple(Rendition(**each) for each in value.get("renditions", ())),
             "published_at": datetime.fromisoformat(published) if published else None,
         }

@@ -12,10 +12,10 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
-from services.video_render.adapters.media import codecs, fmp4, sound
+from services.video_render.adapters.media import codecs, fmp4, sound, sprites
 from services.video_render.adapters.media.joining import join, reading, video_of
 from services.video_render.adapters.media.stills import save_still
-from services.video_render.application.engine import AudioOutput, Chapter, MediaFailed, MediaInfo, Sound
+from services.video_render.application.engine import AudioOutput, Chapter, MediaFailed, MediaInfo, Sound, Tile
 
 POSTER_CANDIDATES = 8
 
@@ -74,6 +74,20 @@ class AvMediaTools:
                 codec_string=codecs.of_stream(stream),
                 chapters=tuple(_chapters(container)),
             )
+
+    def shrink(self, picture: Path, width: int, out: Path) -> tuple[int, int]:
+        """See `MediaTools.shrink`."""
+        try:
+            return sprites.shrink(picture, width, out)
+        except OSError as error:
+            raise MediaFailed(f"cannot make a still smaller: {error}") from error
+
+    def sprite(self, video: Path, out: Path) -> Sequence[Tile]:
+        """See `MediaTools.sprite`."""
+        try:
+            return sprites.sprite(video, out)
+        except OSError as error:
+            raise MediaFailed(f"cannot make the sprite: {error}") from error
 
     def poster(self, video: Path, out: Path) -> None:
         """See `MediaTools.poster`. Of a few frames spread over the video the one with most to see is kept."""

@@ -16,6 +16,7 @@ from services.video_render.domain.outcomes import (
     Rendition,
     Segment,
     Stage,
+    Still,
     StoredFile,
 )
 from services.video_render.domain.render import Render
@@ -28,6 +29,7 @@ _RENDER_COLUMNS = (
     *("fingerprint", "created_at", "state", "stage", "progress", "scenes_left", "title", "storyboard"),
     *("seq", "started_at", "completed_at"),
 )
+_OPTIONAL_FILES = ("captions_vtt", "captions_srt", "sprite", "sprite_map")
 _STEP_COLUMNS = (
     *("step_id", "kind", "index", "state", "queued_at", "fence", "attempts", "handed_back", "lease_until"),
     *("task_id", "holder", "title", "scene_kind", "content_hash", "frames_done", "frames_total"),
@@ -79,8 +81,13 @@ def to_scene(value: Row) -> RenderedScene:
         duration_s=value["duration_s"],
         warnings=tuple(value["warnings"]),
         audio=_to_segment(value["audio"]) if value.get("audio") else None,
+        stills=tuple(_to_still(still) for still in value.get("stills", ())),
         captions=tuple(Caption(**caption) for caption in value.get("captions", ())),
     )
+
+
+def _to_still(value: Row) -> Still:
+    return Still(StoredFile(**value["file"]), value["width"], value["height"])
 
 
 def _to_segment(value: Row) -> Segment:
@@ -107,8 +114,11 @@ def _to_video(value: Row) -> RenderedVideo:
     files = {name: StoredFile(**value[name]) for name in ("video", "poster", "storyboard")}
     chapters = tuple(Chapter(**chapter) for chapter in value["chapters"])
     renditions = tuple(Rendition(**{**each, "file": StoredFile(**each["file"])}) for each in value["renditions"])
-    files |= {name: StoredFile(**value[name]) for name in ("captions_vtt", "captions_srt") if value.get(name)}
-    return RenderedVideo(**{**value, **files, "chapters": chapters, "renditions": renditions})
+    files |= {name: StoredFile(**value[name]) for name in _OPTIONAL_FILES if value.get(name)}
+    stills = tuple((index, _to_still(still)) for index, still in value.get("stills", ()))
+    return RenderedVideo(
+        **{**value, **files, "chapters": chapters, "renditions": renditions, "stills": stills},
+    )
 
 
 def _to_failure(value: Row) -> RenderFailure:

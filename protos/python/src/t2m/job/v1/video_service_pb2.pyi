@@ -21,6 +21,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ThumbnailSize:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ThumbnailSizeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ThumbnailSize.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    THUMBNAIL_SIZE_UNSPECIFIED: _ThumbnailSize.ValueType  # 0
+    """Not set: full."""
+    THUMBNAIL_SIZE_SMALL: _ThumbnailSize.ValueType  # 1
+    """320 pixels wide."""
+    THUMBNAIL_SIZE_MEDIUM: _ThumbnailSize.ValueType  # 2
+    """640 pixels wide."""
+    THUMBNAIL_SIZE_FULL: _ThumbnailSize.ValueType  # 3
+    """As wide as the video."""
+
+class ThumbnailSize(_ThumbnailSize, metaclass=_ThumbnailSizeEnumTypeWrapper):
+    """How large a still is."""
+
+THUMBNAIL_SIZE_UNSPECIFIED: ThumbnailSize.ValueType  # 0
+"""Not set: full."""
+THUMBNAIL_SIZE_SMALL: ThumbnailSize.ValueType  # 1
+"""320 pixels wide."""
+THUMBNAIL_SIZE_MEDIUM: ThumbnailSize.ValueType  # 2
+"""640 pixels wide."""
+THUMBNAIL_SIZE_FULL: ThumbnailSize.ValueType  # 3
+"""As wide as the video."""
+Global___ThumbnailSize: _TypeAlias = ThumbnailSize  # noqa: Y015
+
 class _CaptionsFormat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -364,18 +392,28 @@ class GetThumbnailRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
+    SCENE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
+    scene: _builtins.int
+    """Which scene, counted from 0; the one that tells most when not set."""
+    size: Global___ThumbnailSize.ValueType
+    """How large."""
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
+        scene: _builtins.int | None = ...,
+        size: Global___ThumbnailSize.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scene", b"_scene", "scene", b"scene"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene", b"_scene", "job_id", b"job_id", "scene", b"scene", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__scene: _TypeAlias = _typing.Literal["scene"]  # noqa: Y015
+    _WhichOneofArgType__scene: _TypeAlias = _typing.Literal["_scene", b"_scene"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scene) -> _WhichOneofReturnType__scene | None: ...
 
 Global___GetThumbnailRequest: _TypeAlias = GetThumbnailRequest  # noqa: Y015
 
@@ -402,6 +440,98 @@ class GetThumbnailResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetThumbnailResponse: _TypeAlias = GetThumbnailResponse  # noqa: Y015
+
+@_typing.final
+class GetSeekSpriteRequest(_message.Message):
+    """Which video's small stills."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeekSpriteRequest: _TypeAlias = GetSeekSpriteRequest  # noqa: Y015
+
+@_typing.final
+class GetSeekSpriteResponse(_message.Message):
+    """Where the picture is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def location(self) -> _object_pb2.ObjectLocation:
+        """Valid for an hour."""
+
+    def __init__(
+        self,
+        *,
+        location: _object_pb2.ObjectLocation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeekSpriteResponse: _TypeAlias = GetSeekSpriteResponse  # noqa: Y015
+
+@_typing.final
+class GetSeekSpriteMapRequest(_message.Message):
+    """Which video's map of small stills."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeekSpriteMapRequest: _TypeAlias = GetSeekSpriteMapRequest  # noqa: Y015
+
+@_typing.final
+class GetSeekSpriteMapResponse(_message.Message):
+    """Where the map is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def location(self) -> _object_pb2.ObjectLocation:
+        """Valid for an hour."""
+
+    def __init__(
+        self,
+        *,
+        location: _object_pb2.ObjectLocation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeekSpriteMapResponse: _TypeAlias = GetSeekSpriteMapResponse  # noqa: Y015
 
 @_typing.final
 class GetCaptionsRequest(_message.Message):

@@ -45,6 +45,16 @@ class VideoServiceStub:
                 request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoRequest.SerializeToString,
                 response_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoResponse.FromString,
                 _registered_method=True)
+        self.GetSeekSprite = channel.unary_unary(
+                '/t2m.job.v1.VideoService/GetSeekSprite',
+                request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteRequest.SerializeToString,
+                response_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteResponse.FromString,
+                _registered_method=True)
+        self.GetSeekSpriteMap = channel.unary_unary(
+                '/t2m.job.v1.VideoService/GetSeekSpriteMap',
+                request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteMapRequest.SerializeToString,
+                response_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteMapResponse.FromString,
+                _registered_method=True)
         self.GetCaptions = channel.unary_unary(
                 '/t2m.job.v1.VideoService/GetCaptions',
                 request_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetCaptionsRequest.SerializeToString,
@@ -80,6 +90,26 @@ class VideoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSeekSprite(self, request, context):
+        """One picture with small stills of the whole video, in rows: what players show over
+        their time line (V7).
+
+        Errors: NOT_FOUND also when the order asked for no thumbnails.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSeekSpriteMap(self, request, context):
+        """A WebVTT file that says which part of the picture belongs to which time, as
+        `sprite#xywh=left,top,width,height`.
+
+        Errors: NOT_FOUND also when the order asked for no thumbnails.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCaptions(self, request, context):
         """The captions (V8), timed to the narration.
 
@@ -97,9 +127,10 @@ class VideoServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetThumbnail(self, request, context):
-        """The poster (V7).
+        """A still (V7): the poster, or that of a scene, in the size wanted.
 
-        Errors: NOT_FOUND also when the order asked for no thumbnails.
+        Errors: NOT_FOUND also when the order asked for no thumbnails, or there is no such
+        scene.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +143,16 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.DownloadVideo,
                     request_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoRequest.FromString,
                     response_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoResponse.SerializeToString,
+            ),
+            'GetSeekSprite': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeekSprite,
+                    request_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteRequest.FromString,
+                    response_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteResponse.SerializeToString,
+            ),
+            'GetSeekSpriteMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeekSpriteMap,
+                    request_deserializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteMapRequest.FromString,
+                    response_serializer=t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteMapResponse.SerializeToString,
             ),
             'GetCaptions': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCaptions,
@@ -162,6 +203,60 @@ class VideoService:
             '/t2m.job.v1.VideoService/DownloadVideo',
             t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoRequest.SerializeToString,
             t2m_dot_job_dot_v1_dot_video__service__pb2.DownloadVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSeekSprite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.job.v1.VideoService/GetSeekSprite',
+            t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteRequest.SerializeToString,
+            t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSeekSpriteMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.job.v1.VideoService/GetSeekSpriteMap',
+            t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteMapRequest.SerializeToString,
+            t2m_dot_job_dot_v1_dot_video__service__pb2.GetSeekSpriteMapResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,18 @@ class VideoServiceStub:
 
     Errors: NOT_FOUND also when the video has no rung of that quality.
     """
+    GetSeekSprite: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetSeekSpriteRequest, _video_service_pb2.GetSeekSpriteResponse]
+    """One picture with small stills of the whole video, in rows: what players show over
+    their time line (V7).
+
+    Errors: NOT_FOUND also when the order asked for no thumbnails.
+    """
+    GetSeekSpriteMap: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetSeekSpriteMapRequest, _video_service_pb2.GetSeekSpriteMapResponse]
+    """A WebVTT file that says which part of the picture belongs to which time, as
+    `sprite#xywh=left,top,width,height`.
+
+    Errors: NOT_FOUND also when the order asked for no thumbnails.
+    """
     GetCaptions: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetCaptionsRequest, _video_service_pb2.GetCaptionsResponse]
     """The captions (V8), timed to the narration.
 
@@ -52,9 +64,10 @@ class VideoServiceStub:
     GetVideo: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetVideoRequest, _video_service_pb2.GetVideoResponse]
     """What the file is, measured from it (V6)."""
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetThumbnailRequest, _video_service_pb2.GetThumbnailResponse]
-    """The poster (V7).
+    """A still (V7): the poster, or that of a scene, in the size wanted.
 
-    Errors: NOT_FOUND also when the order asked for no thumbnails.
+    Errors: NOT_FOUND also when the order asked for no thumbnails, or there is no such
+    scene.
     """
 
 @_typing.type_check_only
@@ -73,6 +86,18 @@ class VideoServiceAsyncStub(VideoServiceStub):
 
     Errors: NOT_FOUND also when the video has no rung of that quality.
     """
+    GetSeekSprite: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetSeekSpriteRequest, _video_service_pb2.GetSeekSpriteResponse]  # type: ignore[assignment]
+    """One picture with small stills of the whole video, in rows: what players show over
+    their time line (V7).
+
+    Errors: NOT_FOUND also when the order asked for no thumbnails.
+    """
+    GetSeekSpriteMap: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetSeekSpriteMapRequest, _video_service_pb2.GetSeekSpriteMapResponse]  # type: ignore[assignment]
+    """A WebVTT file that says which part of the picture belongs to which time, as
+    `sprite#xywh=left,top,width,height`.
+
+    Errors: NOT_FOUND also when the order asked for no thumbnails.
+    """
     GetCaptions: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetCaptionsRequest, _video_service_pb2.GetCaptionsResponse]  # type: ignore[assignment]
     """The captions (V8), timed to the narration.
 
@@ -81,9 +106,10 @@ class VideoServiceAsyncStub(VideoServiceStub):
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetVideoRequest, _video_service_pb2.GetVideoResponse]  # type: ignore[assignment]
     """What the file is, measured from it (V6)."""
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetThumbnailRequest, _video_service_pb2.GetThumbnailResponse]  # type: ignore[assignment]
-    """The poster (V7).
+    """A still (V7): the poster, or that of a scene, in the size wanted.
 
-    Errors: NOT_FOUND also when the order asked for no thumbnails.
+    Errors: NOT_FOUND also when the order asked for no thumbnails, or there is no such
+    scene.
     """
 
 class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +130,30 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         """The MP4 (V4).
 
         Errors: NOT_FOUND also when the video has no rung of that quality.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSeekSprite(
+        self,
+        request: _video_service_pb2.GetSeekSpriteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_service_pb2.GetSeekSpriteResponse, _abc.Awaitable[_video_service_pb2.GetSeekSpriteResponse]]:
+        """One picture with small stills of the whole video, in rows: what players show over
+        their time line (V7).
+
+        Errors: NOT_FOUND also when the order asked for no thumbnails.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSeekSpriteMap(
+        self,
+        request: _video_service_pb2.GetSeekSpriteMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_service_pb2.GetSeekSpriteMapResponse, _abc.Awaitable[_video_service_pb2.GetSeekSpriteMapResponse]]:
+        """A WebVTT file that says which part of the picture belongs to which time, as
+        `sprite#xywh=left,top,width,height`.
+
+        Errors: NOT_FOUND also when the order asked for no thumbnails.
         """
 
     @_abc_1.abstractmethod
@@ -131,9 +181,10 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_service_pb2.GetThumbnailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_service_pb2.GetThumbnailResponse, _abc.Awaitable[_video_service_pb2.GetThumbnailResponse]]:
-        """The poster (V7).
+        """A still (V7): the poster, or that of a scene, in the size wanted.
 
-        Errors: NOT_FOUND also when the order asked for no thumbnails.
+        Errors: NOT_FOUND also when the order asked for no thumbnails, or there is no such
+        scene.
         """
 
 def add_VideoServiceServicer_to_server(servicer: VideoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

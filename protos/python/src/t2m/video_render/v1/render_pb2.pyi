@@ -404,6 +404,10 @@ class RenderedVideo(_message.Message):
     AUDIO_CODEC_FIELD_NUMBER: _builtins.int
     CAPTIONS_VTT_OBJECT_ID_FIELD_NUMBER: _builtins.int
     CAPTIONS_SRT_OBJECT_ID_FIELD_NUMBER: _builtins.int
+    STILLS_FIELD_NUMBER: _builtins.int
+    POSTER_SCENE_INDEX_FIELD_NUMBER: _builtins.int
+    SPRITE_OBJECT_ID_FIELD_NUMBER: _builtins.int
+    SPRITE_MAP_OBJECT_ID_FIELD_NUMBER: _builtins.int
     video_object_id: _builtins.str
     """Object of the MP4."""
     thumbnail_object_id: _builtins.str
@@ -434,6 +438,12 @@ class RenderedVideo(_message.Message):
     """Object of the captions as WebVTT; empty without any."""
     captions_srt_object_id: _builtins.str
     """Object of the captions as SubRip; empty without any."""
+    poster_scene_index: _builtins.int
+    """The scene whose still is the poster, counted from 0."""
+    sprite_object_id: _builtins.str
+    """Object of one picture with small stills of the whole video, in rows."""
+    sprite_map_object_id: _builtins.str
+    """Object of the WebVTT file that says which part of that picture belongs to which time."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Playing time."""
@@ -445,6 +455,10 @@ class RenderedVideo(_message.Message):
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedRendition]:
         """The video at every rung of the ladder, best first."""
+
+    @_builtins.property
+    def stills(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedStill]:
+        """Smaller stills of the scenes."""
 
     def __init__(
         self,
@@ -467,14 +481,52 @@ class RenderedVideo(_message.Message):
         audio_codec: _builtins.str = ...,
         captions_vtt_object_id: _builtins.str = ...,
         captions_srt_object_id: _builtins.str = ...,
+        stills: _abc.Iterable[Global___RenderedStill] | None = ...,
+        poster_scene_index: _builtins.int = ...,
+        sprite_object_id: _builtins.str = ...,
+        sprite_map_object_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "captions_srt_object_id", b"captions_srt_object_id", "captions_vtt_object_id", b"captions_vtt_object_id", "chapters", b"chapters", "duration", b"duration", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "storyboard_object_id", b"storyboard_object_id", "thumbnail_content_type", b"thumbnail_content_type", "thumbnail_object_id", b"thumbnail_object_id", "title", b"title", "video_codec", b"video_codec", "video_object_id", b"video_object_id", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_codec", b"audio_codec", "captions_srt_object_id", b"captions_srt_object_id", "captions_vtt_object_id", b"captions_vtt_object_id", "chapters", b"chapters", "duration", b"duration", "frame_count", b"frame_count", "frame_rate", b"frame_rate", "height", b"height", "poster_scene_index", b"poster_scene_index", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "sprite_map_object_id", b"sprite_map_object_id", "sprite_object_id", b"sprite_object_id", "stills", b"stills", "storyboard_object_id", b"storyboard_object_id", "thumbnail_content_type", b"thumbnail_content_type", "thumbnail_object_id", b"thumbnail_object_id", "title", b"title", "video_codec", b"video_codec", "video_object_id", b"video_object_id", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenderedVideo: _TypeAlias = RenderedVideo  # noqa: Y015
+
+@_typing.final
+class RenderedStill(_message.Message):
+    """A still of a scene."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENE_INDEX_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    scene_index: _builtins.int
+    """Position of the scene, counted from 0."""
+    object_id: _builtins.str
+    """Object of the picture."""
+    width: _builtins.int
+    """Pixels."""
+    height: _builtins.int
+    """Pixels."""
+    def __init__(
+        self,
+        *,
+        scene_index: _builtins.int = ...,
+        object_id: _builtins.str = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "object_id", b"object_id", "scene_index", b"scene_index", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderedStill: _TypeAlias = RenderedStill  # noqa: Y015
 
 @_typing.final
 class RenderedRendition(_message.Message):
