@@ -58,11 +58,20 @@ def test_v9_a_tangent_touches_its_curve_and_says_its_slope() -> None:
 
 @pytest.mark.parametrize(
     ("source", "x", "expected"),
-    [("x^2", 1.0, 2.0), ("x^2", 3.0, 6.0), ("abs(x)", 0.0, None), ("1/x", 0.0, None), ("floor(x)", 1.0, None)],
+    [
+        ("x^2", 1.0, 2.0),
+        ("x^2", 3.0, 6.0),
+        ("abs(x)", 0.0, None),
+        ("1/x", 0.0, None),
+        ("floor(x)", 1.0, None),
+        ("x^3 - 3x", 1.0, 0.0),
+        ("cos(x)", 0.0, 0.0),
+        ("max(x, 2x)", 0.0, None),
+    ],
 )
 def test_v9_slopes_where_there_are_any(source: str, x: float, expected: float | None) -> None:
     found = slope(function(source), x, Interval(-3, 3))
-    assert math.isnan(found) if expected is None else found == pytest.approx(expected, rel=1e-3)
+    assert math.isnan(found) if expected is None else found == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_v9_a_moving_point_runs_along_its_curve_and_hides_beside_the_plot() -> None:
@@ -125,3 +134,8 @@ def test_r1_every_function_can_stand_in_a_legend() -> None:
         source = f"{name}(x, 1)" if name in ("min", "max") else f"{name}(x)"
         scene = prepared(FunctionPlot((PlotFunction(f"2{source} % 3 + 1e-5x"),)))
         assert len(scene.legend.group) == 1
+
+
+def test_v9_the_slope_of_a_level_tangent_is_0() -> None:
+    scene = prepared(FunctionPlot((PlotFunction("x^3 - 3x"),), Interval(-2.5, 2.5), tangents=(Tangent(0, 1.0),)))
+    assert scene.legend.group[1].width < 1.9, "m = 0 and not a power of ten"

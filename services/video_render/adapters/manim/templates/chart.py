@@ -24,6 +24,8 @@ from services.video_render.adapters.manim.templates.base import StoryScene
 from services.video_render.adapters.manim.themes import Type
 from services.video_render.domain import storyboard
 
+_UNDER_BARS = 0.11
+
 
 class DataChartScene(StoryScene[storyboard.DataChart]):
     """Categories along the bottom, values up, one colour per series."""
@@ -56,10 +58,9 @@ class DataChartScene(StoryScene[storyboard.DataChart]):
         if high == low:
             high = low + 1.0
         steps = axes.ticks(low, high + 0.08 * (high - low), 5)
-        step = steps[1] - steps[0] if len(steps) > 1 else high - low
         low, high = min(low, steps[0]), max(high, steps[-1])
-        if low < 0 and low >= min(values):
-            low -= step * 0.25
+        if low < 0:  # room for figures under the bars
+            low = min(low, min(values) - _UNDER_BARS * (high - low))
         labels = [axes.tick_label(self, axes.number(value)) for value in steps]
         left = area.left + max(label.width for label in labels) + 0.3
         slot = (area.right - left) / len(content.categories)

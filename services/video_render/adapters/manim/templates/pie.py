@@ -25,7 +25,7 @@ _LARGEST = 2.45
 _ELBOW = 0.22
 _GAP = 0.75
 _BETWEEN = 0.12
-_TALLEST = 1.0
+_TALLEST = 1.5
 _TURNS = 16
 _FADED = (0.0, 0.32, 0.52, 0.66)
 """How far the colours of the second, third and fourth round go towards the background."""

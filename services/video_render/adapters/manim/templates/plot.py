@@ -30,7 +30,8 @@ class FunctionPlotScene(PlotScene[storyboard.FunctionPlot]):
         if not any(np.isfinite(ys).any() for _, ys in samples):
             self.warn("no function has a value in this range")
         self.reserve_caption(content.caption)
-        self._place_areas(content.y or self._fit(samples))
+        self.y = content.y or self._fit(samples)
+        self._place_areas(self.y)
         self.parts = [curves.pieces(xs, xs, ys, self.axes) for xs, ys in samples]
         self.curves = [curves.drawing(parts, self._color(index)) for index, parts in enumerate(self.parts)]
         self.tangents = [self._touch(each.function, each.x, True, self.theme.text) for each in content.tangents]
@@ -111,7 +112,8 @@ class FunctionPlotScene(PlotScene[storyboard.FunctionPlot]):
                 entries.append(legend.Entry(symbol, markup.inline(area.label, self.accent)))
         for tangent in content.tangents:
             rise = slope(self.functions[tangent.function], tangent.x, content.x)
-            source = f"$m =$ {_rounded(rise)}"
+            level = abs(rise) < 1e-6 * (self.y.max - self.y.min) / (content.x.max - content.x.min)
+            source = f"$m =$ {_rounded(0.0 if level else rise)}"
             if len(content.tangents) > 1:
                 source = f"$x =$ {_rounded(tangent.x)}: {source}"
             entries.append(legend.Entry(legend.stroke(self.theme.text, 4.5), source, wraps=False))

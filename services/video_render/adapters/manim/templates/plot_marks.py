@@ -38,9 +38,16 @@ def slope(f: Function, x: float, over: Interval) -> float:
     if not math.isfinite(f(x)) or not math.isfinite(rise):
         return math.nan
     found = rise / (high - low)
-    left, right = (f(x) - f(x - step)) / step, (f(x + step) - f(x)) / step
-    jumps = math.isfinite(left) and math.isfinite(right) and abs(left - right) > 0.1 * (abs(left) + abs(right) + 1e-6)
-    return math.nan if jumps and over.min < x < over.max else found
+    wide, narrow = _bend(f, x, step), _bend(f, x, step / 8)
+    # The slopes on both sides of a place come together as the sides come closer, but for a corner or a jump.
+    corner = narrow > 0.5 * wide and narrow > 1e-6 * (1.0 + abs(found))
+    return math.nan if corner and over.min < x < over.max else found
+
+
+def _bend(f: Function, x: float, step: float) -> float:
+    """The difference of the slopes at both sides of a place; 0 where there is no slope at one."""
+    bend = abs(f(x + step) - 2 * f(x) + f(x - step)) / step
+    return bend if math.isfinite(bend) else 0.0
 
 
 @dataclass(slots=True)
