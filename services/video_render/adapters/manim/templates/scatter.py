@@ -71,7 +71,7 @@ class ScatterChartScene(StoryScene[storyboard.ScatterChart]):
         ]
         self.header = legend.row(self, entries)
         group = self.header.group
-        self.up_width = area.width
+        self.up_width, self.beside = area.width, 0.0
         if not len(group):
             return area
         beside = bool(self.content.y_label) and group.width < 0.55 * area.width
@@ -79,7 +79,7 @@ class ScatterChartScene(StoryScene[storyboard.ScatterChart]):
         group.move_to((x, area.top - group.height / 2, 0))
         self.block("the legend", group, self.header.em)
         if beside:
-            self.up_width = area.width - group.width - 0.5
+            self.up_width, self.beside = area.width - group.width - 0.5, float(group.height)
             return area
         return Box(area.left, area.right, area.bottom, area.top - group.height - 0.2)
 
@@ -135,7 +135,7 @@ class ScatterChartScene(StoryScene[storyboard.ScatterChart]):
             self.block(f"the name of the {'xy'[len(names) == 0]} axis", fitted.typeset, fitted.em)
             names.append(fitted.typeset)
             if len(names) == 1:
-                top -= fitted.typeset.logical_height + 0.15
+                top -= max(fitted.typeset.logical_height, self.beside) + 0.15
             else:
                 bottom += fitted.typeset.logical_height + 0.1
         self.names = [name for name in names if name is not None]
@@ -145,7 +145,7 @@ class ScatterChartScene(StoryScene[storyboard.ScatterChart]):
         up, across = names
         area_left = self.area.left
         if up is not None:
-            up.move_to((area_left + up.width / 2, area.top + 0.1 + up.height / 2, 0))
+            up.move_to((area_left + up.width / 2, area.top + 0.1 + max(up.height, self.beside) / 2, 0))
         if across is not None:
             half = across.width / 2
             middle = (self.axes.box.left + self.axes.box.right) / 2
