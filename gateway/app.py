@@ -92,13 +92,15 @@ class Rest:
 
     def _add_pages(self) -> None:
         pages = OpenApiPages(self._rpcs)
-        for path, endpoint in {
+        endpoints: dict[str, Endpoint] = {
             "/health": self.health.alive,
             "/health/ready": self.health.ready,
             "/metrics": _metrics,
             "/openapi.json": pages.document,
             "/docs": pages.page,
-        }.items():
+            **pages.schemas,
+        }
+        for path, endpoint in endpoints.items():
             self._add("GET", compile_template(path), endpoint)
 
     def _add(self, verb: str, template: Template, endpoint: Endpoint) -> None:

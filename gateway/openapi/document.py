@@ -89,6 +89,9 @@ def build_document(rpcs: Iterable[Rpc], comments: Mapping[str, str], version: st
     paths["/health/ready"] = {
         "get": _own_page("ready", "Whether every service that the gateway needs is serving, and how fast.", 503)
     }
+    paths["/schemas/storyboard.json"] = {
+        "get": _own_page("storyboard_schema", "The JSON Schema (2020-12) of a storyboard, for editors and programs.")
+    }
     return {
         "openapi": "3.1.0",
         "info": {

@@ -11,27 +11,43 @@ from collections.abc import Iterable
 import orjson
 
 from gateway.catalog import Rpc
-from gateway.http import Header, Request
+from gateway.http import JSON_TYPE, Header, Request
 from gateway.openapi.comments import load_comments
 from gateway.openapi.document import build_document
+from gateway.openapi.published import PUBLISHED, json_schema
+from gateway.transcoder import Endpoint
+
+SCHEMA_TYPE = b"application/schema+json"
 
 
-class OpenApiPages:
-    """`/openapi.json` and `/docs`, both built once."""
+class _Document:
+    """A JSON document that is built once, cacheable by ETag, for every origin."""
 
-    def __init__(self, rpcs: Iterable[Rpc]) -> None:
-        self._document = orjson.dumps(build_document(rpcs, load_comments()))
-        self._etag = f'"{hashlib.sha256(self._document).hexdigest()[:32]}"'.encode()
-        self._page = importlib.resources.files("gateway.openapi").joinpath("docs.html").read_bytes()
-        self._policy = content_policy(self._page)
+    def __init__(self, body: bytes, content_type: bytes = JSON_TYPE) -> None:
+        self._body, self._type = body, content_type
+        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
 
-    async def document(self, request: Request, _variables: dict[str, str], /) -> None:
-        """The document, cacheable by ETag."""
+    async def __call__(self, request: Request, _variables: dict[str, str], /) -> None:
         headers: list[Header] = [(b"etag", self._etag), (b"cache-control", b"no-cache")]
         if request.header(b"if-none-match") == self._etag:
             await request.respond(304, b"", headers)
             return
-        await request.respond(200, self._document, [*headers, (b"access-control-allow-origin", b"*")])
+        await request.respond(200, self._body, [*headers, (b"access-control-allow-origin", b"*")], self._type)
+
+
+class OpenApiPages:
+    """`/openapi.json`, `/docs` and `/schemas/…`, all built once."""
+
+    def __init__(self, rpcs: Iterable[Rpc]) -> None:
+        comments = load_comments()
+        self.document = _Document(orjson.dumps(build_document(rpcs, comments)))
+        self.schemas: dict[str, Endpoint] = {
+            f"/schemas/{name}.json": _Document(orjson.dumps(json_schema(message, comments)), SCHEMA_TYPE)
+            for name, message in PUBLISHED.items()
+        }
+        """Path → endpoint."""
+        self._page = importlib.resources.files("gateway.openapi").joinpath("docs.html").read_bytes()
+        self._policy = content_policy(self._page)
 
     async def page(self, request: Request, _variables: dict[str, str], /) -> None:
         """The documentation page."""

@@ -69,6 +69,10 @@ class SchemaSet:
             self.components[name] = self._object(descriptor, request=request, without=without)
         return {"$ref": f"#/components/schemas/{name}"}
 
+    def name_of(self, descriptor: Descriptor) -> str:
+        """The name of the schema that requests have of the message."""
+        return self._name(descriptor, request=True)
+
     def field(self, field: FieldDescriptor, *, request: bool) -> Schema:
         """Schema of a field with its rules, comment and example."""
         rules = field_rules(field)

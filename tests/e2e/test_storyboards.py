@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import httpx
+import jsonschema
 
 from tests.e2e.local_stack import LocalStack, watch
 
@@ -37,6 +38,9 @@ def test_V9_plan_then_validate_then_change(api: httpx.Client) -> None:
     assert planned.status_code == 200, planned.text
     body = planned.json()
     assert len(body["storyboard"]["scenes"]) == body["estimate"]["scene_count"] > 3
+    schema = api.get("/schemas/storyboard.json", headers={"X-API-Key": ""})
+    assert schema.headers["content-type"] == "application/schema+json"
+    jsonschema.Draft202012Validator(schema.json()).validate(body["storyboard"])
     checked = api.post("/api/v1/storyboards:validate", json={"storyboard": body["storyboard"], "quality": "low"})
     assert checked.status_code == 200, checked.text
     assert checked.json()["estimate"]["frame_count"] == body["estimate"]["frame_count"]

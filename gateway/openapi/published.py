@@ -1,0 +1,55 @@
+"""JSON Schemas of messages that people write by hand and programs check: storyboards (V9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor
+
+from gateway.codec import json_name
+from gateway.codec.fields import message_of
+from gateway.openapi.schemas import Schema, SchemaSet
+from t2m.video_render.v1 import storyboard_pb2
+
+PUBLISHED: Mapping[str, Descriptor] = {"storyboard": storyboard_pb2.Storyboard.DESCRIPTOR}
+"""Name in the path `/schemas/{name}.json` → message."""
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(descriptor: Descriptor, comments: Mapping[str, str]) -> Schema:
+    """The schema of a message as a document of its own. Of each oneof exactly one field must be there."""
+    schemas = SchemaSet(comments, {})
+    root = schemas.message(descriptor, request=True)
+    for message in _messages(descriptor, {}).values():
+        definition = schemas.components[schemas.name_of(message)]
+        choices = [
+            [{"required": [json_name(field)]} for field in oneof.fields]
+            for oneof in message.oneofs
+            if len(oneof.fields) > 1  # else an optional field
+        ]
+        if choices:
+            definition["oneOf"] = choices[0]
+    body = _moved({**root, "$defs": schemas.components})
+    return {"$schema": _DIALECT, "title": descriptor.name, **body}
+
+
+def _messages(descriptor: Descriptor, found: dict[str, Descriptor]) -> dict[str, Descriptor]:
+    """The message and all that it is made of."""
+    if descriptor.full_name not in found:
+        found[descriptor.full_name] = descriptor
+        for field in descriptor.fields:
+            if field.message_type is not None:
+                _messages(message_of(field), found)
+    return found
+
+
+def _moved(value: Any) -> Any:
+    """References as they are in a document of its own."""
+    if isinstance(value, dict):
+        return {
+            key: item.replace("#/components/schemas/", "#/$defs/") if key == "$ref" else _moved(item)
+            for key, item in value.items()
+        }
+    return [_moved(item) for item in value] if isinstance(value, list) else value
