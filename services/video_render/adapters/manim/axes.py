@@ -108,7 +108,7 @@ def axes(
 def _widened(bounds: tuple[float, float], extent: float) -> tuple[float, float]:
     """A range with the same middle, at least so long."""
     middle = (bounds[0] + bounds[1]) / 2
-    half = max(extent, bounds[1] - bounds[0]) / 2
+    half = float(max(extent, bounds[1] - bounds[0])) / 2
     return middle - half, middle + half
 
 
