@@ -1,10 +1,10 @@
-"""What the machine itself must bring: ``python3 deploy/local/system.py [--check]``, run before any venv.
+"""What the machine itself must bring: ``python3 deploy/local/system.py [--check] [--browser]``, run before any venv.
 
 Manim draws with cairo and pango, whose Python bindings are compiled on Linux, so the machine needs the
 libraries with their headers, a C compiler and the headers of Python. What is missing is installed by apt (as
 root or by passwordless sudo) or Homebrew; elsewhere, and with ``--check``, the packages and the command are
-named. Exit code 0: everything is there. Standard library only; also runs on a Python that is too old, to say
-so.
+named. With ``--browser`` the same for the Chromium of the browser tests. Exit code 0: everything is there.
+Standard library only; also runs on a Python that is too old, to say so.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "a C compiler": "gcc libc6-dev",
         "the headers of Python": _PYTHON + "-dev",
         "the venv module of Python": _PYTHON + "-venv",
+        "Chromium": "chromium",
     },
     "dnf": {
         "cairo": "cairo-devel",
@@ -38,6 +39,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "a C compiler": "gcc",
         "the headers of Python": "python3-devel",
         "the venv module of Python": "python3-libs",
+        "Chromium": "chromium",
     },
     "pacman": {
         "cairo": "cairo",
@@ -46,6 +48,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "a C compiler": "gcc",
         "the headers of Python": "python",
         "the venv module of Python": "python",
+        "Chromium": "chromium",
     },
     "apk": {
         "cairo": "cairo-dev",
@@ -54,6 +57,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "a C compiler": "gcc musl-dev",
         "the headers of Python": "python3-dev",
         "the venv module of Python": "python3",
+        "Chromium": "chromium",
     },
     "brew": {
         "cairo": "cairo",
@@ -62,6 +66,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "a C compiler": "gcc",
         "the headers of Python": "python@3.11",
         "the venv module of Python": "python@3.11",
+        "Chromium": "chromium",
     },
 }
 """By package manager: what this script calls a missing part -> the packages that bring it."""
@@ -75,7 +80,17 @@ INSTALL: dict[str, str] = {
 }
 
 
-def missing() -> list[str]:
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+"""What Chromium is called, by distribution."""
+
+
+def browser() -> str | None:
+    """The path of Chromium: what ``T2M_CHROMIUM`` names, else the first of ``BROWSERS`` on the PATH; or None."""
+    named = os.environ.get("T2M_CHROMIUM")
+    return next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
+
+
+def missing(*, with_browser: bool = False) -> list[str]:
     """The parts (keys of ``PACKAGES``) that this machine lacks; takes some milliseconds."""
     lacking = []
     if shutil.which("pkg-config") is None:
@@ -89,6 +104,8 @@ def missing() -> list[str]:
         lacking.append("the headers of Python")
     if importlib.util.find_spec("ensurepip") is None:
         lacking.append("the venv module of Python")
+    if with_browser and browser() is None:
+        lacking.append("Chromium")
     return lacking
 
 
@@ -158,14 +175,15 @@ def main(arguments: list[str]) -> int:
     """Check, install what is missing unless ``--check`` is given, say in words what is still missing."""
     parser = argparse.ArgumentParser(prog="system.py", description="What t2m needs from the machine.")
     parser.add_argument("--check", action="store_true", help="do not install anything, only say what is missing")
+    parser.add_argument("--browser", action="store_true", help="also what the browser tests need")
     options = parser.parse_args(arguments)
     complaint = check_python(tuple(sys.version_info[:3]))
     if complaint:
         print(complaint, file=sys.stderr)
         return 1
-    parts = missing()
+    parts = missing(with_browser=options.browser)
     if parts and not options.check and install(parts):
-        parts = missing()
+        parts = missing(with_browser=options.browser)
     if parts:
         print(explanation(parts), file=sys.stderr)
         return 1

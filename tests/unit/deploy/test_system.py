@@ -69,6 +69,55 @@ def test_apt_refreshes_its_lists_once_and_tries_again(monkeypatch: pytest.Monkey
 
 
 def test_check_installs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "missing", lambda: ["cairo"])
+    monkeypatch.setattr(system, "missing", lambda *, with_browser: ["cairo"])
     monkeypatch.setattr(system, "install", lambda parts: pytest.fail("installed something"))
     assert system.main(["--check"]) == 1
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *present: str) -> None:
+    """A machine that has these programs and no others."""
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in present else None)
+
+
+@pytest.mark.parametrize("name", ["chromium", "chromium-browser", "google-chrome"])
+def test_V5_the_browser_is_found_by_any_of_its_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv("T2M_CHROMIUM", raising=False)
+    only(monkeypatch, name)
+    assert system.browser() == f"/usr/bin/{name}"
+    assert "Chromium" not in system.missing(with_browser=True)
+
+
+def test_V5_a_named_browser_is_taken_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T2M_CHROMIUM", "my-chromium")
+    only(monkeypatch, "chromium", "my-chromium")
+    assert system.browser() == "/usr/bin/my-chromium"
+    only(monkeypatch, "chromium")
+    assert system.browser() is None
+
+
+def test_V5_the_browser_is_installed_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("T2M_CHROMIUM", raising=False)
+    monkeypatch.setattr(system, "BROWSERS", ("no-such-browser",))
+    assert system.missing() == []
+    installed: list[list[str]] = []
+
+    def install(parts: list[str]) -> bool:
+        installed.append(parts)
+        monkeypatch.setattr(system, "BROWSERS", (sys.executable,))
+        return True
+
+    monkeypatch.setattr(system, "install", install)
+    assert system.main([]) == 0
+    assert installed == []
+    assert system.main(["--browser"]) == 0
+    assert installed == [["Chromium"]]
+
+
+def test_V5_where_it_cannot_be_installed_the_package_of_the_browser_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(system, "missing", lambda *, with_browser: ["Chromium"] if with_browser else [])
+    monkeypatch.setattr(system, "install", lambda parts: False)
+    only(monkeypatch)
+    assert system.main(["--browser"]) == 1
+    assert "apt-get install -y --no-install-recommends chromium\n" in capsys.readouterr().err
