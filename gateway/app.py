@@ -28,7 +28,7 @@ from gateway.streaming import StreamEndpoint
 from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_body, is_file
 
 _EXPOSED_HEADERS = (
-    "x-request-id", "etag", "content-range", "content-disposition", "accept-ranges", "retry-after",
+    "x-request-id", "etag", "content-length", "content-range", "content-disposition", "accept-ranges", "retry-after",
     "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
 )  # fmt: skip
 
@@ -154,6 +154,11 @@ class Gateway:
                     "content-type",
                     "idempotency-key",
                     "last-event-id",
+                    # A player's byte ranges; browsers differ in which of them need to be asked for.
+                    "range",
+                    "if-range",
+                    "if-none-match",
+                    "if-modified-since",
                 ),
                 expose_headers=_EXPOSED_HEADERS,
                 max_age=600,

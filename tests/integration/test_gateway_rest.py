@@ -287,6 +287,13 @@ async def test_O7_cors_by_configuration() -> None:
         preflight = {**origin, "Access-Control-Request-Method": "POST"}
         answer = await gateway.client.options(GENERATE, headers=preflight)
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        preflight["Access-Control-Request-Method"] = "GET"
+        for wanted, status in (("x-api-key", 200), ("range", 200), ("if-range,range", 200), ("x-other", 400)):
+            preflight["Access-Control-Request-Headers"] = wanted
+            assert (await gateway.client.options(GENERATE, headers=preflight)).status_code == status, wanted
+        answer = await gateway.client.get("/health", headers=origin)
+        exposed = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"content-length", "content-range", "etag", "retry-after"} <= set(exposed)
         answer = await gateway.client.get("/health", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in answer.headers
     async with running_gateway() as gateway:
