@@ -42,15 +42,14 @@ REARRANGEMENT = Geometry(
         GeometryStep(show=("cc",), highlight=("cc",), note="The gap is the square on the hypotenuse: $c^2$"),
         GeometryStep(
             hide=("cc", "a", "b", "c"),
-            motions=(
-                GeometryMotion(("t2",), Position(0, 3)),
-                GeometryMotion(("t3",), Position(-3, -4)),
-                GeometryMotion(("t4",), Position(4, 0)),
-            ),
-            note="Slide the triangles together: the gap changes its shape, but not its area",
+            motions=(GeometryMotion(("t3",), Position(-3, -4)),),
+            note="Slide one triangle across the gap: two of them make a rectangle",
+        ),
+        GeometryStep(
+            motions=(GeometryMotion(("t2",), Position(0, 3)), GeometryMotion(("t4",), Position(4, 0))),
+            note="So do the other two: the gap has changed its shape, not its area",
         ),
         GeometryStep(show=("aa", "bb"), highlight=("aa", "bb"), note="Now it is two squares: $a^2$ and $b^2$"),
-        GeometryStep(note="The same square, the same triangles: $a^2 + b^2 = c^2$"),
     ),
     caption="A right triangle with legs $a$ and $b$ and hypotenuse $c$",
 )

@@ -219,7 +219,7 @@ def test_r1_the_outline_of_pythagoras_moves_triangles_to_prove_it() -> None:
     (proof,) = [scene for scene in storyboard.scenes if scene.kind == "geometry"]
     assert isinstance(proof.content, Geometry)
     assert any(step.motions for step in proof.content.steps)
-    assert "Slide the triangles together" in proof.narration
+    assert "Slide one triangle across the gap" in proof.narration
     assert sum(scene.duration_s for scene in storyboard.scenes) < 95
 
 

@@ -157,10 +157,11 @@ class GeometryScene(StoryScene[storyboard.Geometry]):
         pointed = {course.index(name) for name in step.highlight}
         for at in comes:
             self.drawings[at].put(self.view.after(course.rest(number, at)))
+        together: list[Animation] = self._say(self.notes[number])
         first = [self.drawings[at] for at in comes if at in moves | pointed]
         if first:
-            self.appear(*first)
-        together: list[Animation] = self._say(self.notes[number])
+            self.play(*together, *(FadeIn(drawing, run_time=_FADE_SECONDS) for drawing in first))
+            together = []
         together += [FadeIn(self.drawings[at], run_time=_FADE_SECONDS) for at in comes if at not in moves | pointed]
         together += [FadeOut(self.drawings[at], run_time=_FADE_SECONDS) for at in goes if at not in moves]
         shown = [at for at in moves | pointed if course.visible(number, at) or at in comes]
