@@ -106,7 +106,7 @@ class FigureDrawing(VGroup):
             self._put_closed(pose)
             self.body.set_stroke(width=_OUTLINE * wide)
             self.body.set_fill(opacity=(FILL + 0.3 * emphasis) * figure.filled)
-        self._put_label(pose, 1 + 0.25 * emphasis if figure.text is not None else 1.0)
+        self._put_label(pose, 1 + 0.15 * emphasis if figure.text is not None else 1.0)
 
     def _put_closed(self, pose: Pose) -> None:
         if self.figure.circle is not None:

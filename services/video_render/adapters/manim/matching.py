@@ -44,27 +44,29 @@ def pairs(before: Sequence[int], after: Sequence[int]) -> dict[int, int]:
     sides.
     """
     found = _common(before, after, range(len(before)), range(len(after)))
-    rest_before = [at for at in range(len(before)) if at not in set(found.values())]
+    taken = set(found.values())
+    rest_before = [at for at in range(len(before)) if at not in taken]
     rest_after = [at for at in range(len(after)) if at not in found]
     return found | _common(before, after, rest_before, rest_after)
 
 
 def _common(before: Sequence[int], after: Sequence[int], froms: Sequence[int], tos: Sequence[int]) -> dict[int, int]:
-    """A longest common subsequence of parts of two sequences; neighbours stay together where there is a choice."""
-    longest = np.zeros((len(froms) + 1, len(tos) + 1), dtype=np.int32)
+    """A longest common subsequence of parts of two sequences, by positions of both; the first of equal ones."""
+    longest = [[0] * (len(tos) + 1) for _ in range(len(froms) + 1)]
     for i in range(len(froms) - 1, -1, -1):
+        row, below = longest[i], longest[i + 1]
         for j in range(len(tos) - 1, -1, -1):
             if before[froms[i]] == after[tos[j]]:
-                longest[i, j] = longest[i + 1, j + 1] + 1
+                row[j] = below[j + 1] + 1
             else:
-                longest[i, j] = max(longest[i + 1, j], longest[i, j + 1])
+                row[j] = max(below[j], row[j + 1])
     found: dict[int, int] = {}
     i = j = 0
     while i < len(froms) and j < len(tos):
-        if before[froms[i]] == after[tos[j]] and longest[i, j] == longest[i + 1, j + 1] + 1:
+        if before[froms[i]] == after[tos[j]]:
             found[tos[j]] = froms[i]
             i, j = i + 1, j + 1
-        elif longest[i + 1, j] >= longest[i, j + 1]:
+        elif longest[i + 1][j] >= longest[i][j + 1]:
             i += 1
         else:
             j += 1
