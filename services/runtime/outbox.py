@@ -23,7 +23,9 @@ Publish = Callable[[sa.RowMapping], Awaitable[None]]
 
 
 def outbox_table(metadata: sa.MetaData, name: str = "outbox") -> sa.Table:
-    """A table that `Outbox` can drain: a topic and a JSON payload. Any table with a growing `id` will do."""
+    """A table that `Outbox` can drain: a topic and a JSON payload. Any table with a growing `id` will do; where it
+    has `available_at`, a row waits until then.
+    """
     return sa.Table(
         name,
         metadata,
@@ -95,6 +97,8 @@ class Outbox:
         """
         table = self._table
         query = sa.select(table).order_by(table.c.id).limit(self._batch).with_for_update(skip_locked=True)
+        if "available_at" in table.c:
+            query = query.where(table.c.available_at <= sa.func.clock_timestamp())
         async with self._engine.begin() as connection:
             rows = (await connection.execute(query)).mappings().all()
             published: list[int] = []

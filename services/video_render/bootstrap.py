@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -61,6 +62,7 @@ SERVICES = ("t2m.video_render.v1.RenderService", "t2m.video_render.v1.Storyboard
 EVENTS_PREFIX = "render:"
 """Redis key of a render's event stream: this and the render's id."""
 _DRAIN_MARGIN_S = 10.0
+_EVICT_EVERY_S = 600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +117,7 @@ def build_server(
         background=[
             *_publishing(settings, engine, events, queue, redis),
             BackgroundTask("sweep steps", _sweeping(settings, store, queue)),
+            BackgroundTask("forget scenes", _evicting(settings, store)),
             BackgroundTask("read events", reader.run, outlives_calls=True),
         ],
         on_close=close,
@@ -213,6 +216,16 @@ def _sweeping(settings: VideoRenderSettings, store: PostgresRenderStore, queue: 
     return _Loop(sweeper, settings.sweep_interval_s)
 
 
+def _evicting(settings: VideoRenderSettings, store: PostgresRenderStore) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                await store.evict_scenes(timedelta(seconds=settings.cache_unused_s), settings.cache_max_bytes)
+            await asyncio.sleep(_EVICT_EVERY_S)
+
+    return run
+
+
 class _Loop:
     """Sweeps again and again; a database that is away is waited for."""
 
@@ -243,4 +256,5 @@ def _limits(settings: VideoRenderSettings) -> WorkerLimits:
 
 
 def _lease(settings: VideoRenderSettings) -> LeasePolicy:
-    return LeasePolicy(timedelta(seconds=settings.lease_s), settings.max_attempts)
+    pause = timedelta(seconds=settings.retry_pause_s)
+    return LeasePolicy(timedelta(seconds=settings.lease_s), settings.max_attempts, pause)

@@ -24,6 +24,8 @@ class VideoRenderSettings(ServiceSettings):
     heartbeat_s: float = Field(default=3.0, gt=0)
     max_attempts: int = Field(default=4, ge=1)
     """How often a step is begun before its render fails."""
+    retry_pause_s: float = Field(default=1.0, ge=0)
+    """Wait after the first failed attempt at a step; doubled for each further one."""
     soft_time_limit_s: float = Field(default=3600.0, gt=0)
     """An attempt at a step that takes longer fails."""
     hard_time_limit_s: float = Field(default=4000.0, gt=0)
@@ -51,6 +53,10 @@ class VideoRenderSettings(ServiceSettings):
     scratch_dir: Path = Path(".t2m/scratch")
     segments_max_bytes: int = Field(default=2048 * _MIB, ge=0)
     """How much of the scratch folder finished segments may take."""
+    cache_unused_s: float = Field(default=30 * 86_400.0, gt=0)
+    """A remembered scene that was of no use for so long is forgotten."""
+    cache_max_bytes: int = Field(default=10 * 1024 * _MIB, ge=0)
+    """How large an owner's remembered scenes may be together; the least recently used are forgotten."""
     ready_file: Path | None = None
     """Touched by a worker once it takes tasks."""
 

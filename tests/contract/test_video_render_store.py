@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -111,6 +112,8 @@ class PostgresBench:
                     lease_until=tables.steps.c.lease_until - by, queued_at=tables.steps.c.queued_at - by
                 )
             )
+            cache = tables.scene_cache
+            await connection.execute(sa.update(cache).values(used_at=cache.c.used_at - by))
 
     async def events(self, render_id: str) -> int:
         """How many events are stored; their numbers must have no gap."""
@@ -353,6 +356,38 @@ async def test_scenes_are_remembered_per_owner(bench: Bench) -> None:
     async with bench.store.change("r1") as change:
         change.forget(["a"])
     assert await bench.store.cached_scenes("u1", ["a"]) == {}
+
+
+async def test_V10_remembered_scenes_are_forgotten_by_age_and_size(bench: Bench) -> None:
+    """V10: what was of use lately stays; each owner has so many bytes."""
+    await add(bench.store, order())
+    await plan(bench.store, "a", "b", "c")
+    for index in range(3):
+        await finish_scene(bench.store, await claim(bench.store, f"r1.scene.{index}"))
+        await bench.pass_time(3 * 3600)
+    assert await bench.store.evict_scenes(timedelta(days=1), 3 * SCENE.size_bytes) == 0
+    assert set(await bench.store.cached_scenes("u1", ["a"])) == {"a"}, "which is use"
+    assert await bench.store.evict_scenes(timedelta(days=1), 2 * SCENE.size_bytes) == 1
+    assert set(await bench.store.cached_scenes("u1", ["b"])) == set(), "the one that was not used for longest"
+    assert await bench.store.evict_scenes(timedelta(hours=2), 2 * SCENE.size_bytes) == 1
+    assert set(await bench.store.cached_scenes("u1", ["a", "b", "c"])) == {"a"}
+
+
+async def test_V10_a_failed_step_waits_before_it_is_tried_again(bench: Bench) -> None:
+    """V10: it is offered when its time has come, and nobody takes it before."""
+    await add(bench.store, order())
+    await plan(bench.store, "a")
+    await bench.pending()
+    step = await claim(bench.store, "r1.scene.0")
+    patient = replace(POLICY, retry_pause=timedelta(seconds=60))
+    async with bench.store.change("r1") as change:
+        failure = StepFailure("ENCODE_FAILED", "no room", retryable=True)
+        change.render.step_failed(step.step_id, step.fence, failure, change.now, patient)
+    async with bench.store.change("r1") as change:
+        assert change.render.claim("r1.scene.0", "early", change.now, POLICY) is None
+    await bench.pass_time(61)
+    async with bench.store.change("r1") as change:
+        assert change.render.claim("r1.scene.0", "in time", change.now, POLICY) is not None
 
 
 async def test_a_failure_is_stored_with_its_place(bench: Bench) -> None:

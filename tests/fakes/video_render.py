@@ -188,6 +188,7 @@ class MemoryRenderStore:
         self._renders: dict[str, Render] = {}
         self._cache: dict[tuple[str, str], RenderedScene] = {}
         self._drawn_for: dict[tuple[str, str], str] = {}
+        self._used: dict[tuple[str, str], datetime] = {}
         self.events: dict[str, list[Event]] = {}
         self.pending: list[Delivery] = []
         self._delivered = 0
@@ -270,7 +271,22 @@ class MemoryRenderStore:
     async def cached_scenes(self, owner_id: str, content_hashes: Sequence[str]) -> Mapping[str, RenderedScene]:
         """See the port."""
         wanted = set(content_hashes)
-        return {key: scene for (owner, key), scene in self._cache.items() if owner == owner_id and key in wanted}
+        found = {key: scene for (owner, key), scene in self._cache.items() if owner == owner_id and key in wanted}
+        self._used |= {(owner_id, key): self._clock() for key in found}
+        return found
+
+    async def evict_scenes(self, unused: timedelta, most_bytes: int) -> int:
+        """See the port."""
+        newest_first = sorted(self._cache, key=lambda key: (-self._used[key].timestamp(), key[1]))
+        held: dict[str, int] = {}
+        gone = []
+        for key in newest_first:
+            held[key[0]] = held.get(key[0], 0) + self._cache[key].size_bytes
+            if held[key[0]] > most_bytes or self._used[key] < self._clock() - unused:
+                gone.append(key)
+        for key in gone:
+            del self._cache[key]
+        return len(gone)
 
     def take_pending(self) -> list[Delivery]:
         """What the outbox would publish now."""
@@ -292,6 +308,7 @@ class MemoryRenderStore:
         owner = render.request.owner_id
         self._cache.update({(owner, key): scene for key, scene in change.remembered.items()})
         self._drawn_for.update({(owner, key): render.request.job_id for key in change.remembered})
+        self._used.update({(owner, key): self._clock() for key in change.remembered})
         for key in change.forgotten:
             self._cache.pop((owner, key), None)
         self._renders[render.render_id] = render

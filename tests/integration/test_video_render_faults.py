@@ -299,8 +299,23 @@ async def test_O4_a_stopping_worker_finishes_what_fits_the_grace(stack: Stack, m
     assert tuple(row) == ("succeeded", 1)
 
 
-async def test_a_lost_segment_is_rendered_again(stack: Stack, marks: Path) -> None:
-    """V10: what the cache points to is gone from storage; its scene is drawn again, the render completes."""
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _poison(path: Path) -> None:
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+
+
+@pytest.mark.parametrize("harm", [_remove, _truncate, _poison])
+async def test_V10_a_segment_that_is_lost_or_damaged_is_rendered_again(
+    stack: Stack, marks: Path, harm: Callable[[Path], None]
+) -> None:
+    """V10: what the cache points to is not what was stored; its scene is drawn again, the render completes."""
     await stack.start_worker()
     await stack.start("r1", f"mark {marks}")
     first, _ = await stack.finished("r1")
@@ -308,7 +323,7 @@ async def test_a_lost_segment_is_rendered_again(stack: Stack, marks: Path) -> No
     await stack.finished("r2")
     assert drawn(marks) == [0], "the second render takes the scene from the cache"
     for path in [*stack.storage.files(), *(stack.folder / "scratch" / "segments").iterdir()]:
-        path.unlink()
+        harm(path)
     await stack.start("r3", f"mark {marks}", job_id="j3")
     render, _ = await stack.finished("r3")
     assert render.state == SUCCEEDED

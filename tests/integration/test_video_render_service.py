@@ -54,8 +54,10 @@ async def test_bad_calls_have_clear_errors(stack: Stack) -> None:
     bad = await storage_harness.failure(stack.start("r2", "a 1", configuration=configuration))
     assert bad.code == CODE.INVALID_ARGUMENT
     assert bad.violations[0][0] == "configuration.theme"
-    missing = await storage_harness.failure(stack.start("r 3", "a 1", topic=""))
-    assert {path for path, _ in missing.violations} == {"render_id", "topic"}
+    missing = await storage_harness.failure(stack.start("r 3", "a 1"))
+    assert {path for path, _ in missing.violations} == {"render_id"}
+    about_nothing = await storage_harness.failure(stack.start("r3", "a 1", topic=" "))
+    assert {path for path, _ in about_nothing.violations} == {"topic"}
     request = pb.GetRenderRequest(render_id="r1")
     for role in (Role.USER, Role.ADMIN):
         denied = await storage_harness.failure(stack.stub.GetRender(request, metadata=storage_harness.metadata(role)))

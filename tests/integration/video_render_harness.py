@@ -215,6 +215,7 @@ async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -
             "storage_address": storage_address,
             "service_id": "video_render",
             "scratch_dir": folder / "scratch",
+            "retry_pause_s": 0.05,
             "sweep_interval_s": 0.2,
             "empty_queue_s": 1.0,
             "shutdown_grace_s": 1.0,

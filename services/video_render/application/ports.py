@@ -94,7 +94,13 @@ class RenderStore(Protocol):
         ...
 
     async def cached_scenes(self, owner_id: str, content_hashes: Sequence[str]) -> Mapping[str, RenderedScene]:
-        """The owner's scenes among these content addresses."""
+        """The owner's scenes among these content addresses, which count as used now."""
+        ...
+
+    async def evict_scenes(self, unused: timedelta, most_bytes: int) -> int:
+        """Forget remembered scenes that were of no use for so long, and the least recently used of an owner's that
+        together are larger than a size; how many.
+        """
         ...
 
 

@@ -73,6 +73,13 @@ class RenderedScene:
     stills: tuple[Still, ...] = ()
     """Smaller than `poster`, the smallest first."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all its files."""
+        seen = [segment.file for segment in self.segments] + [still.file for still in self.stills]
+        heard = [self.audio.file] if self.audio else []
+        return sum(file.size_bytes for file in (self.poster, *seen, *heard))
+
 
 @dataclass(frozen=True, slots=True)
 class Chapter:

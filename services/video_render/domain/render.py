@@ -311,7 +311,7 @@ class Render:
         if failure.retryable and not step.exhausted(policy):
             text = f"attempt {step.attempts} at {_name(step)} failed, trying again: {failure.code}: {failure.message}"
             self._log(step, text, Severity.WARNING)
-            self._requeue(step, now)
+            self._requeue(step, now if failure is WORKER_LOST else now + step.pause(policy))
             return []
         return self._give_up(step, failure, now)
 

@@ -42,6 +42,10 @@ class LeasePolicy:
 
     lease: timedelta = timedelta(seconds=15)
     max_attempts: int = 4
+    retry_pause: timedelta = timedelta(0)
+    """After the first failure; doubled for each further one. Not after the loss of a worker, which is no sign that the
+    next would fail as well.
+    """
 
 
 def step_id_of(render_id: str, kind: StepKind, index: int = 0) -> str:
@@ -93,7 +97,7 @@ class Step:
 
     def claimable(self, now: datetime) -> bool:
         """Whether a worker may take it: it is queued, or its holder's lease has run out."""
-        return self.state is StepState.QUEUED or self.expired(now)
+        return (self.state is StepState.QUEUED and self.queued_at <= now) or self.expired(now)
 
     def expired(self, now: datetime) -> bool:
         """Whether its holder has not renewed in time."""
@@ -128,8 +132,13 @@ class Step:
         """Draw a plain scene from now on, with all attempts before it."""
         self.fallback, self.handed_back = True, self.attempts
 
+    def pause(self, policy: LeasePolicy) -> timedelta:
+        """How long to wait before it is tried again."""
+        doublings: int = 2 ** max(self.attempts - self.handed_back - 1, 0)
+        return policy.retry_pause * doublings
+
     def queue(self, now: datetime) -> None:
-        """Wait for a worker (again)."""
+        """Wait for a worker (again), who may take it from `now` on."""
         self.state = StepState.QUEUED
         self.queued_at = now
         self.lease_until = None

@@ -8,6 +8,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -105,8 +106,9 @@ class Reader:
         if kind is bytes:
             return self._read_bytes(value, path)
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value):
-                return float(value)
+            with suppress(OverflowError):  # an integer may be larger than every float
+                if math.isfinite(value):
+                    return float(value)
             self.fail(path, "must be a finite number")
             return 0.0
         if kind is int and isinstance(value, float) and value.is_integer():

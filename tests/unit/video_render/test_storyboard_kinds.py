@@ -50,6 +50,7 @@ from services.video_render.domain.storyboard import (
     Timeline,
     TimelineEvent,
 )
+from services.video_render.domain.violations import StoryboardInvalid
 from tests.unit.video_render.test_storyboard import PICTURE
 
 A, B = NetworkNode("a"), NetworkNode("b")
@@ -155,3 +156,12 @@ JPEG = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xff\xc2\x00\x11\x08\x00\x20\x01\x40" + b
 )
 def test_v9_the_size_of_a_picture_is_read_from_its_header(data: bytes, size: tuple[int, int] | None) -> None:
     assert pictures.size_of(data) == size
+
+
+@pytest.mark.parametrize("number", [10**400, float("inf"), float("nan"), "1", True, None])
+def test_v9_a_number_that_is_none_is_refused_by_its_field(number: object) -> None:
+    value = Storyboard("Title", (Scene("a", Quote("x")),)).to_dict()
+    value["scenes"][0]["duration_s"] = number
+    with pytest.raises(StoryboardInvalid) as caught:
+        Storyboard.from_dict(value)
+    assert [field for field, _ in caught.value.field_violations] == ["scenes[0].duration_s"]

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -31,6 +31,7 @@ from services.video_render.domain.render import Render
 from services.video_render.domain.request import Priority
 from services.video_render.domain.steps import Step, StepState
 
+_USED_EVERY = timedelta(hours=1)
 _TIMEOUTS = {"57014", "25P03"}
 """A statement waited too long (for the lock of a frozen process), and: this process was frozen in a transaction."""
 
@@ -155,9 +156,25 @@ class PostgresRenderStore:
         statement = select(scene_cache.c.content_hash, scene_cache.c.result).where(
             scene_cache.c.owner_id == owner_id, scene_cache.c.content_hash.in_(content_hashes)
         )
-        async with _answering(), self._engine.connect() as connection:
+        mine = (scene_cache.c.owner_id == owner_id, scene_cache.c.content_hash.in_(content_hashes))
+        stale = scene_cache.c.used_at < func.clock_timestamp() - _USED_EVERY
+        async with _answering(), self._engine.begin() as connection:
             found = (await connection.execute(statement)).all()
+            if found:
+                await connection.execute(update(scene_cache).where(*mine, stale).values(used_at=func.clock_timestamp()))
         return {row.content_hash: rows.to_scene(row.result) for row in found}
+
+    async def evict_scenes(self, unused: timedelta, most_bytes: int) -> int:
+        """Drop remembered scenes that were of no use for so long, and an owner's least recently used beyond a size."""
+        newer = func.sum(scene_cache.c.size_bytes).over(
+            partition_by=scene_cache.c.owner_id, order_by=[scene_cache.c.used_at.desc(), scene_cache.c.content_hash]
+        )
+        ranked = select(scene_cache.c.owner_id, scene_cache.c.content_hash, newer.label("held")).subquery()
+        beyond = select(ranked.c.owner_id, ranked.c.content_hash).where(ranked.c.held > most_bytes)
+        old = scene_cache.c.used_at < func.clock_timestamp() - unused
+        surplus = tuple_(scene_cache.c.owner_id, scene_cache.c.content_hash).in_(beyond)
+        async with _answering(), self._engine.begin() as connection:
+            return (await connection.execute(delete(scene_cache).where(or_(old, surplus)))).rowcount
 
     async def _step_ids(self, statement: Select[str]) -> list[str]:
         async with _answering(), self._engine.connect() as connection:
@@ -238,7 +255,10 @@ async def _save_dispatches(connection: AsyncConnection, render: Render) -> None:
     if not render.dispatches:
         return
     queue = str(render.request.priority)
-    pending = [{"step_id": step_id, "queue": queue} for step_id in render.dispatches]
+    pending = [
+        {"step_id": step_id, "queue": queue, "available_at": render.steps[step_id].queued_at}
+        for step_id in render.dispatches
+    ]
     await connection.execute(insert(outbox), pending)
     await connection.execute(select(func.pg_notify(OUTBOX_CHANNEL, "")))
     render.dispatches.clear()
@@ -248,10 +268,10 @@ async def _save_cache(connection: AsyncConnection, change: PostgresChange) -> No
     owner_id, job_id = change.render.request.owner_id, change.render.request.job_id
     for content_hash, scene in change.remembered.items():
         entry = {"owner_id": owner_id, "content_hash": content_hash, "result": asdict(scene), "job_id": job_id}
-        statement = upsert(scene_cache).values(entry)
+        statement = upsert(scene_cache).values(entry | {"size_bytes": scene.size_bytes})
         replaced = statement.on_conflict_do_update(
             index_elements=["owner_id", "content_hash"],
-            set_={name: statement.excluded[name] for name in ("result", "job_id")},
+            set_={name: statement.excluded[name] for name in ("result", "job_id", "size_bytes")},
         )
         await connection.execute(replaced)
     if change.forgotten:

@@ -91,6 +91,7 @@ outbox = Table(
     Column("step_id", Text, nullable=False, index=True),
     Column("queue", Text, nullable=False),
     Column("created_at", _Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("available_at", _Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
 scene_cache = Table(
@@ -102,5 +103,9 @@ scene_cache = Table(
     # Whose files they are: they go with that job.
     Column("job_id", Text, nullable=False),
     Column("created_at", _Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # Written at most once an hour.
+    Column("used_at", _Time, nullable=False, server_default=func.clock_timestamp()),
     Index("ix_scene_cache_job_id", "job_id"),
+    Index("ix_scene_cache_used_at", "owner_id", "used_at"),
 )
