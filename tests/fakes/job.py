@@ -410,9 +410,11 @@ class FakeObjects:
         self.owners: dict[str, str] = {}
         self.away = False
         self.kept: dict[str, list[Artifact]] = defaultdict(list)
+        self.located: list[LocationRequest] = []
 
     async def locate(self, request: LocationRequest) -> Location:
         """Where the object is."""
+        self.located.append(request)
         if self.owners.get(request.object_id) != request.owner_id:
             raise ObjectMissing(request.object_id)
         return Location(
@@ -427,7 +429,7 @@ class FakeObjects:
             inline=request.inline,
             cache_control=request.cache_control,
             modified_at=START,
-            expires_at=START + request.lifetime,
+            expires_at=request.expires_at or START + request.lifetime,
         )
 
     async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:

@@ -31,7 +31,7 @@ class GrpcObjects:
         self._timeout_s = timeout_s
 
     async def locate(self, request: LocationRequest) -> Location:
-        """A location that works for `lifetime`."""
+        """A location that works for `lifetime`, or until `expires_at`."""
         lifetime = duration_pb2.Duration()
         lifetime.FromTimedelta(request.lifetime)
         message = pb.CreateObjectLocationRequest(
@@ -42,6 +42,8 @@ class GrpcObjects:
             inline=request.inline,
             cache_control=request.cache_control,
         )
+        if request.expires_at is not None:
+            message.expires_at.FromDatetime(request.expires_at)
         try:
             answer = await self._stub.CreateObjectLocation(message, timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:

@@ -66,7 +66,8 @@ def _bits_per_s(segments: Sequence[Segment]) -> tuple[int, int]:
 
 def media(segments: Sequence[tuple[Segment, str]], *, complete: bool) -> str:
     """The media playlist of one rung: segments with their URLs, in order. Each scene has a clock of its own."""
-    longest = max(seconds for segment, _ in segments for _, _, seconds in segment.fragments())
+    # Of whole fragments, not of those so far: it must not grow with the playlist.
+    longest = max(segment.fragment_frames / segment.frame_rate for segment, _ in segments)
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{_VERSION}",

@@ -129,6 +129,8 @@ class LocationRequest:
     inline: bool = False
     cache_control: str = ""
     lifetime: timedelta = timedelta(hours=1)
+    expires_at: datetime | None = None
+    """In place of the lifetime: the same moment gives the same URL again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class Objects(Protocol):
     """storage, as seen from here."""
 
     async def locate(self, request: LocationRequest) -> Location:
-        """A location that works for `lifetime`. Raises ObjectMissing."""
+        """A location that works for `lifetime`, or until `expires_at`. Raises ObjectMissing."""
         ...
 
     async def artifacts(self, owner_id: str, job_id: str) -> list[Artifact]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.job.application import hls
 from services.job.application.neighbours import (
@@ -15,23 +15,27 @@ from services.job.application.neighbours import (
     Renders,
     RenderUnknown,
 )
-from services.job.application.ports import Viewer
+from services.job.application.ports import Clock, Viewer
 from services.job.application.queries import Queries
 from services.job.domain.errors import ArtifactNotFound, RendersUnavailable, StateConflict
 from services.job.domain.job import Job
 from services.job.domain.values import JobStatus
 
 _LIFETIME = timedelta(hours=2)
+"""How long the URLs of a playlist work at least."""
+_UNCHANGED = timedelta(hours=6)
+"""How long they stay as they are, from the job's start on."""
 _AT_ONCE = 8
 
 
 class Playback:
     """The use cases of players. All raise JobNotFound, StateConflict, ArtifactNotFound, RendersUnavailable."""
 
-    def __init__(self, queries: Queries, renders: Renders, objects: Objects) -> None:
+    def __init__(self, queries: Queries, renders: Renders, objects: Objects, clock: Clock) -> None:
         self._queries = queries
         self._renders = renders
         self._objects = objects
+        self._clock = clock
 
     async def master(self, viewer: Viewer, job_id: str) -> str:
         """The master playlist."""
@@ -46,10 +50,10 @@ class Playback:
         if not segments:
             there = ", ".join(segment.rung for segment in playable.scenes[0].segments)
             raise ArtifactNotFound(f"the video is not there in {rung}, only in {there}")
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate, until = asyncio.Semaphore(_AT_ONCE), _until(job.started_at or job.created_at, self._clock.now())
 
         async def located(segment: hls.Segment) -> str:
-            wanted = LocationRequest(segment.object_id, job.order.owner_id, inline=True, lifetime=_LIFETIME)
+            wanted = LocationRequest(segment.object_id, job.order.owner_id, inline=True, expires_at=until)
             async with gate:
                 return (await self._objects.locate(wanted)).url
 
@@ -74,6 +78,14 @@ class Playback:
         if not playable.scenes:
             raise StateConflict("there is nothing to play yet: no scene is finished")
         return job, playable
+
+
+def _until(start: datetime, now: datetime) -> datetime:
+    """When the URLs end. A playlist that grows must not change what it has said (RFC 8216 §6.2.1), and players give up
+    when it does: so not a time from now.
+    """
+    periods = (now - start) // _UNCHANGED + 1
+    return start + periods * _UNCHANGED + _LIFETIME
 
 
 def _rung(playable: Playable, rung: str) -> list[hls.Segment]:

@@ -85,7 +85,7 @@ def build_orders(base: Base, renders: Renders, objects: Objects, rules: FollowRu
         return "t2m.job.v1.VideoService"
 
     def add_playback(server: grpc.aio.Server) -> str:
-        playback = PlaybackServicer(Playback(base.queries, renders, objects))
+        playback = PlaybackServicer(Playback(base.queries, renders, objects, clock))
         playback_service_pb2_grpc.add_PlaybackServiceServicer_to_server(playback, server)
         return "t2m.job.v1.PlaybackService"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, TypeAlias
 
 import grpc
@@ -114,7 +115,8 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         """A signed URL and a ticket."""
         lifetime = request.lifetime.ToTimedelta() if request.HasField("lifetime") else None
         presentation = Presentation(request.filename, request.inline, request.cache_control)
-        location = await self._do.locate.create(request.object_id, request.owner_id, lifetime, presentation)
+        until = request.expires_at.ToDatetime(UTC) if request.HasField("expires_at") else None
+        location = await self._do.locate.create(request.object_id, request.owner_id, lifetime, presentation, until)
         return pb.CreateObjectLocationResponse(location=codec.encode_location(location))
 
     async def GetSignedObject(

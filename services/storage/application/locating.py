@@ -55,17 +55,23 @@ class LocateObject:
         self._public_url = public_url.rstrip("/")
 
     async def create(
-        self, object_id: str, owner_id: str, lifetime: timedelta | None, presentation: Presentation
+        self,
+        object_id: str,
+        owner_id: str,
+        lifetime: timedelta | None,
+        presentation: Presentation,
+        expires_at: datetime | None = None,
     ) -> Location:
-        """A location that works for `lifetime` (None: one hour), rounded up to a whole second.
+        """A location that works until `expires_at`, else for `lifetime` (None: one hour); to the next whole second.
 
-        Raises ObjectNotFound, also for another owner's; InvalidInput for a lifetime not of 1 s to 24 h.
+        Raises ObjectNotFound, also for another owner's; InvalidInput for an end not in 1 s to 24 h.
         """
-        lifetime = DEFAULT_LIFETIME if lifetime is None else lifetime
-        if not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
-            raise InvalidInput([("lifetime", "must be 1 second to 24 hours")])
+        now = self._clock.now()
+        until = expires_at or now + (DEFAULT_LIFETIME if lifetime is None else lifetime)
+        if not MIN_LIFETIME <= until - now <= MAX_LIFETIME:
+            named = "lifetime" if expires_at is None else "expires_at"
+            raise InvalidInput([(named, "must be 1 second to 24 hours")])
         found = await require(self._objects, object_id, owner_id)
-        until = self._clock.now() + lifetime
         if until.microsecond:
             until = until.replace(microsecond=0) + timedelta(seconds=1)
         ticket = Ticket(object_id, owner_id, Purpose.READ, until, presentation)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import pytest
 
 from services.job.application import hls
@@ -65,9 +68,16 @@ def test_v5_a_complete_playlist_begins_as_the_growing_one_did() -> None:
     assert whole.replace(":VOD", ":EVENT").startswith(growing)
 
 
+def test_v5_a_short_first_scene_promises_no_shorter_fragments() -> None:
+    long = SCENES[0].segments[0]
+    short = replace(long, frames=10, fragment_bytes=(300,))
+    growing, whole = hls.media([(short, "a")], complete=False), hls.media([(short, "a"), (long, "b")], complete=False)
+    assert whole.startswith(growing)
+
+
 async def test_v5_what_is_finished_can_be_played_while_the_rest_is_drawn() -> None:
     world = World()
-    playback = Playback(world.queries, world.renders, world.objects)
+    playback = Playback(world.queries, world.renders, world.objects, world.clock)
     job = await world.create()
     for call in (playback.master(ADA, job.job_id), playback.media(ADA, job.job_id, "720p")):
         with pytest.raises(StateConflict, match="queued"):
@@ -89,9 +99,28 @@ async def test_v5_what_is_finished_can_be_played_while_the_rest_is_drawn() -> No
     assert whole.endswith("#EXT-X-ENDLIST\n")
 
 
+async def test_v5_urls_stay_as_they_are_while_the_playlist_grows() -> None:
+    """Players that see other URLs for what they have loaded give up (RFC 8216 §6.2.1)."""
+    world = World()
+    playback = Playback(world.queries, world.renders, world.objects, world.clock)
+    job = await world.processing()
+    world.renders.segments[f"{job.job_id}-1"] = Playable(SCENES[:1], complete=False)
+    world.objects.owners |= {each.object_id: "ada" for scene in SCENES for each in scene.segments}
+    ends: dict[datetime, list[timedelta]] = {}
+    for _ in range(13):
+        world.objects.located.clear()
+        await playback.media(ADA, job.job_id, "720p")
+        (request,) = world.objects.located
+        assert request.expires_at is not None
+        ends.setdefault(request.expires_at, []).append(request.expires_at - world.clock.now())
+        world.clock.advance(hours=1)
+    assert [len(each) for each in ends.values()] == [6, 6, 1]
+    assert all(timedelta(hours=2) <= left <= timedelta(hours=8) for each in ends.values() for left in each)
+
+
 async def test_v5_what_cannot_be_played_says_why() -> None:
     world = World()
-    playback = Playback(world.queries, world.renders, world.objects)
+    playback = Playback(world.queries, world.renders, world.objects, world.clock)
     job = await world.processing()
     world.renders.segments[f"{job.job_id}-1"] = Playable(SCENES, complete=True)
     with pytest.raises(JobNotFound):

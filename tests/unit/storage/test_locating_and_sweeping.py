@@ -88,6 +88,21 @@ async def test_a_location_ends_at_a_whole_second() -> None:
     assert timedelta(seconds=2) <= location.expires_at - world.clock.now() < timedelta(seconds=3)
 
 
+async def test_V5_the_same_end_has_the_same_url() -> None:
+    """V5: a playlist that is asked for again must not have other URLs."""
+    world = World()
+    stored = await world.committed()
+    end = world.clock.now() + timedelta(hours=2, microseconds=7)
+    first = await world.locate.create(stored.object_id, "u1", None, Presentation(), end)
+    world.clock.advance(timedelta(minutes=59))
+    again = await world.locate.create(stored.object_id, "u1", None, Presentation(), end)
+    assert first == again
+    assert timedelta(0) <= first.expires_at - end < timedelta(seconds=1)
+    world.clock.advance(timedelta(hours=2))
+    with pytest.raises(InvalidInput, match="expires_at"):
+        await world.locate.create(stored.object_id, "u1", None, Presentation(), end)
+
+
 @pytest.mark.parametrize("lifetime", [timedelta(hours=24, seconds=1), timedelta(0), timedelta(days=-1)])
 async def test_lifetimes_out_of_bounds(lifetime: timedelta) -> None:
     world = World()

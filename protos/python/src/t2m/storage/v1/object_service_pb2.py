@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 from t2m.storage.v1 import object_pb2 as t2m_dot_storage_dot_v1_dot_object__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#t2m/storage/v1/object_service.proto\x12\x0et2m.storage.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x1bt2m/storage/v1/object.proto\"l\n\x12WriteObjectRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.t2m.storage.v1.WriteObjectHeaderH\x00\x12\x19\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x08\xa2\xbb\x18\x04`\x80\x80@H\x00\x42\x06\n\x04part\"\x84\x04\n\x11WriteObjectHeader\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x01\x12*\n\x08owner_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12&\n\x06job_id\x18\x03 \x01(\tB\x16\xa2\xbb\x18\x12\x18@\"\x0e[A-Za-z0-9_-]*\x12\x30\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x16.t2m.storage.v1.BucketB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x34\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x30\n\x0bscene_index\x18\x06 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x80\x87\xc3@H\x00\x88\x01\x01\x12\x1c\n\x05\x66\x65nce\x18\x07 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x0c\x63ontent_type\x18\x08 \x01(\tB#\xa2\xbb\x18\x1f\x08\x01\x18\x7f\"\x19[a-z0-9.+-]+/[a-z0-9.+-]+\x12\x1b\n\x08\x66ilename\x18\t \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xff\x01\x12%\n\x06sha256\x18\n \x01(\tB\x15\xa2\xbb\x18\x11\"\x0f([0-9a-f]{64})?\x12&\n\nsize_bytes\x18\x0b \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x0e\n\x0c_scene_indexB\r\n\x0b_size_bytes\"=\n\x13WriteObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x11ReadObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x10H\x00\x12\x1f\n\tobject_id\x18\x02 \x01(\tB\n\xa2\xbb\x18\x06\x32\x04uuidH\x00\x12\x1d\n\x06offset\x18\x03 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12!\n\x05limit\x18\x04 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x18\n\x08owner_id\x18\x05 \x01(\tB\x06\xa2\xbb\x18\x02\x18@B\x08\n\x06sourceB\x08\n\x06_limit\"#\n\x12ReadObjectResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"M\n\x10GetObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x18\n\x08owner_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\";\n\x11GetObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x12ListObjectsRequest\x12\x1a\n\x08owner_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12\x16\n\x06job_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x06\xa2\xbb\x18\x02h\x01\x12)\n\tpage_size\x18\x04 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x7f@\x12\x1b\n\npage_token\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x04\"W\n\x13ListObjectsResponse\x12\'\n\x07objects\x18\x01 \x03(\x0b\x32\x16.t2m.storage.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x13\x44\x65leteObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x18\n\x08owner_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"\x16\n\x14\x44\x65leteObjectResponse\"\x96\x01\n\x17\x44\x65leteJobObjectsRequest\x12\x1a\n\x08owner_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12(\n\x06job_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12\x35\n\x05kinds\x18\x03 \x03(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x08\xa2\xbb\x18\x04P\x14h\x01\"E\n\x18\x44\x65leteJobObjectsResponse\x12\x14\n\x0cobject_count\x18\x01 \x01(\x05\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"\xd2\x01\n\x1b\x43reateObjectLocationRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x1a\n\x08owner_id\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x08\x66ilename\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xff\x01\x12\x0e\n\x06inline\x18\x05 \x01(\x08\x12\x1e\n\rcache_control\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x01\"P\n\x1c\x43reateObjectLocationResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"8\n\x16GetSignedObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x10\"K\n\x17GetSignedObjectResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation2\xf8\x07\n\rObjectService\x12o\n\x0bWriteObject\x12\".t2m.storage.v1.WriteObjectRequest\x1a#.t2m.storage.v1.WriteObjectResponse\"\x15\xa2\xbb\x18\x11\x08\x05\x12\robjects:write(\x01\x12r\n\nReadObject\x12!.t2m.storage.v1.ReadObjectRequest\x1a\".t2m.storage.v1.ReadObjectResponse\"\x1b\x90\x02\x01\xa2\xbb\x18\x10\x08\x01\x12\x0cobjects:read\xa8\xbb\x18\x04\x30\x01\x12i\n\tGetObject\x12 .t2m.storage.v1.GetObjectRequest\x1a!.t2m.storage.v1.GetObjectResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12o\n\x0bListObjects\x12\".t2m.storage.v1.ListObjectsRequest\x1a#.t2m.storage.v1.ListObjectsResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12s\n\x0c\x44\x65leteObject\x12#.t2m.storage.v1.DeleteObjectRequest\x1a$.t2m.storage.v1.DeleteObjectResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\robjects:write\x12\x7f\n\x10\x44\x65leteJobObjects\x12\'.t2m.storage.v1.DeleteJobObjectsRequest\x1a(.t2m.storage.v1.DeleteJobObjectsResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\robjects:write\x12\x8a\x01\n\x14\x43reateObjectLocation\x12+.t2m.storage.v1.CreateObjectLocationRequest\x1a,.t2m.storage.v1.CreateObjectLocationResponse\"\x17\x90\x02\x02\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12\xa2\x01\n\x0fGetSignedObject\x12&.t2m.storage.v1.GetSignedObjectRequest\x1a\'.t2m.storage.v1.GetSignedObjectResponse\">\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02)\x12\x1d/api/v1/objects/{read_ticket}b\x08locationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#t2m/storage/v1/object_service.proto\x12\x0et2m.storage.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x1bt2m/storage/v1/object.proto\"l\n\x12WriteObjectRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.t2m.storage.v1.WriteObjectHeaderH\x00\x12\x19\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x08\xa2\xbb\x18\x04`\x80\x80@H\x00\x42\x06\n\x04part\"\x84\x04\n\x11WriteObjectHeader\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x01\x12*\n\x08owner_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12&\n\x06job_id\x18\x03 \x01(\tB\x16\xa2\xbb\x18\x12\x18@\"\x0e[A-Za-z0-9_-]*\x12\x30\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x16.t2m.storage.v1.BucketB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x34\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x08\xa2\xbb\x18\x04\x08\x01h\x01\x12\x30\n\x0bscene_index\x18\x06 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x80\x87\xc3@H\x00\x88\x01\x01\x12\x1c\n\x05\x66\x65nce\x18\x07 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x0c\x63ontent_type\x18\x08 \x01(\tB#\xa2\xbb\x18\x1f\x08\x01\x18\x7f\"\x19[a-z0-9.+-]+/[a-z0-9.+-]+\x12\x1b\n\x08\x66ilename\x18\t \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xff\x01\x12%\n\x06sha256\x18\n \x01(\tB\x15\xa2\xbb\x18\x11\"\x0f([0-9a-f]{64})?\x12&\n\nsize_bytes\x18\x0b \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x0e\n\x0c_scene_indexB\r\n\x0b_size_bytes\"=\n\x13WriteObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x11ReadObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x10H\x00\x12\x1f\n\tobject_id\x18\x02 \x01(\tB\n\xa2\xbb\x18\x06\x32\x04uuidH\x00\x12\x1d\n\x06offset\x18\x03 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00\x12!\n\x05limit\x18\x04 \x01(\x03\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x18\n\x08owner_id\x18\x05 \x01(\tB\x06\xa2\xbb\x18\x02\x18@B\x08\n\x06sourceB\x08\n\x06_limit\"#\n\x12ReadObjectResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"M\n\x10GetObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x18\n\x08owner_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\";\n\x11GetObjectResponse\x12&\n\x06object\x18\x01 \x01(\x0b\x32\x16.t2m.storage.v1.Object\"\xc4\x01\n\x12ListObjectsRequest\x12\x1a\n\x08owner_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12\x16\n\x06job_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x06\xa2\xbb\x18\x02h\x01\x12)\n\tpage_size\x18\x04 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x7f@\x12\x1b\n\npage_token\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x04\"W\n\x13ListObjectsResponse\x12\'\n\x07objects\x18\x01 \x03(\x0b\x32\x16.t2m.storage.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x13\x44\x65leteObjectRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x18\n\x08owner_id\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"\x16\n\x14\x44\x65leteObjectResponse\"\x96\x01\n\x17\x44\x65leteJobObjectsRequest\x12\x1a\n\x08owner_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12(\n\x06job_id\x18\x02 \x01(\tB\x18\xa2\xbb\x18\x14\x08\x01\x18@\"\x0e[A-Za-z0-9_-]+\x12\x35\n\x05kinds\x18\x03 \x03(\x0e\x32\x1c.t2m.storage.v1.ArtifactKindB\x08\xa2\xbb\x18\x04P\x14h\x01\"E\n\x18\x44\x65leteJobObjectsResponse\x12\x14\n\x0cobject_count\x18\x01 \x01(\x05\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"\x82\x02\n\x1b\x43reateObjectLocationRequest\x12\x1f\n\tobject_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x1a\n\x08owner_id\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x08\x66ilename\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xff\x01\x12\x0e\n\x06inline\x18\x05 \x01(\x08\x12\x1e\n\rcache_control\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x01\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x1c\x43reateObjectLocationResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"8\n\x16GetSignedObjectRequest\x12\x1e\n\x0bread_ticket\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x10\"K\n\x17GetSignedObjectResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation2\xf8\x07\n\rObjectService\x12o\n\x0bWriteObject\x12\".t2m.storage.v1.WriteObjectRequest\x1a#.t2m.storage.v1.WriteObjectResponse\"\x15\xa2\xbb\x18\x11\x08\x05\x12\robjects:write(\x01\x12r\n\nReadObject\x12!.t2m.storage.v1.ReadObjectRequest\x1a\".t2m.storage.v1.ReadObjectResponse\"\x1b\x90\x02\x01\xa2\xbb\x18\x10\x08\x01\x12\x0cobjects:read\xa8\xbb\x18\x04\x30\x01\x12i\n\tGetObject\x12 .t2m.storage.v1.GetObjectRequest\x1a!.t2m.storage.v1.GetObjectResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12o\n\x0bListObjects\x12\".t2m.storage.v1.ListObjectsRequest\x1a#.t2m.storage.v1.ListObjectsResponse\"\x17\x90\x02\x01\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12s\n\x0c\x44\x65leteObject\x12#.t2m.storage.v1.DeleteObjectRequest\x1a$.t2m.storage.v1.DeleteObjectResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\robjects:write\x12\x7f\n\x10\x44\x65leteJobObjects\x12\'.t2m.storage.v1.DeleteJobObjectsRequest\x1a(.t2m.storage.v1.DeleteJobObjectsResponse\"\x18\x90\x02\x02\xa2\xbb\x18\x11\x08\x05\x12\robjects:write\x12\x8a\x01\n\x14\x43reateObjectLocation\x12+.t2m.storage.v1.CreateObjectLocationRequest\x1a,.t2m.storage.v1.CreateObjectLocationResponse\"\x17\x90\x02\x02\xa2\xbb\x18\x10\x08\x05\x12\x0cobjects:read\x12\xa2\x01\n\x0fGetSignedObject\x12&.t2m.storage.v1.GetSignedObjectRequest\x1a\'.t2m.storage.v1.GetSignedObjectResponse\">\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02)\x12\x1d/api/v1/objects/{read_ticket}b\x08locationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -119,40 +120,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OBJECTSERVICE'].methods_by_name['CreateObjectLocation']._serialized_options = b'\220\002\002\242\273\030\020\010\005\022\014objects:read'
   _globals['_OBJECTSERVICE'].methods_by_name['GetSignedObject']._loaded_options = None
   _globals['_OBJECTSERVICE'].methods_by_name['GetSignedObject']._serialized_options = b'\220\002\001\242\273\030\002\010\001\262\273\030\002 \001\202\323\344\223\002)\022\035/api/v1/objects/{read_ticket}b\010location'
-  _globals['_WRITEOBJECTREQUEST']._serialized_start=175
-  _globals['_WRITEOBJECTREQUEST']._serialized_end=283
-  _globals['_WRITEOBJECTHEADER']._serialized_start=286
-  _globals['_WRITEOBJECTHEADER']._serialized_end=802
-  _globals['_WRITEOBJECTRESPONSE']._serialized_start=804
-  _globals['_WRITEOBJECTRESPONSE']._serialized_end=865
-  _globals['_READOBJECTREQUEST']._serialized_start=868
-  _globals['_READOBJECTREQUEST']._serialized_end=1064
-  _globals['_READOBJECTRESPONSE']._serialized_start=1066
-  _globals['_READOBJECTRESPONSE']._serialized_end=1101
-  _globals['_GETOBJECTREQUEST']._serialized_start=1103
-  _globals['_GETOBJECTREQUEST']._serialized_end=1180
-  _globals['_GETOBJECTRESPONSE']._serialized_start=1182
-  _globals['_GETOBJECTRESPONSE']._serialized_end=1241
-  _globals['_LISTOBJECTSREQUEST']._serialized_start=1244
-  _globals['_LISTOBJECTSREQUEST']._serialized_end=1440
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1442
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1529
-  _globals['_DELETEOBJECTREQUEST']._serialized_start=1531
-  _globals['_DELETEOBJECTREQUEST']._serialized_end=1611
-  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1613
-  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1635
-  _globals['_DELETEJOBOBJECTSREQUEST']._serialized_start=1638
-  _globals['_DELETEJOBOBJECTSREQUEST']._serialized_end=1788
-  _globals['_DELETEJOBOBJECTSRESPONSE']._serialized_start=1790
-  _globals['_DELETEJOBOBJECTSRESPONSE']._serialized_end=1859
-  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_start=1862
-  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_end=2072
-  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_start=2074
-  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_end=2154
-  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_start=2156
-  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_end=2212
-  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_start=2214
-  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_end=2289
-  _globals['_OBJECTSERVICE']._serialized_start=2292
-  _globals['_OBJECTSERVICE']._serialized_end=3308
+  _globals['_WRITEOBJECTREQUEST']._serialized_start=208
+  _globals['_WRITEOBJECTREQUEST']._serialized_end=316
+  _globals['_WRITEOBJECTHEADER']._serialized_start=319
+  _globals['_WRITEOBJECTHEADER']._serialized_end=835
+  _globals['_WRITEOBJECTRESPONSE']._serialized_start=837
+  _globals['_WRITEOBJECTRESPONSE']._serialized_end=898
+  _globals['_READOBJECTREQUEST']._serialized_start=901
+  _globals['_READOBJECTREQUEST']._serialized_end=1097
+  _globals['_READOBJECTRESPONSE']._serialized_start=1099
+  _globals['_READOBJECTRESPONSE']._serialized_end=1134
+  _globals['_GETOBJECTREQUEST']._serialized_start=1136
+  _globals['_GETOBJECTREQUEST']._serialized_end=1213
+  _globals['_GETOBJECTRESPONSE']._serialized_start=1215
+  _globals['_GETOBJECTRESPONSE']._serialized_end=1274
+  _globals['_LISTOBJECTSREQUEST']._serialized_start=1277
+  _globals['_LISTOBJECTSREQUEST']._serialized_end=1473
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1475
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1562
+  _globals['_DELETEOBJECTREQUEST']._serialized_start=1564
+  _globals['_DELETEOBJECTREQUEST']._serialized_end=1644
+  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1646
+  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1668
+  _globals['_DELETEJOBOBJECTSREQUEST']._serialized_start=1671
+  _globals['_DELETEJOBOBJECTSREQUEST']._serialized_end=1821
+  _globals['_DELETEJOBOBJECTSRESPONSE']._serialized_start=1823
+  _globals['_DELETEJOBOBJECTSRESPONSE']._serialized_end=1892
+  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_start=1895
+  _globals['_CREATEOBJECTLOCATIONREQUEST']._serialized_end=2153
+  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_start=2155
+  _globals['_CREATEOBJECTLOCATIONRESPONSE']._serialized_end=2235
+  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_start=2237
+  _globals['_GETSIGNEDOBJECTREQUEST']._serialized_end=2293
+  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_start=2295
+  _globals['_GETSIGNEDOBJECTRESPONSE']._serialized_end=2370
+  _globals['_OBJECTSERVICE']._serialized_start=2373
+  _globals['_OBJECTSERVICE']._serialized_end=3389
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from t2m.storage.v1 import object_pb2 as _object_pb2
 import builtins as _builtins
@@ -441,6 +442,7 @@ class CreateObjectLocationRequest(_message.Message):
     FILENAME_FIELD_NUMBER: _builtins.int
     INLINE_FIELD_NUMBER: _builtins.int
     CACHE_CONTROL_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     object_id: _builtins.str
     """The id."""
     owner_id: _builtins.str
@@ -455,6 +457,12 @@ class CreateObjectLocationRequest(_message.Message):
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the location works, up to a day; one hour when unset."""
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when the location works, in place of `lifetime`. On the file system
+        the same request with the same moment has the same URL.
+        """
+
     def __init__(
         self,
         *,
@@ -464,10 +472,11 @@ class CreateObjectLocationRequest(_message.Message):
         filename: _builtins.str = ...,
         inline: _builtins.bool = ...,
         cache_control: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_control", b"cache_control", "filename", b"filename", "inline", b"inline", "lifetime", b"lifetime", "object_id", b"object_id", "owner_id", b"owner_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_control", b"cache_control", "expires_at", b"expires_at", "filename", b"filename", "inline", b"inline", "lifetime", b"lifetime", "object_id", b"object_id", "owner_id", b"owner_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

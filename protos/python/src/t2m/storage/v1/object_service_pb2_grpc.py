@@ -159,7 +159,7 @@ class ObjectServiceServicer:
         """Where a client can fetch an object, for a limited time.
 
         Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
-        hours.
+        hours, or an `expires_at` that is not as far ahead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

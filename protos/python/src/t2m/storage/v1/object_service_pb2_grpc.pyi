@@ -84,7 +84,7 @@ class ObjectServiceStub:
     """Where a client can fetch an object, for a limited time.
 
     Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
-    hours.
+    hours, or an `expires_at` that is not as far ahead.
     """
     GetSignedObject: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.GetSignedObjectRequest, _object_service_pb2.GetSignedObjectResponse]
     """Serves the object of a signed URL. The ticket in the path is the credential:
@@ -150,7 +150,7 @@ class ObjectServiceAsyncStub(ObjectServiceStub):
     """Where a client can fetch an object, for a limited time.
 
     Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
-    hours.
+    hours, or an `expires_at` that is not as far ahead.
     """
     GetSignedObject: _aio.UnaryUnaryMultiCallable[_object_service_pb2.GetSignedObjectRequest, _object_service_pb2.GetSignedObjectResponse]  # type: ignore[assignment]
     """Serves the object of a signed URL. The ticket in the path is the credential:
@@ -255,7 +255,7 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
         """Where a client can fetch an object, for a limited time.
 
         Errors: NOT_FOUND; INVALID_ARGUMENT for a `lifetime` beyond 1 second to 24
-        hours.
+        hours, or an `expires_at` that is not as far ahead.
         """
 
     @_abc_1.abstractmethod
