@@ -43,7 +43,7 @@ async def test_v11_espeak_speaks_and_says_when(tmp_path: Path) -> None:
     speech = await EspeakVoice().speak(TEXT, "en-GB", tmp_path / "speech.wav")
     assert 2.0 < speech.duration_s < 6.0
     assert len(sound.read(speech.audio)) / sound.RATE == pytest.approx(speech.duration_s, abs=0.01)
-    said, words = [TEXT[mark.at :].split()[0] for mark in speech.marks], iter(TEXT.split())
+    said, words = [TEXT[mark.at :].split(maxsplit=1)[0] for mark in speech.marks], iter(TEXT.split())
     assert all(word in words for word in said), "in order; little words may be said as one with the next"
     assert len(said) > 6
     times = [mark.time_s for mark in speech.marks]
