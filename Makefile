@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos bench bench-render bench-gateway bench-lists bench-cancel chaos clean gallery
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos test-browser bench bench-render bench-gateway bench-lists bench-cancel chaos clean gallery
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ format: deps  ## Format Python and protos.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@$(BIN)/buf format --write
 
-test: deps  ## Every tier, on real parts.
+test: deps  ## Every tier but the browser's, on real parts.
 	@$(PYTEST) tests
 
 test-unit: deps  ## No process, no network; seconds.
@@ -79,6 +79,16 @@ test-e2e: deps  ## The whole embedded stack over REST and gRPC.
 
 test-chaos: deps  ## Kill things in the middle and check the invariants.
 	@$(PYTEST) tests/chaos
+
+HLS := tests/browser/node_modules/.package-lock.json
+
+$(HLS): tests/browser/package-lock.json tests/browser/package.json | $(STAMP)
+	@$(BIN)/npm ci --prefix tests/browser --silent
+	@touch $@
+
+test-browser: deps $(HLS)  ## Playback by hls.js in headless Chromium, which it installs; /docs in it.
+	@$(PYTHON) deploy/local/system.py --browser
+	@$(PYTEST) tests/browser
 
 bench: bench-render bench-gateway bench-lists bench-cancel  ## Every benchmark, peers in the same run.
 
