@@ -63,7 +63,8 @@ class AssembleStep:
                 return
             chapters = chapters_of(claim.render.scenes)
             marks = [engine.Chapter(c.title, c.start_s, c.start_s + c.duration_s) for c in chapters]
-            infos = [await self._joined(claim, folder, rung, marks) for rung in rungs_of(claim.render.scenes)]
+            rungs = rungs_of(claim.render.scenes)
+            infos = await asyncio.gather(*(self._joined(claim, folder, rung, marks) for rung in rungs))
             await transition(
                 self.store,
                 claim.render.render_id,
@@ -120,16 +121,19 @@ class AssembleStep:
         rungs = rungs_of(scenes)
         storyboard = folder / "storyboard.json"
         storyboard.write_text(json.dumps(claim.render.storyboard, ensure_ascii=False, indent=2), encoding="utf-8")
-        poster, poster_type = await self._poster(claim, folder)
-        captions, sprite = await asyncio.gather(self._captions(claim, folder), self._sprite(claim, folder, rungs[-1]))
-        stored_poster, stored_storyboard, *videos = await asyncio.gather(
-            self._save(claim, FileKind.POSTER, poster, poster_type),
+        save_videos = (
+            self._save(claim, FileKind.VIDEO, _video_path(folder, rung), "video/mp4", rung) for rung in rungs
+        )
+        videos, poster, sprite, captions, stored_storyboard = await asyncio.gather(
+            asyncio.gather(*save_videos),
+            self._poster(claim, folder),
+            self._sprite(claim, folder, rungs[-1]),
+            self._captions(claim, folder),
             self._save(claim, FileKind.STORYBOARD, storyboard, "application/json"),
-            *(self._save(claim, FileKind.VIDEO, _video_path(folder, rung), "video/mp4", rung) for rung in rungs),
         )
         return RenderedVideo(
             video=videos[0],
-            poster=stored_poster,
+            poster=poster,
             storyboard=stored_storyboard,
             title=claim.render.title,
             duration_s=info.duration_s,
@@ -172,7 +176,7 @@ class AssembleStep:
         saved = (self._save(claim, FileKind.CAPTIONS, path, kind, path.suffix[1:]) for path, _, kind in files)
         return list(await asyncio.gather(*saved))
 
-    async def _poster(self, claim: Claim, folder: Path) -> tuple[Path, str]:
+    async def _poster(self, claim: Claim, folder: Path) -> StoredFile:
         """The still of the best scene; of the assembled video where that still is gone."""
         best = _result(best_scene(claim.render.scenes)).poster
         path = folder / ("poster.png" if best.content_type == "image/png" else "poster.jpg")
@@ -181,7 +185,7 @@ class AssembleStep:
         except FileLost:
             best_rung = rungs_of(claim.render.scenes)[0]
             await asyncio.to_thread(self.media.poster, _video_path(folder, best_rung), path)
-        return path, best.content_type
+        return await self._save(claim, FileKind.POSTER, path, best.content_type)
 
     async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
         request = claim.render.request

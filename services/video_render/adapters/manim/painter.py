@@ -7,6 +7,7 @@ were touched are known, so that the rest of a frame need not be restored or conv
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -51,12 +52,12 @@ class Canvas:
         self._unit = unit = width / frame_width
         self.context.set_matrix(cairo.Matrix(unit, 0, 0, -unit, width / 2, height / 2))
         red, green, blue = ManimColor(background).to_int_rgb()
-        self._blank = np.array([blue, green, red, 255], dtype=np.uint8)
+        self._blank = int.from_bytes(bytes((blue, green, red, 255)), sys.byteorder)
         self.clear()
 
     def clear(self) -> None:
         """Fill with the background colour."""
-        self.pixels[:] = self._blank
+        self.pixels.view(np.uint32)[:] = self._blank
 
     def restore(self, other: Canvas, rows: Rows) -> None:
         """Take over some rows of another canvas's picture."""

@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Self
 
 import av
+from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from services.video_render.adapters.media.h264 import FrameNumbers
 from services.video_render.adapters.media.yuv import Pixels, Yuv
 from services.video_render.application.engine import Rung
 
@@ -19,15 +21,20 @@ TICKS_PER_FRAME = 512
 """The segment's clock runs at fps * 512, which every player handles and which divides every frame evenly."""
 
 GOP_SECONDS = 2
-_X264 = {
+STILL_ENCODED = 2
+"""A still picture is given to the encoder so often in a GOP: what it lacks after the first time, it has then."""
+X264 = {
     "preset": "superfast",
-    "crf": "20",
+    "qp": "22",  # of one quality throughout; what crf adds costs a quarter more time and saves nothing here
+    "forced-idr": "1",
     "x264-params": (
         "open-gop=0:scenecut=0:bframes=0:ref=1:weightp=0:mbtree=0:rc-lookahead=0:sync-lookahead=0"
         ":threads=1:lookahead-threads=1:sliced-threads=0"
+        ":cabac=0:no-deblock=1:subme=0"  # a still frame is then nothing but one run of skipped macroblocks
         ":force-cfr=1"  # else each packet comes one frame late, and no GOP is known to be complete at its end
     ),
 }
+"""Every frame is answered at once, key frames are chosen here, and a still frame is coded as simply as can be."""
 
 
 class LadderEncoder:
@@ -54,9 +61,9 @@ class LadderEncoder:
         With `rows` (first, one after last) the caller promises that the picture differs from the one before only
         there, and only these rows are converted.
         """
-        self._picture.update(pixels, rows)
-        for track in self._tracks:
-            track.changed()
+        if self._picture.update(pixels, rows):
+            for track in self._tracks:
+                track.changed()
         self.repeat(1)
 
     def repeat(self, count: int) -> None:
@@ -91,7 +98,7 @@ class _Track:
         self._path = path
         self._unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._container = av.open(str(self._unfinished), "w", format="mp4", options=_container_options(rung.fps))
-        self._stream = self._container.add_stream("libx264", rate=rung.fps, options=_X264)
+        self._stream = self._container.add_stream("libx264", rate=rung.fps, options=X264)
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = rung.width, rung.height, "yuv420p"
         context.gop_size = rung.fps * GOP_SECONDS
@@ -101,11 +108,14 @@ class _Track:
         self._scaler = VideoReformatter()
         self._scaled: av.VideoFrame | None = None
         self._gop = _Gop(rung.fps * GOP_SECONDS)
+        self._numbers: FrameNumbers | None = None
         self._shown = self._encoded = 0
+        self._asked = 0  # how often in a row the encoder was given the same picture
 
     def changed(self) -> None:
         """The next frame shows another picture."""
         self._scaled = None
+        self._asked = 0
         self._gop.broken()
 
     def hold(self, picture: av.VideoFrame, first: int, count: int) -> None:
@@ -114,10 +124,11 @@ class _Track:
         while left:
             repeated = self._gop.repeatable() if left >= self._gop.length else None
             if repeated is not None:
-                self._repeat_gop(repeated)
+                for number, data in enumerate(repeated):
+                    self._mux(data, key=number == 0)
                 left -= self._gop.length
             else:
-                self._encode(self._fitting(picture))
+                self._show(picture)
                 left -= 1
 
     def close(self, *, complete: bool) -> None:
@@ -140,28 +151,39 @@ class _Track:
             )
         return self._scaled
 
-    def _encode(self, frame: av.VideoFrame) -> None:
-        # The encoder counts only what it is given: repeated GOPs are not in its time, but in the file's.
+    def _show(self, picture: av.VideoFrame) -> None:
+        """One more frame; the encoder is asked only where it has something to say."""
+        starts = self._gop.starts
+        if starts:
+            self._asked = 0
+        data = self._numbers.repeated() if self._numbers and self._asked >= STILL_ENCODED else None
+        if data is None:
+            data = self._encoded_frame(self._fitting(picture), key=starts)
+            self._asked += 1
+        self._gop.add(data)
+        self._mux(data, key=starts)
+
+    def _encoded_frame(self, frame: av.VideoFrame, *, key: bool) -> bytes:
+        # The encoder counts only what it is given: repeated frames are not in its time, but in the file's.
         frame.pts, frame.time_base = self._encoded, Fraction(1, self._rung.fps)
+        frame.pict_type = PictureType.I if key else PictureType.NONE
         self._encoded += 1
         packets = self._stream.encode(frame)
-        self._gop.add([bytes(packet) for packet in packets])
-        for packet in packets:
-            packet.pts = packet.dts = self._shown
-            packet.time_base = Fraction(1, self._rung.fps)
-        self._shown += 1
-        self._container.mux(packets)
+        if len(packets) != 1 or packets[0].is_keyframe != key:
+            raise RuntimeError("the encoder does not answer each frame at once, or chooses key frames itself")
+        if self._numbers is None:
+            blocks = -(-self._rung.width // 16) * -(-self._rung.height // 16)
+            self._numbers = FrameNumbers(self._stream.codec_context.extradata or b"", blocks)
+        return self._numbers.passed(bytes(packets[0]), key=key)
 
-    def _repeat_gop(self, packets: Sequence[bytes]) -> None:
-        """The GOP before once more, byte for byte: it shows nothing but this picture."""
-        for number, data in enumerate(packets):
-            packet = av.Packet(data)
-            packet.pts = packet.dts = self._shown
-            packet.duration, packet.time_base = 1, Fraction(1, self._rung.fps)
-            packet.is_keyframe = number == 0
-            packet.stream = self._stream
-            self._shown += 1
-            self._container.mux(packet)
+    def _mux(self, data: bytes, *, key: bool) -> None:
+        packet = av.Packet(data)
+        packet.pts = packet.dts = self._shown
+        packet.duration, packet.time_base = 1, Fraction(1, self._rung.fps)
+        packet.is_keyframe = key
+        packet.stream = self._stream
+        self._shown += 1
+        self._container.mux(packet)
 
 
 class _Gop:
@@ -174,6 +196,11 @@ class _Gop:
         self._packets: list[bytes] = []
         self._last: list[bytes] | None = None
 
+    @property
+    def starts(self) -> bool:
+        """The next frame is the first of a GOP."""
+        return self._at == 0
+
     def broken(self) -> None:
         """The picture changes."""
         self._still = self._at == 0
@@ -181,11 +208,10 @@ class _Gop:
         if not self._still:
             self._packets.clear()
 
-    def add(self, packets: Sequence[bytes]) -> None:
-        """A frame was encoded. An encoder that answers later than at once is never repeated."""
-        self._still = self._still and len(packets) == 1
+    def add(self, packet: bytes) -> None:
+        """The next frame of the GOP."""
         if self._still:
-            self._packets.extend(packets)
+            self._packets.append(packet)
         self._at += 1
         if self._at == self.length:
             self._last = self._packets if self._still else None

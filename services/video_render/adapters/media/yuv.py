@@ -25,23 +25,31 @@ class Yuv:
         self._planes: list[Pixels] = []
         self.frame: av.VideoFrame | None = None
 
-    def update(self, pixels: Pixels, rows: tuple[int, int] | None) -> None:
-        """Take over a BGRA picture, or the rows of it that have changed."""
+    def update(self, pixels: Pixels, rows: tuple[int, int] | None) -> bool:
+        """Take over a BGRA picture, or the rows of it that have changed; whether any difference can be seen."""
         if self.frame is None or rows is None or rows[1] - rows[0] > self._height * 3 // 4:
-            self.frame = self._convert(pixels)
-            self._planes = _views(self.frame)
-            return
+            frame = self._convert(pixels)
+            planes, known = _views(frame), self._planes
+            if known and all(np.array_equal(new, old) for new, old in zip(planes, known, strict=True)):
+                return False
+            self.frame, self._planes = frame, planes
+            return True
         first, last = rows
         if first >= last:
-            return
+            return False
         first = max(first - _BLEED, 0) // _ALIGN * _ALIGN
         last = min(-(-(last + _BLEED) // _ALIGN) * _ALIGN, self._height)
         start, stop = max(first - _BLEED, 0), min(last + _BLEED, self._height)
         band = _views(self._convert(pixels[start:stop]))
+        changed = False
         for plane, part, step in zip(self._planes, band, (1, 2, 2), strict=True):
             offset = (first - start) // step
             count = (last - first) // step
-            plane[first // step : first // step + count] = part[offset : offset + count]
+            old, new = plane[first // step : first // step + count], part[offset : offset + count]
+            if not np.array_equal(old, new):
+                old[:] = new
+                changed = True
+        return changed
 
     def _convert(self, pixels: Pixels) -> av.VideoFrame:
         """BGRA rows as a frame of their own; a converter is kept per height, since setting one up costs time."""
