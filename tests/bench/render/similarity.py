@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 Plane = np.ndarray[Any, np.dtype[np.float64]]
-EVERY = 5
+EVERY = 15
 
 
 def ssim(first: Plane, second: Plane) -> float:
@@ -27,7 +27,7 @@ def ssim(first: Plane, second: Plane) -> float:
 
 
 def report(folder: Path, scenes: int) -> str:
-    """Mean and worst SSIM of every `EVERY`th frame, and whether the frame counts agree."""
+    """Mean and worst SSIM of every `EVERY`-th frame, and whether the frame counts agree."""
     values: list[float] = []
     counts: list[str] = []
     for index in range(scenes):
