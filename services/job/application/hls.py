@@ -65,7 +65,10 @@ def _bits_per_s(segments: Sequence[Segment]) -> tuple[int, int]:
 
 
 def media(segments: Sequence[tuple[Segment, str]], *, complete: bool) -> str:
-    """The media playlist of one rung: segments with their URLs, in order. Each scene has a clock of its own."""
+    """The media playlist of one rung: segments with their URLs, in order. Each scene has a clock of its own.
+
+    It grows at its end and nowhere else (RFC 8216 §6.2.1).
+    """
     # Of whole fragments, not of those so far: it must not grow with the playlist.
     longest = max(segment.fragment_frames / segment.frame_rate for segment, _ in segments)
     lines = [
@@ -73,7 +76,7 @@ def media(segments: Sequence[tuple[Segment, str]], *, complete: bool) -> str:
         f"#EXT-X-VERSION:{_VERSION}",
         f"#EXT-X-TARGETDURATION:{max(round(longest), 1)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
-        f"#EXT-X-PLAYLIST-TYPE:{'VOD' if complete else 'EVENT'}",
+        "#EXT-X-PLAYLIST-TYPE:EVENT",  # to the end: only lines may be added to what a player has read
         "#EXT-X-INDEPENDENT-SEGMENTS",
     ]
     for number, (segment, url) in enumerate(segments):
