@@ -103,7 +103,8 @@ def p8(_: Storyboard, options: argparse.Namespace) -> dict[str, Rounds]:
                 found[quality].append(jobs.first_renders(stack, quality, rung, options.rounds))
     report = {}
     for quality, rung in options.rungs.items():
-        rounds = [dict(zip(("one", "one_of_two", "two"), times, strict=True)) for times in zip(*found[quality], strict=True)]
+        triples = zip(*found[quality], strict=True)
+        rounds = [{"one": one, "one_of_two": of_two, "two": two} for one, of_two, two in triples]
         cells = [_seconds(rounds, key) for key in ("one", "one_of_two", "two")]
         _row(rung.name, *cells, _ratio(rounds, "one", "two"), _ratio(rounds, "one_of_two", "two"))
         report[quality] = rounds
