@@ -252,7 +252,9 @@ def _queue(settings: VideoRenderSettings) -> CeleryQueue:
 
 
 def _limits(settings: VideoRenderSettings) -> WorkerLimits:
-    return WorkerLimits(settings.hard_time_limit_s, settings.shutdown_grace_s + _DRAIN_MARGIN_S)
+    return WorkerLimits(
+        settings.hard_time_limit_s, settings.shutdown_grace_s + _DRAIN_MARGIN_S, settings.pool_memory_bytes
+    )
 
 
 def _lease(settings: VideoRenderSettings) -> LeasePolicy:

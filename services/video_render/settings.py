@@ -50,6 +50,8 @@ class VideoRenderSettings(ServiceSettings):
     """Steps that a worker runs at a time."""
     scene_memory_bytes: int = Field(default=4096 * _MIB, ge=0)
     """The most that the process drawing a scene may allocate; 0 for no limit."""
+    pool_memory_bytes: int = Field(default=1536 * _MIB, ge=0)
+    """A process that runs steps and has grown beyond this is replaced after its step; 0 for never."""
     scratch_dir: Path = Path(".t2m/scratch")
     segments_max_bytes: int = Field(default=2048 * _MIB, ge=0)
     """How much of the scratch folder finished segments may take."""

@@ -17,10 +17,14 @@ _CONNECT_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """`hard_s`: a pool process that works longer on one task is killed. `drain_s`: longest wait on SIGTERM."""
+    """`hard_s`: a pool process that works longer on one task is killed. `drain_s`: longest wait on SIGTERM.
+
+    `memory_bytes`: a pool process that has taken more is replaced after its task; 0 for never.
+    """
 
     hard_s: float
     drain_s: float
+    memory_bytes: int = 0
 
 
 def create_app(broker_url: str, limits: WorkerLimits) -> Celery:
@@ -38,6 +42,7 @@ def create_app(broker_url: str, limits: WorkerLimits) -> Celery:
         worker_prefetch_multiplier=1,
         # The soft limit is kept by the step itself: Celery's would raise inside the event loop at any point.
         task_time_limit=limits.hard_s,
+        worker_max_memory_per_child=limits.memory_bytes // 1024 or None,
         worker_soft_shutdown_timeout=limits.drain_s,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
