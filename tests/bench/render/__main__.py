@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -37,6 +38,7 @@ def main() -> None:
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: must be one of {', '.join(TABLES)}")
     options.rungs = {quality: QUALITIES[quality] for quality in options.quality or ["medium"]}
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Manim's import shows what others log
     board = ScriptPlanner().plan("Pythagorean theorem", "prove it visually")
     seconds = sum(scene.duration_s for scene in board.scenes)
     print(f"{len(board.scenes)} scenes, about {seconds:.0f} s of video, {options.rounds} rounds", flush=True)
@@ -96,18 +98,22 @@ def p7(_: Storyboard, options: argparse.Namespace) -> dict[str, Rounds]:
 def p8(_: Storyboard, options: argparse.Namespace) -> dict[str, Rounds]:
     """Two workers beside one: on twice the cores, and on the same."""
     _heading("P8, job over REST", "1 worker, 1 core", "1 worker, 2 cores", "2 workers, 2 cores", "ratio", "on 2 cores")
-    found: dict[str, list[list[float]]] = {quality: [] for quality in options.rungs}
+    measured = {"": jobs.first_renders, ", 4 jobs at once": jobs.together}
+    rows = [(quality, name) for quality in options.rungs for name in measured]
+    found: dict[tuple[str, str], list[list[float]]] = {row: [] for row in rows}
     for workers, cores in ((1, 1), (1, 2), (2, 2)):
         with jobs.stack_with(workers, cores) as stack:
-            for quality, rung in options.rungs.items():
-                found[quality].append(jobs.first_renders(stack, quality, rung, options.rounds))
+            for quality, name in rows:
+                times = measured[name](stack, quality, options.rungs[quality], options.rounds)
+                found[quality, name].append(times)
     report = {}
-    for quality, rung in options.rungs.items():
-        triples = zip(*found[quality], strict=True)
+    for (quality, name), columns in found.items():
+        triples = zip(*columns, strict=True)
         rounds = [{"one": one, "one_of_two": of_two, "two": two} for one, of_two, two in triples]
         cells = [_seconds(rounds, key) for key in ("one", "one_of_two", "two")]
-        _row(rung.name, *cells, _ratio(rounds, "one", "two"), _ratio(rounds, "one_of_two", "two"))
-        report[quality] = rounds
+        ratios = _ratio(rounds, "one", "two"), _ratio(rounds, "one_of_two", "two")
+        _row(f"{options.rungs[quality].name}{name}", *cells, *ratios)
+        report[f"{quality}{name}"] = rounds
     return report
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from services.video_render.application.engine import Rung
 from tests.e2e.local_stack import SAMPLE, LocalStack, Watch, watch
 
 _ORDER = {"topic": "Pythagorean theorem", "context": "prove it visually"}
+_TOGETHER = 4
 _JOBS = "/api/v1/videos/jobs"
 
 
@@ -80,6 +82,23 @@ def first_renders(stack: LocalStack, quality: str, rung: Rung, rounds: int) -> l
     for number in range(rounds):
         with stack.client(stack.api_key(f"first-{quality}-{number}@t2m.example")) as api:
             found.append(_timed(stack, api, "videos/generate", {**_ORDER, "quality": quality}, rung.name)[1].done)
+    return found
+
+
+def together(stack: LocalStack, quality: str, rung: Rung, rounds: int) -> list[float]:
+    """Seconds from the first order to the last end of `_TOGETHER` jobs, each by a new user."""
+    found = []
+    for number in range(rounds):
+        keys = [stack.api_key(f"{at}-{quality}-{number}@t2m.example") for at in range(_TOGETHER)]
+
+        def one(key: str) -> None:
+            with stack.client(key) as api:
+                _timed(stack, api, "videos/generate", {**_ORDER, "quality": quality}, rung.name)
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(_TOGETHER) as pool:
+            list(pool.map(one, keys))
+        found.append(time.perf_counter() - started)
     return found
 
 
