@@ -52,18 +52,30 @@ def results_accepted_once(history: History) -> Iterator[str]:
     """A scene's result was made under the last fence that its step gave out, or is another step's, from the cache."""
     objects = {row["object_id"]: row for row in history.of("object_row")}
     for step in history.of("step_row", kind="scene", state="succeeded"):
-        result = step["result"]
-        if not result:
+        files = list(_object_ids(step["result"]))
+        if not files:
             yield f"step {step['step_id']} succeeded without a result"
-            continue
-        found = objects.get(result["segment"]["object_id"])
-        if found and found["made_by"] == step["step_id"] and found["fence"] != step["fence"]:
-            yield f"step {step['step_id']} has a result of fence {found['fence']}, its last holder had {step['fence']}"
+        for found in filter(None, map(objects.get, files)):
+            if found["made_by"] == step["step_id"] and found["fence"] != step["fence"]:
+                last = step["fence"]
+                yield f"step {step['step_id']} has a file of fence {found['fence']}, its last holder had {last}"
     for job_id, events in _stored(history):
         for (attempt, scene), statuses in _scene_statuses(events).items():
             for before, after in pairwise(statuses):
                 if before == after == "completed":
                     yield f"job {job_id} attempt {attempt} scene {scene} was completed twice in a row"
+
+
+def _object_ids(result: Any) -> Iterator[str]:
+    """The files that a result names: segments, sound, stills."""
+    if isinstance(result, dict):
+        if "object_id" in result:
+            yield result["object_id"]
+        for value in result.values():
+            yield from _object_ids(value)
+    elif isinstance(result, list):
+        for value in result:
+            yield from _object_ids(value)
 
 
 def attempts_begin_once(history: History) -> Iterator[str]:

@@ -42,7 +42,7 @@ def good() -> list[Record]:
     ]
     gone = [_status(1, "queued", 0.0, 0), _status(2, "cancelled", 0.0, 0)]
     ended = {"seq": 1, "ended": {"status": "completed"}}
-    segment = {"object_id": "o1"}
+    scene = {"segments": [{"rung": "480p", "file": {"object_id": "o1"}}], "poster": {"object_id": "o3"}}
     history = History(now=count(1.0).__next__)
     add = history.add
     add("answer", request_id="r1", user="ada", status=201, job_ids=[GOOD], batch_id="")
@@ -87,10 +87,11 @@ def good() -> list[Record]:
         kind="scene",
         state="succeeded",
         fence=2,
-        result={"segment": segment},
+        result=scene,
     )
     whole, removed = {"sha256": "a", "found_sha256": "a"}, {"sha256": "b", "found_sha256": None}
     add("object_row", object_id="o1", made_by="g-1.scene.0", job_id=GOOD, fence=2, key="k1", state="committed", **whole)
+    add("object_row", object_id="o3", made_by="g-1.scene.0", job_id=GOOD, fence=2, key="k3", state="committed", **whole)
     add("object_row", object_id="o2", made_by="c-1.scene.0", job_id=GONE, fence=1, key="k2", state="deleted", **removed)
     add("credit_row", job_id=GOOD, state="settled", amount=1)
     add("credit_row", job_id=GONE, state="released", amount=1)
@@ -138,6 +139,7 @@ FORGERIES: list[tuple[str, Callable[[list[Record]], None]]] = [
     ("one_job_per_key", change("answer", 1, job_ids=["job-twin"])),
     ("one_job_per_key", add("job_row", job_id="job-nobody-knows", status="queued", deleted=False)),
     ("results_accepted_once", change("object_row", fence=1)),
+    ("results_accepted_once", change("object_row", 1, fence=1)),
     ("results_accepted_once", change("step_row", 1, result=None)),
     ("results_accepted_once", rewrite(lambda events: events.insert(6, events[5]))),
     ("attempts_begin_once", rewrite(lambda events: events[4]["scene"]["scene"].update(attempts=1))),
@@ -157,7 +159,7 @@ FORGERIES: list[tuple[str, Callable[[list[Record]], None]]] = [
     ("files_exist_and_match", change("file", found={"size": 1, "frames": 8})),
     ("files_exist_and_match", change("object_row", found_sha256=None)),
     ("files_exist_and_match", drop("file")),
-    ("cancelled_leave_nothing", change("object_row", 1, state="committed", found_sha256="b")),
+    ("cancelled_leave_nothing", change("object_row", 2, state="committed", found_sha256="b")),
     ("cancelled_leave_nothing", add("leftover", what="process 1 draws")),
     (
         "cancelled_leave_nothing",
