@@ -20,6 +20,7 @@ from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.tokens import KeySource, TokenVerifier
 from services.storage.adapters.filesystem import FilesystemBlobStore
 from services.storage.adapters.postgres import PostgresObjectRepository
+from services.storage.adapters.s3 import S3BlobStore, S3Options, create_client
 from services.storage.adapters.tickets import HmacTicketOffice
 from services.storage.api.errors import ERROR_TABLE
 from services.storage.api.servicer import ObjectServicer, UseCases
@@ -40,7 +41,7 @@ class Storage:
     """The built service without its server."""
 
     engine: AsyncEngine
-    blobs: FilesystemBlobStore
+    blobs: FilesystemBlobStore | S3BlobStore
     use_cases: UseCases
     sweep: Sweep
 
@@ -55,7 +56,7 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     clock = clock or SystemClock()
     engine = create_engine(settings.database_url, application_name="t2m-storage")
     objects = PostgresObjectRepository(engine)
-    blobs = FilesystemBlobStore(settings.storage_root, settings.buckets(), settings.storage_threads)
+    blobs = _blobs(settings)
     tickets = HmacTicketOffice(settings.signing_keys())
     limits = WriteLimits(settings.max_object_bytes, settings.write_timeout_s)
     use_cases = UseCases(
@@ -69,6 +70,16 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     )
     grace = timedelta(seconds=settings.pending_grace_s)
     return Storage(engine, blobs, use_cases, Sweep(objects, blobs, clock, grace))
+
+
+def _blobs(settings: StorageSettings) -> FilesystemBlobStore | S3BlobStore:
+    if settings.storage_backend == "filesystem":
+        return FilesystemBlobStore(settings.storage_root, settings.buckets(), settings.storage_threads)
+    options = S3Options(
+        settings.storage_region, settings.s3_endpoint_url or None, settings.s3_path_style, settings.storage_threads * 2
+    )
+    client = create_client(options)
+    return S3BlobStore(client, settings.buckets(), threads=settings.storage_threads, verify=settings.s3_verify)
 
 
 def build_server(settings: StorageSettings, clock: Clock | None = None, keys: KeySource | None = None) -> ServiceServer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -17,8 +17,15 @@ _MIB = 1024 * 1024
 class StorageSettings(ServiceSettings):
     """Every name with the prefix `T2M_`, as `T2M_STORAGE_ROOT`."""
 
+    storage_backend: Literal["filesystem", "s3"] = "filesystem"
     storage_root: Path
     """Folder of the filesystem backend; made when missing."""
+    s3_endpoint_url: str = Field(default="", pattern=r"(https?://[^\s?#]+)?")
+    """Of a store that is not Amazon's; credentials come by the AWS SDK's own chain."""
+    s3_path_style: bool = False
+    """Buckets in the path of URLs, not in their host, as many other stores want it."""
+    s3_verify: bool = True
+    """Read back what was stored, once, and compare its SHA-256."""
     storage_region: str = "local"
     storage_account: str = "embedded"
     storage_threads: int = Field(default=8, ge=1, le=64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from services.storage.adapters.filesystem import FilesystemBlobStore
+from services.storage.adapters.s3 import S3BlobStore
 from services.storage.application.ports import BlobStore
 from services.storage.domain.errors import BytesLost
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import BlobAddress, Bucket
 from tests.fakes.storage import MemoryBlobStore
+from tests.s3_servers import S3Server, ministack, rclone
 
 BUCKETS = BucketNames("test", "local", "contract")
 ADDRESS = BlobAddress(Bucket.VIDEOS, "users/u1/jobs/j1/video/000001-a.mp4")
@@ -32,7 +35,24 @@ def _memory(_: Path) -> Iterator[BlobStore]:
     yield MemoryBlobStore()
 
 
-BACKENDS: dict[str, Callable[[Path], Iterator[BlobStore]]] = {"filesystem": _filesystem, "memory": _memory}
+def _s3(server: Callable[[], S3Server]) -> Callable[[Path], Iterator[BlobStore]]:
+    def backend(_: Path) -> Iterator[BlobStore]:
+        names = BucketNames("test", "local", f"c{next(_numbers)}")
+        server().make_buckets(names)
+        store = S3BlobStore(server().client, names)
+        yield store
+        store.close()
+
+    return backend
+
+
+_numbers = itertools.count(1)
+BACKENDS: dict[str, Callable[[Path], Iterator[BlobStore]]] = {
+    "filesystem": _filesystem,
+    "memory": _memory,
+    "rclone": _s3(rclone),
+    "ministack": _s3(ministack),
+}
 
 
 @pytest.fixture(params=BACKENDS)
