@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import structlog
@@ -75,11 +76,15 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
 def _blobs(settings: StorageSettings) -> FilesystemBlobStore | S3BlobStore:
     if settings.storage_backend == "filesystem":
         return FilesystemBlobStore(settings.storage_root, settings.buckets(), settings.storage_threads)
-    options = S3Options(
-        settings.storage_region, settings.s3_endpoint_url or None, settings.s3_path_style, settings.storage_threads * 2
+    return S3BlobStore(
+        s3_client(settings), settings.buckets(), threads=settings.storage_threads, verify=settings.s3_verify
     )
-    client = create_client(options)
-    return S3BlobStore(client, settings.buckets(), threads=settings.storage_threads, verify=settings.s3_verify)
+
+
+def s3_client(settings: StorageSettings) -> Any:
+    """The client of the S3 backend; makes no connection yet."""
+    endpoint, connections = settings.s3_endpoint_url or None, settings.storage_threads * 2
+    return create_client(S3Options(settings.storage_region, endpoint, settings.s3_path_style, connections))
 
 
 def build_server(settings: StorageSettings, clock: Clock | None = None, keys: KeySource | None = None) -> ServiceServer:

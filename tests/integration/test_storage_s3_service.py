@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from t2m.storage.v1 import object_service_pb2 as pb
 from tests.integration.storage_harness import MIB, Running, failure, metadata, pattern, running, sha256
@@ -70,6 +72,21 @@ async def test_S3_clients_are_sent_to_the_store(storage: Running) -> None:
     assert (answer.status_code, answer.content) == (200, data)
     refused = await failure(storage.locate(stored.object_id, owner_id="u2"))
     assert refused.code == grpc.StatusCode.NOT_FOUND
+
+
+async def test_V5_a_url_that_must_not_change_is_ours(storage: Running) -> None:
+    """V5, S3: playlists name it again and again, and presigned URLs are others each time; it leads to one of those."""
+    stored = await storage.write(pattern(1000))
+    until = Timestamp()
+    until.FromDatetime(datetime.now(UTC) + timedelta(hours=2))
+    first, again = [await storage.locate(stored.object_id, expires_at=until) for _ in range(2)]
+    assert first == again
+    assert (first.url.startswith("https://videos.example/api/v1/objects/"), first.redirect) == (True, False)
+    request = pb.GetSignedObjectRequest(read_ticket=first.url.rpartition("/")[2])
+    there = (await storage.stub.GetSignedObject(request, metadata=metadata())).location
+    assert there.redirect
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(there.url)).content == pattern(1000)
 
 
 async def test_S1_other_bytes_than_announced_are_not_kept(storage: Running, server: S3Server) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.storage.application.ports import (
@@ -64,6 +64,8 @@ class LocateObject:
     ) -> Location:
         """A location that works until `expires_at`, else for `lifetime` (None: one hour); to the next whole second.
 
+        With `expires_at` the URL is always this deployment's, as a store's own differs each time it is signed.
+
         Raises ObjectNotFound, also for another owner's; InvalidInput for an end not in 1 s to 24 h.
         """
         now = self._clock.now()
@@ -75,7 +77,10 @@ class LocateObject:
         if until.microsecond:
             until = until.replace(microsecond=0) + timedelta(seconds=1)
         ticket = Ticket(object_id, owner_id, Purpose.READ, until, presentation)
-        return await self._location(found, ticket, self._tickets.issue(ticket))
+        text = self._tickets.issue(ticket)
+        if expires_at is not None:
+            return self._here(found, ticket, text)
+        return await self._location(found, ticket, text)
 
     async def resolve(self, text: str) -> Location:
         """The location that a ticket was made for. Raises TicketInvalid, TicketExpired, ObjectNotFound."""
@@ -94,10 +99,15 @@ class LocateObject:
                 ticket.presentation.cache_control,
             ),
         )
+        here = self._here(found, ticket, text)
+        return here if presigned is None else replace(here, url=presigned, redirect=True)
+
+    def _here(self, found: StoredObject, ticket: Ticket, text: str) -> Location:
+        """By a URL of the gateway, which redirects where the store serves clients itself."""
         return Location(
             found=found,
-            url=presigned or f"{self._public_url}/api/v1/objects/{text}",
-            redirect=presigned is not None,
+            url=f"{self._public_url}/api/v1/objects/{text}",
+            redirect=False,
             ticket=text,
             presentation=ticket.presentation,
             expires_at=ticket.expires_at,

@@ -1,6 +1,7 @@
 """Bytes in Amazon S3, or in any store that speaks its protocol."""
 
+from services.storage.adapters.s3.buckets import prepare
 from services.storage.adapters.s3.client import S3Options, create_client
 from services.storage.adapters.s3.store import S3BlobStore
 
-__all__ = ["S3BlobStore", "S3Options", "create_client"]
+__all__ = ["S3BlobStore", "S3Options", "create_client", "prepare"]

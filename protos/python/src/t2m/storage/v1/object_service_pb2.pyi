@@ -459,8 +459,9 @@ class CreateObjectLocationRequest(_message.Message):
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when the location works, in place of `lifetime`. On the file system
-        the same request with the same moment has the same URL.
+        """Until when the location works, in place of `lifetime`. The same request with
+        the same moment has the same URL: that of this deployment, which redirects
+        where the store serves clients itself.
         """
 
     def __init__(
