@@ -41,10 +41,10 @@ class Addresses:
     def of(cls, folder: DataFolder) -> Addresses:
         """The kept addresses of this folder, chosen now where there is none.
 
-        Call it while the stack is down.
+        Call it while the stack is down. ``T2M_GATEWAY_PORT`` is what to prefer to 8080; 0 is any free port.
         """
         book = PortBook(folder.ports)
-        preferred = int(os.environ.get("T2M_GATEWAY_PORT") or GATEWAY_PORT)
+        preferred = int(os.environ.get("T2M_GATEWAY_PORT") or GATEWAY_PORT) or None
         services = {name: f"{LOOPBACK}:{book.port(name)}" for name in SERVICES}
         return cls(services, f"{LOOPBACK}:{book.port('gateway', preferred=preferred)}")
 

@@ -30,7 +30,8 @@ class LocalStack:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self._environment = {**os.environ, "T2M_DATA_DIR": str(folder), **environment}
+        # Two stacks that start in the same second must not both find the usual port free.
+        self._environment = {**os.environ, "T2M_DATA_DIR": str(folder), "T2M_GATEWAY_PORT": "0", **environment}
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `python -m deploy.local …`; with `check`, its failure fails the test with what it printed."""

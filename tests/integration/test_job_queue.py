@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 
@@ -29,6 +30,14 @@ async def figures(server: Running) -> dict[str, float]:
         text = (await client.get(f"http://127.0.0.1:{server.server.metrics_port}/metrics")).text
     lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}
+
+
+async def figures_of(server: Running, last: str, before: dict[str, float]) -> dict[str, float]:
+    """The figures once `last` is among them: a change is counted after it is stored, a watcher may see it earlier."""
+    async with asyncio.timeout(10):
+        while (after := await figures(server)).get(last) == before.get(last):
+            await asyncio.sleep(0.02)
+    return after
 
 
 async def test_J5_a_newcomer_has_the_next_slot(world: World) -> None:
@@ -104,7 +113,7 @@ async def test_O2_V3_figures_are_served_once_per_job(world: World) -> None:
         world.clock.offset += timedelta(seconds=11 * (number + 1))  # What was known of recent jobs is forgotten.
     world.renders.autoplay = lambda _: [failed("C")]
     await user.ended((await user.create(max_retries=1)).job_id)
-    after = await figures(server)
+    after = await figures_of(server, 'jobs_ended_total{code="C",status="failed"}', before)
 
     def more(name: str) -> float:
         return after[name] - before.get(name, 0.0)

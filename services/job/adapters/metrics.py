@@ -31,14 +31,12 @@ _DEPTH = Gauge("job_queue_depth", "Jobs that wait, over all replicas.", ["priori
 _FLYING = Gauge("job_in_flight", "Jobs that run, over all replicas.")
 _DRAINED = Gauge("job_queue_drained", "1 while no job is started.")
 _RATE = Gauge("job_completion_rate", "Completed ÷ (completed + failed) of the last 100 jobs that ended here.")
-_LAST = 100
+_LAST: deque[bool] = deque(maxlen=100)
+"""Of this process, as every figure here: whether each of the last jobs completed."""
 
 
 class PrometheusJobs:
     """The `JobMetrics` over Prometheus."""
-
-    def __init__(self) -> None:
-        self._last: deque[bool] = deque(maxlen=_LAST)
 
     def admitted(self, quality: str, waited_s: float) -> None:
         """A job has left the queue for the first time."""
@@ -52,8 +50,8 @@ class PrometheusJobs:
         """A job has ended."""
         _ENDED.labels(status, code).inc()
         if status != JobStatus.CANCELLED:
-            self._last.append(status == JobStatus.COMPLETED)
-            _RATE.set(sum(self._last) / len(self._last))
+            _LAST.append(status == JobStatus.COMPLETED)
+            _RATE.set(sum(_LAST) / len(_LAST))
 
     def completed(self, quality: str, seconds: float) -> None:
         """A job completed."""

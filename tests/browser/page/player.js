@@ -5,7 +5,8 @@ const seen = { errors: [], playlists: [], switches: [], frames: 0, framesWhileGr
 let hls;
 
 // The key is for playlists only: the URLs of segments are signed, and may be those of another store.
-function load(master, key) {
+// `lowest` starts with the lowest rung and stays there until `currentLevel` is set.
+function load(master, key, lowest) {
   hls = new Hls({
     startPosition: 0,
     xhrSetup: (request, url) => { if (url.startsWith(master)) request.setRequestHeader("X-API-Key", key); },
@@ -15,6 +16,7 @@ function load(master, key) {
   hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) =>
     seen.playlists.push({ live: details.live, type: details.type, fragments: details.fragments.length, seconds: details.totalduration }));
   hls.on(Hls.Events.LEVEL_SWITCHED, (_, { level }) => seen.switches.push(hls.levels[level].height));
+  if (lowest) hls.autoLevelCapping = 0;
   hls.loadSource(master);
   hls.attachMedia(video);
 }
