@@ -35,9 +35,11 @@ async def figures(server: Running) -> dict[str, float]:
 async def figures_of(server: Running, last: str, before: dict[str, float]) -> dict[str, float]:
     """The figures once `last` is among them: a change is counted after it is stored, a watcher may see it earlier."""
     async with asyncio.timeout(10):
-        while (after := await figures(server)).get(last) == before.get(last):
+        while True:
+            after = await figures(server)
+            if after.get(last) != before.get(last):
+                return after
             await asyncio.sleep(0.02)
-    return after
 
 
 async def test_J5_a_newcomer_has_the_next_slot(world: World) -> None:
