@@ -21,14 +21,16 @@ from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.tokens import KeySource, TokenVerifier
 from services.storage.adapters.filesystem import FilesystemBlobStore
 from services.storage.adapters.postgres import PostgresObjectRepository
-from services.storage.adapters.s3 import S3BlobStore, S3Options, create_client
+from services.storage.adapters.s3 import S3BlobStore, S3DirectStore, S3Options, create_client
 from services.storage.adapters.tickets import HmacTicketOffice
 from services.storage.api.errors import ERROR_TABLE
 from services.storage.api.servicer import ObjectServicer, UseCases
+from services.storage.application.attempts import Attempts
+from services.storage.application.direct_uploads import DirectUploads
 from services.storage.application.locating import LocateObject
 from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject
 from services.storage.application.sweeping import Sweep
-from services.storage.application.writing import WriteLimits, WriteObject
+from services.storage.application.writing import WriteObject
 from services.storage.settings import StorageSettings
 from t2m.storage.v1 import object_service_pb2_grpc
 
@@ -43,6 +45,7 @@ class Storage:
 
     engine: AsyncEngine
     blobs: FilesystemBlobStore | S3BlobStore
+    direct: S3DirectStore | None
     use_cases: UseCases
     sweep: Sweep
 
@@ -50,6 +53,8 @@ class Storage:
         """Give back connections and threads."""
         await self.engine.dispose()
         self.blobs.close()
+        if self.direct is not None:
+            self.direct.close()
 
 
 def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
@@ -57,11 +62,13 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     clock = clock or SystemClock()
     engine = create_engine(settings.database_url, application_name="t2m-storage")
     objects = PostgresObjectRepository(engine)
-    blobs = _blobs(settings)
+    blobs, direct = _blobs(settings)
     tickets = HmacTicketOffice(settings.signing_keys())
-    limits = WriteLimits(settings.max_object_bytes, settings.write_timeout_s)
+    attempts = Attempts(objects, blobs, clock, new_id, settings.max_object_bytes)
+    lifetime = timedelta(seconds=settings.write_timeout_s)
     use_cases = UseCases(
-        write=WriteObject(objects, blobs, clock, new_id, limits),
+        write=WriteObject(attempts, objects, blobs, settings.write_timeout_s),
+        uploads=DirectUploads(attempts, objects, blobs, direct, clock, lifetime),
         read=ReadObject(objects, blobs, tickets, clock),
         page=ListObjects(objects),
         delete=DeleteObject(objects, blobs, clock),
@@ -70,20 +77,23 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
         objects=objects,
     )
     grace = timedelta(seconds=settings.pending_grace_s)
-    return Storage(engine, blobs, use_cases, Sweep(objects, blobs, clock, grace))
+    return Storage(engine, blobs, direct, use_cases, Sweep(objects, blobs, clock, grace))
 
 
-def _blobs(settings: StorageSettings) -> FilesystemBlobStore | S3BlobStore:
+def _blobs(settings: StorageSettings) -> tuple[FilesystemBlobStore, None] | tuple[S3BlobStore, S3DirectStore]:
+    buckets, threads = settings.buckets(), settings.storage_threads
     if settings.storage_backend == "filesystem":
-        return FilesystemBlobStore(settings.storage_root, settings.buckets(), settings.storage_threads)
-    return S3BlobStore(
-        s3_client(settings), settings.buckets(), threads=settings.storage_threads, verify=settings.s3_verify
+        return FilesystemBlobStore(settings.storage_root, buckets, threads), None
+    client = s3_client(settings)
+    return (
+        S3BlobStore(client, buckets, threads=threads, verify=settings.s3_verify),
+        S3DirectStore(client, buckets, threads=threads, verify=settings.s3_verify),
     )
 
 
 def s3_client(settings: StorageSettings) -> Any:
     """The client of the S3 backend; makes no connection yet."""
-    endpoint, connections = settings.s3_endpoint_url or None, settings.storage_threads * 2
+    endpoint, connections = settings.s3_endpoint_url or None, settings.storage_threads * 3
     return create_client(S3Options(settings.storage_region, endpoint, settings.s3_path_style, connections))
 
 

@@ -75,6 +75,9 @@ async def test_a_pending_row_is_not_found(objects: ObjectRepository) -> None:
     assert await objects.find_written("u1", "r1") is None
     assert await objects.page(ObjectFilter("u1"), None, 10) == []
     assert await objects.mark_deleted(row.object_id, "u1", NOW) is None
+    assert await objects.find_pending(row.object_id, "u1") == row
+    assert await objects.find_pending(row.object_id, "u2") is None
+    assert await objects.find_pending("no-uuid", "u1") is None
 
 
 async def test_a_committed_row_comes_back_as_it_was(objects: ObjectRepository) -> None:

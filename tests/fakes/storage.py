@@ -101,6 +101,9 @@ class MemoryObjectRepository:
     async def find(self, object_id: str, owner_id: str | None) -> StoredObject | None:
         return self._row(object_id, owner_id, ObjectState.COMMITTED)
 
+    async def find_pending(self, object_id: str, owner_id: str) -> StoredObject | None:
+        return self._row(object_id, owner_id, ObjectState.PENDING)
+
     async def page(self, wanted: ObjectFilter, after: str | None, limit: int) -> Sequence[StoredObject]:
         def matches(row: StoredObject) -> bool:
             place = row.placement

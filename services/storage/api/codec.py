@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.storage.application.attempts import WriteCommand
+from services.storage.application.direct_uploads import PlannedUpload
 from services.storage.application.locating import Location
-from services.storage.application.writing import WriteCommand
 from services.storage.domain.errors import InvalidInput
 from services.storage.domain.objects import ArtifactKind, Bucket, ObjectState, Placement, StoredObject
 from t2m.storage.v1 import object_pb2, object_service_pb2
@@ -83,6 +84,22 @@ def encode_object(stored: StoredObject) -> object_pb2.Object:
         state=_STATES[stored.state],
         created_at=_timestamp(stored.created_at),
         committed_at=_timestamp(stored.committed_at),
+    )
+
+
+def encode_upload(upload: PlannedUpload) -> object_service_pb2.UploadPlan:
+    """What a writer is to do."""
+    parts = [
+        object_service_pb2.UploadPart(
+            url=part.url, headers=part.headers, offset_bytes=part.offset, size_bytes=part.size_bytes
+        )
+        for part in upload.targets.parts
+    ]
+    return object_service_pb2.UploadPlan(
+        object_id=upload.object_id,
+        upload_id=upload.targets.upload_id,
+        parts=parts,
+        expires_at=_timestamp(upload.expires_at),
     )
 
 

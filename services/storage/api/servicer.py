@@ -14,11 +14,13 @@ from services.runtime.identity import Principal, Role
 from services.runtime.interceptors.admission import bearer_token
 from services.storage.api import codec
 from services.storage.api.page_tokens import decode_page_token, encode_page_token
+from services.storage.application.direct_uploads import DirectUploads
 from services.storage.application.locating import LocateObject
 from services.storage.application.ports import ObjectFilter, ObjectRepository, Presentation
 from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject, require
 from services.storage.application.writing import WriteObject
 from services.storage.domain.errors import InvalidInput
+from services.storage.domain.objects import StoredObject
 from t2m.storage.v1 import object_service_pb2 as pb
 from t2m.storage.v1 import object_service_pb2_grpc
 
@@ -31,6 +33,7 @@ class UseCases:
     """What the service can do."""
 
     write: WriteObject
+    uploads: DirectUploads
     read: ReadObject
     page: ListObjects
     delete: DeleteObject
@@ -58,6 +61,27 @@ class ObjectServicer(object_service_pb2_grpc.ObjectServiceServicer):
         async with aclosing(_chunks(request_iterator)) as chunks:
             stored = await self._do.write(command, chunks)
         return pb.WriteObjectResponse(object=codec.encode_object(stored))
+
+    async def BeginUpload(self, request: pb.BeginUploadRequest, _context: Context) -> pb.BeginUploadResponse:
+        """Where the bytes go."""
+        begun = await self._do.uploads.begin(codec.decode_header(request.header))
+        if begun is None:
+            return pb.BeginUploadResponse()
+        if isinstance(begun, StoredObject):
+            return pb.BeginUploadResponse(object=codec.encode_object(begun))
+        return pb.BeginUploadResponse(upload=codec.encode_upload(begun))
+
+    async def CompleteUpload(self, request: pb.CompleteUploadRequest, _context: Context) -> pb.CompleteUploadResponse:
+        """Verified and committed."""
+        stored = await self._do.uploads.complete(
+            request.object_id, request.owner_id, request.upload_id, tuple(request.etags)
+        )
+        return pb.CompleteUploadResponse(object=codec.encode_object(stored))
+
+    async def AbortUpload(self, request: pb.AbortUploadRequest, _context: Context) -> pb.AbortUploadResponse:
+        """Succeeds also when there is nothing."""
+        await self._do.uploads.abort(request.object_id, request.owner_id)
+        return pb.AbortUploadResponse()
 
     async def ReadObject(
         self, request: pb.ReadObjectRequest, context: Context

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Protocol
 
@@ -70,6 +70,45 @@ class BlobStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class UploadTarget:
+    """Takes one PUT of `size_bytes` bytes, from `offset` on, with just these headers."""
+
+    url: str
+    headers: Mapping[str, str]
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTargets:
+    """Where a whole object goes, in order and without gaps; `upload_id` is empty for a single part."""
+
+    upload_id: str
+    parts: tuple[UploadTarget, ...]
+
+
+class DirectStore(Protocol):
+    """A store that takes bytes from writers itself. Every method raises StorageUnavailable when it is away."""
+
+    async def plan(
+        self, address: BlobAddress, size_bytes: int, *, content_type: str, lifetime: timedelta
+    ) -> UploadTargets:
+        """Where a writer may put an object of this length (more than 0) and type, and nothing else, for so long."""
+        ...
+
+    async def join(self, address: BlobAddress, upload_id: str, etags: Sequence[str]) -> None:
+        """Make one object of the parts, whose entity tags are given in order. Succeeds when that was done before.
+
+        Raises UploadIncomplete when the store has not got them all.
+        """
+        ...
+
+    async def measure(self, address: BlobAddress, size_bytes: int, sha256: str) -> BlobReceipt:
+        """What the store has under the address; what was announced, where the store is trusted to have checked it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectFilter:
     """Which objects of an owner a list wants; None: no bound."""
 
@@ -99,6 +138,10 @@ class ObjectRepository(Protocol):
 
     async def find(self, object_id: str, owner_id: str | None) -> StoredObject | None:
         """The committed object with this id."""
+        ...
+
+    async def find_pending(self, object_id: str, owner_id: str) -> StoredObject | None:
+        """The pending row with this id."""
         ...
 
     async def page(self, wanted: ObjectFilter, after: str | None, limit: int) -> Sequence[StoredObject]:

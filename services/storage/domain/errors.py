@@ -59,6 +59,10 @@ class StorageUnavailable(StorageError):
     retry_after = timedelta(seconds=2)
 
 
+class UploadIncomplete(StorageError):
+    """Parts of an upload have not arrived; it may be completed once they have."""
+
+
 class WriteTooSlow(StorageError):
     """The bytes did not arrive within the time that a write may take."""
 

@@ -68,7 +68,9 @@ class BlobReceipt:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """The row of an object. `size_bytes`, `sha256` and `committed_at` are known once it is committed."""
+    """The row of an object. `size_bytes`, `sha256` and `committed_at` are known once it is committed; while it is
+    pending, the first two are what was announced by a writer who sends its bytes to the store itself.
+    """
 
     object_id: str
     request_id: str

@@ -22,6 +22,7 @@ EXPECTED: dict[type[StorageError], tuple[StatusCode, str]] = {
     errors.ObjectTooLarge: (StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     errors.StorageFull: (StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
     errors.StorageUnavailable: (StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+    errors.UploadIncomplete: (StatusCode.FAILED_PRECONDITION, "STATE_CONFLICT"),
     errors.WriteTooSlow: (StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     errors.WriteSuperseded: (StatusCode.ABORTED, "CONCURRENT_UPDATE"),
     errors.RangeNotSatisfiable: (StatusCode.OUT_OF_RANGE, "RANGE_NOT_SATISFIABLE"),

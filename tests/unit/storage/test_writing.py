@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
 
-from services.storage.application.writing import WriteCommand, WriteLimits, WriteObject
+from services.storage.application.attempts import Attempts, WriteCommand
+from services.storage.application.writing import WriteObject
 from services.storage.domain.errors import (
     BytesMismatch,
     InvalidInput,
@@ -39,6 +40,13 @@ COMMAND = WriteCommand(
 )
 
 
+def writer(
+    objects: MemoryObjectRepository, blobs: MemoryBlobStore, new_id: Callable[[], str], timeout_s: float = 60.0
+) -> WriteObject:
+    """The use case over fakes."""
+    return WriteObject(Attempts(objects, blobs, ManualClock(), new_id, 10), objects, blobs, timeout_s)
+
+
 class World:
     """A use case over fakes."""
 
@@ -46,13 +54,7 @@ class World:
         self.objects = MemoryObjectRepository()
         self.blobs = MemoryBlobStore()
         numbers = itertools.count()
-        self.write = WriteObject(
-            self.objects,
-            self.blobs,
-            ManualClock(),
-            lambda: f"object-{next(numbers)}",
-            WriteLimits(max_bytes=10, timeout_s=timeout_s),
-        )
+        self.write = writer(self.objects, self.blobs, lambda: f"object-{next(numbers)}", timeout_s)
 
     def is_empty(self) -> bool:
         return not self.objects.rows and not self.blobs.blobs
@@ -212,7 +214,7 @@ async def test_bytes_stay_when_the_answer_to_the_commit_is_lost() -> None:
 
     world = World()
     objects = AnswerLost()
-    write = WriteObject(objects, world.blobs, ManualClock(), lambda: "o1", WriteLimits(10, 60.0))
+    write = writer(objects, world.blobs, lambda: "o1")
     with pytest.raises(ConnectionResetError):
         await write(COMMAND, chunks(b"abcdef"))
     found = await objects.find_written("u1", "r1")
@@ -231,7 +233,7 @@ async def test_a_write_that_was_swept_starts_afresh() -> None:
             await world.objects.abandon_stale(now.replace(year=2031), now, 10)
             return receipt
 
-    write = WriteObject(world.objects, Swept(), ManualClock(), lambda: "o1", WriteLimits(10, 60.0))
+    write = writer(world.objects, Swept(), lambda: "o1")
     with pytest.raises(WriteSuperseded):
         await write(COMMAND, chunks(b"abcdef"))
     assert await world.objects.find_written("u1", "r1") is None

@@ -79,6 +79,12 @@ class PostgresObjectRepository:
             return None
         return await self._one(sa.select(objects).where(_named(object_id, owner_id), _COMMITTED))
 
+    async def find_pending(self, object_id: str, owner_id: str) -> StoredObject | None:
+        """See `ObjectRepository.find_pending`."""
+        if not _is_uuid(object_id):
+            return None
+        return await self._one(sa.select(objects).where(_named(object_id, owner_id), _PENDING))
+
     async def page(self, wanted: ObjectFilter, after: str | None, limit: int) -> Sequence[StoredObject]:
         """See `ObjectRepository.page`; served by an index on owner (and job) and object id."""
         statement = sa.select(objects).where(objects.c.owner_id == wanted.owner_id, _COMMITTED)

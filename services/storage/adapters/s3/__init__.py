@@ -2,6 +2,7 @@
 
 from services.storage.adapters.s3.buckets import prepare
 from services.storage.adapters.s3.client import S3Options, create_client
+from services.storage.adapters.s3.direct import S3DirectStore
 from services.storage.adapters.s3.store import S3BlobStore
 
-__all__ = ["S3BlobStore", "S3Options", "create_client", "prepare"]
+__all__ = ["S3BlobStore", "S3DirectStore", "S3Options", "create_client", "prepare"]

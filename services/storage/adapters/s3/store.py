@@ -29,7 +29,12 @@ _PART = 8 * _MIB
 _MULTIPART_FROM = {Bucket.VIDEOS: 50 * _MIB}
 _MULTIPART_ELSE = 25 * _MIB
 _PARTS_AT_ONCE = 2
-_ENCRYPTION = {"ServerSideEncryption": "AES256"}
+ENCRYPTION = {"ServerSideEncryption": "AES256"}
+
+
+def multipart_threshold(bucket: Bucket) -> int:
+    """From which length on, in bytes, an object goes in parts."""
+    return _MULTIPART_FROM.get(bucket, _MULTIPART_ELSE)
 
 
 class S3BlobStore:
@@ -107,13 +112,13 @@ class S3BlobStore:
 
     def _upload(self, address: BlobAddress, feed: Feed, content_type: str) -> None:
         config = TransferConfig(
-            multipart_threshold=_MULTIPART_FROM.get(address.bucket, _MULTIPART_ELSE),
+            multipart_threshold=multipart_threshold(address.bucket),
             multipart_chunksize=_PART,
             max_concurrency=_PARTS_AT_ONCE,
         )
         config.max_in_memory_upload_chunks = _PARTS_AT_ONCE
         place = self._place(address)
-        extra = {"ContentType": content_type, **_ENCRYPTION}
+        extra = {"ContentType": content_type, **ENCRYPTION}
         with translated():
             self._client.upload_fileobj(feed, place["Bucket"], place["Key"], ExtraArgs=extra, Config=config)
 

@@ -44,6 +44,21 @@ class ObjectServiceStub:
                 request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.WriteObjectRequest.SerializeToString,
                 response_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.WriteObjectResponse.FromString,
                 _registered_method=True)
+        self.BeginUpload = channel.unary_unary(
+                '/t2m.storage.v1.ObjectService/BeginUpload',
+                request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.BeginUploadRequest.SerializeToString,
+                response_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.BeginUploadResponse.FromString,
+                _registered_method=True)
+        self.CompleteUpload = channel.unary_unary(
+                '/t2m.storage.v1.ObjectService/CompleteUpload',
+                request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.CompleteUploadRequest.SerializeToString,
+                response_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.CompleteUploadResponse.FromString,
+                _registered_method=True)
+        self.AbortUpload = channel.unary_unary(
+                '/t2m.storage.v1.ObjectService/AbortUpload',
+                request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.AbortUploadRequest.SerializeToString,
+                response_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.AbortUploadResponse.FromString,
+                _registered_method=True)
         self.ReadObject = channel.unary_stream(
                 '/t2m.storage.v1.ObjectService/ReadObject',
                 request_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.ReadObjectRequest.SerializeToString,
@@ -102,6 +117,45 @@ class ObjectServiceServicer:
         when the write was given up as abandoned meanwhile.
         Retry: send the whole stream again with the same `request_id`; a write that
         was committed returns its object without storing it twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginUpload(self, request, context):
+        """Begins a write whose bytes do not pass through this service: the answer says
+        where the writer puts them, part by part, and `CompleteUpload` ends it. Where
+        the store cannot take bytes from writers (the filesystem), the answer has no
+        outcome, and the writer calls `WriteObject`.
+
+        The row is `pending` until completed; what is not completed by `expires_at`
+        is reclaimed later, so a writer that dies owes nothing.
+
+        Errors: RESOURCE_EXHAUSTED when larger than allowed; ALREADY_EXISTS as
+        `WriteObject`.
+        Retry: a repeat begins another upload, unless the `request_id` was committed:
+        then it answers with its object.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteUpload(self, request, context):
+        """Verifies and commits an upload: length and SHA-256 of what the store has are
+        compared with what was announced.
+
+        Errors: NOT_FOUND when there is no such upload (any more);
+        FAILED_PRECONDITION when a part is missing; DATA_LOSS when the store has other
+        bytes than announced, which ends the upload; ABORTED as `WriteObject`.
+        Retry: safe; an upload that was committed answers with its object again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortUpload(self, request, context):
+        """Gives an upload up, with the parts that have arrived. Succeeds when there is
+        none, so a retry is safe; a committed object stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +238,21 @@ def add_ObjectServiceServicer_to_server(servicer, server):
                     request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.WriteObjectRequest.FromString,
                     response_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.WriteObjectResponse.SerializeToString,
             ),
+            'BeginUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginUpload,
+                    request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.BeginUploadRequest.FromString,
+                    response_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.BeginUploadResponse.SerializeToString,
+            ),
+            'CompleteUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteUpload,
+                    request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.CompleteUploadRequest.FromString,
+                    response_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.CompleteUploadResponse.SerializeToString,
+            ),
+            'AbortUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortUpload,
+                    request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.AbortUploadRequest.FromString,
+                    response_serializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.AbortUploadResponse.SerializeToString,
+            ),
             'ReadObject': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadObject,
                     request_deserializer=t2m_dot_storage_dot_v1_dot_object__service__pb2.ReadObjectRequest.FromString,
@@ -252,6 +321,87 @@ class ObjectService:
             '/t2m.storage.v1.ObjectService/WriteObject',
             t2m_dot_storage_dot_v1_dot_object__service__pb2.WriteObjectRequest.SerializeToString,
             t2m_dot_storage_dot_v1_dot_object__service__pb2.WriteObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.storage.v1.ObjectService/BeginUpload',
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.BeginUploadRequest.SerializeToString,
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.BeginUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.storage.v1.ObjectService/CompleteUpload',
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.CompleteUploadRequest.SerializeToString,
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.CompleteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.storage.v1.ObjectService/AbortUpload',
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.AbortUploadRequest.SerializeToString,
+            t2m_dot_storage_dot_v1_dot_object__service__pb2.AbortUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

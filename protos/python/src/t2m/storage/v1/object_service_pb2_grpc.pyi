@@ -52,6 +52,33 @@ class ObjectServiceStub:
     Retry: send the whole stream again with the same `request_id`; a write that
     was committed returns its object without storing it twice.
     """
+    BeginUpload: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.BeginUploadRequest, _object_service_pb2.BeginUploadResponse]
+    """Begins a write whose bytes do not pass through this service: the answer says
+    where the writer puts them, part by part, and `CompleteUpload` ends it. Where
+    the store cannot take bytes from writers (the filesystem), the answer has no
+    outcome, and the writer calls `WriteObject`.
+
+    The row is `pending` until completed; what is not completed by `expires_at`
+    is reclaimed later, so a writer that dies owes nothing.
+
+    Errors: RESOURCE_EXHAUSTED when larger than allowed; ALREADY_EXISTS as
+    `WriteObject`.
+    Retry: a repeat begins another upload, unless the `request_id` was committed:
+    then it answers with its object.
+    """
+    CompleteUpload: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.CompleteUploadRequest, _object_service_pb2.CompleteUploadResponse]
+    """Verifies and commits an upload: length and SHA-256 of what the store has are
+    compared with what was announced.
+
+    Errors: NOT_FOUND when there is no such upload (any more);
+    FAILED_PRECONDITION when a part is missing; DATA_LOSS when the store has other
+    bytes than announced, which ends the upload; ABORTED as `WriteObject`.
+    Retry: safe; an upload that was committed answers with its object again.
+    """
+    AbortUpload: _grpc.UnaryUnaryMultiCallable[_object_service_pb2.AbortUploadRequest, _object_service_pb2.AbortUploadResponse]
+    """Gives an upload up, with the parts that have arrived. Succeeds when there is
+    none, so a retry is safe; a committed object stays.
+    """
     ReadObject: _grpc.UnaryStreamMultiCallable[_object_service_pb2.ReadObjectRequest, _object_service_pb2.ReadObjectResponse]
     """Streams the bytes of an object, from `offset` on, at most `limit` of them.
     A user needs a `read_ticket`; a service may name the object. The stream ends
@@ -117,6 +144,33 @@ class ObjectServiceAsyncStub(ObjectServiceStub):
     when the write was given up as abandoned meanwhile.
     Retry: send the whole stream again with the same `request_id`; a write that
     was committed returns its object without storing it twice.
+    """
+    BeginUpload: _aio.UnaryUnaryMultiCallable[_object_service_pb2.BeginUploadRequest, _object_service_pb2.BeginUploadResponse]  # type: ignore[assignment]
+    """Begins a write whose bytes do not pass through this service: the answer says
+    where the writer puts them, part by part, and `CompleteUpload` ends it. Where
+    the store cannot take bytes from writers (the filesystem), the answer has no
+    outcome, and the writer calls `WriteObject`.
+
+    The row is `pending` until completed; what is not completed by `expires_at`
+    is reclaimed later, so a writer that dies owes nothing.
+
+    Errors: RESOURCE_EXHAUSTED when larger than allowed; ALREADY_EXISTS as
+    `WriteObject`.
+    Retry: a repeat begins another upload, unless the `request_id` was committed:
+    then it answers with its object.
+    """
+    CompleteUpload: _aio.UnaryUnaryMultiCallable[_object_service_pb2.CompleteUploadRequest, _object_service_pb2.CompleteUploadResponse]  # type: ignore[assignment]
+    """Verifies and commits an upload: length and SHA-256 of what the store has are
+    compared with what was announced.
+
+    Errors: NOT_FOUND when there is no such upload (any more);
+    FAILED_PRECONDITION when a part is missing; DATA_LOSS when the store has other
+    bytes than announced, which ends the upload; ABORTED as `WriteObject`.
+    Retry: safe; an upload that was committed answers with its object again.
+    """
+    AbortUpload: _aio.UnaryUnaryMultiCallable[_object_service_pb2.AbortUploadRequest, _object_service_pb2.AbortUploadResponse]  # type: ignore[assignment]
+    """Gives an upload up, with the parts that have arrived. Succeeds when there is
+    none, so a retry is safe; a committed object stays.
     """
     ReadObject: _aio.UnaryStreamMultiCallable[_object_service_pb2.ReadObjectRequest, _object_service_pb2.ReadObjectResponse]  # type: ignore[assignment]
     """Streams the bytes of an object, from `offset` on, at most `limit` of them.
@@ -186,6 +240,51 @@ class ObjectServiceServicer(metaclass=_abc_1.ABCMeta):
         when the write was given up as abandoned meanwhile.
         Retry: send the whole stream again with the same `request_id`; a write that
         was committed returns its object without storing it twice.
+        """
+
+    @_abc_1.abstractmethod
+    def BeginUpload(
+        self,
+        request: _object_service_pb2.BeginUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_object_service_pb2.BeginUploadResponse, _abc.Awaitable[_object_service_pb2.BeginUploadResponse]]:
+        """Begins a write whose bytes do not pass through this service: the answer says
+        where the writer puts them, part by part, and `CompleteUpload` ends it. Where
+        the store cannot take bytes from writers (the filesystem), the answer has no
+        outcome, and the writer calls `WriteObject`.
+
+        The row is `pending` until completed; what is not completed by `expires_at`
+        is reclaimed later, so a writer that dies owes nothing.
+
+        Errors: RESOURCE_EXHAUSTED when larger than allowed; ALREADY_EXISTS as
+        `WriteObject`.
+        Retry: a repeat begins another upload, unless the `request_id` was committed:
+        then it answers with its object.
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteUpload(
+        self,
+        request: _object_service_pb2.CompleteUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_object_service_pb2.CompleteUploadResponse, _abc.Awaitable[_object_service_pb2.CompleteUploadResponse]]:
+        """Verifies and commits an upload: length and SHA-256 of what the store has are
+        compared with what was announced.
+
+        Errors: NOT_FOUND when there is no such upload (any more);
+        FAILED_PRECONDITION when a part is missing; DATA_LOSS when the store has other
+        bytes than announced, which ends the upload; ABORTED as `WriteObject`.
+        Retry: safe; an upload that was committed answers with its object again.
+        """
+
+    @_abc_1.abstractmethod
+    def AbortUpload(
+        self,
+        request: _object_service_pb2.AbortUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_object_service_pb2.AbortUploadResponse, _abc.Awaitable[_object_service_pb2.AbortUploadResponse]]:
+        """Gives an upload up, with the parts that have arrived. Succeeds when there is
+        none, so a retry is safe; a committed object stays.
         """
 
     @_abc_1.abstractmethod
