@@ -40,5 +40,22 @@ def create_buckets(log_bucket: str) -> None:
         raise click.ClickException(str(error)) from None
 
 
+@main.command("sweep-orphans")
+@click.option("--dry-run", is_flag=True, help="Only report.")
+@click.option("--grace", type=click.FloatRange(min=0), help="Leave alone what is younger, in seconds.")
+@click.option("--limit", type=click.IntRange(min=1), help="Put right at most so many things each way.")
+@click.option("--mark-lost", is_flag=True, help="Delete rows whose bytes are gone.")
+def sweep_orphans(dry_run: bool, grace: float | None, limit: int | None, mark_lost: bool) -> None:
+    """Compare the store with the rows: remove bytes that no row knows, report rows without bytes.
+
+    Ends with 1 when something could not be removed, or rows without their bytes remain.
+    """
+    from services.storage.maintenance import sweep_orphans as run
+    from services.storage.settings import StorageSettings
+
+    settings = load_settings(StorageSettings)
+    raise SystemExit(run(settings, dry_run=dry_run, grace=grace, limit=limit, mark_lost=mark_lost or None))
+
+
 if __name__ == "__main__":
     main(prog_name="python -m services.storage")

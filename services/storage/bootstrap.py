@@ -19,15 +19,17 @@ from services.runtime.ids import new_id
 from services.runtime.jwks import RemoteKeys
 from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.tokens import KeySource, TokenVerifier
-from services.storage.adapters.filesystem import FilesystemBlobStore
-from services.storage.adapters.postgres import PostgresObjectRepository
-from services.storage.adapters.s3 import S3BlobStore, S3DirectStore, S3Options, create_client
+from services.storage.adapters.filesystem import FilesystemBlobStore, FilesystemInventory
+from services.storage.adapters.postgres import PostgresObjectLedger, PostgresObjectRepository
+from services.storage.adapters.s3 import S3BlobStore, S3DirectStore, S3Inventory, S3Options, create_client
 from services.storage.adapters.tickets import HmacTicketOffice
 from services.storage.api.errors import ERROR_TABLE
 from services.storage.api.servicer import ObjectServicer, UseCases
 from services.storage.application.attempts import Attempts
 from services.storage.application.direct_uploads import DirectUploads
+from services.storage.application.expiry import ExpireTemp
 from services.storage.application.locating import LocateObject
+from services.storage.application.orphans import Finding, OrphanPolicy, OrphanReport, OrphanSweep
 from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject
 from services.storage.application.sweeping import Sweep
 from services.storage.application.writing import WriteObject
@@ -48,6 +50,8 @@ class Storage:
     direct: S3DirectStore | None
     use_cases: UseCases
     sweep: Sweep
+    expire: ExpireTemp
+    orphans: OrphanSweep
 
     async def close(self) -> None:
         """Give back connections and threads."""
@@ -77,7 +81,10 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
         objects=objects,
     )
     grace = timedelta(seconds=settings.pending_grace_s)
-    return Storage(engine, blobs, direct, use_cases, Sweep(objects, blobs, clock, grace))
+    ledger = PostgresObjectLedger(engine)
+    orphans = OrphanSweep(objects, ledger, blobs, _inventory(settings), clock)
+    sweep, expire = Sweep(objects, blobs, clock, grace), ExpireTemp(ledger, clock)
+    return Storage(engine, blobs, direct, use_cases, sweep, expire, orphans)
 
 
 def _blobs(settings: StorageSettings) -> tuple[FilesystemBlobStore, None] | tuple[S3BlobStore, S3DirectStore]:
@@ -89,6 +96,12 @@ def _blobs(settings: StorageSettings) -> tuple[FilesystemBlobStore, None] | tupl
         S3BlobStore(client, buckets, threads=threads, verify=settings.s3_verify),
         S3DirectStore(client, buckets, threads=threads, verify=settings.s3_verify),
     )
+
+
+def _inventory(settings: StorageSettings) -> FilesystemInventory | S3Inventory:
+    if settings.storage_backend == "filesystem":
+        return FilesystemInventory(settings.storage_root, settings.buckets())
+    return S3Inventory(s3_client(settings), settings.buckets())
 
 
 def s3_client(settings: StorageSettings) -> Any:
@@ -110,10 +123,19 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
 
     async def sweep() -> None:
         while True:
+            await storage.expire()
             swept = await storage.sweep()
             if swept.abandoned or swept.removed or swept.failed:
                 _log.info("swept", abandoned=swept.abandoned, removed=swept.removed, failed=swept.failed)
             await asyncio.sleep(settings.sweep_interval_s)
+
+    async def compare() -> None:
+        policy = orphan_policy(settings)
+        # Soon after the start, since a process may not live for a whole interval; then in step.
+        await asyncio.sleep(settings.orphan_interval_s / 24)
+        while True:
+            log_report(await storage.orphans(policy, log_finding))
+            await asyncio.sleep(settings.orphan_interval_s)
 
     async def close() -> None:
         await to_auth.close()
@@ -124,6 +146,34 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
         table=ERROR_TABLE,
         verifier=verifier,
         add_services=add_services,
-        background=[BackgroundTask("sweep objects", sweep)],
+        background=[
+            BackgroundTask("sweep objects", sweep),
+            *([BackgroundTask("compare store and rows", compare)] if settings.orphan_interval_s else []),
+        ],
         on_close=close,
     )
+
+
+def orphan_policy(settings: StorageSettings) -> OrphanPolicy:
+    """What the service itself does about what does not fit together."""
+    return OrphanPolicy(
+        timedelta(seconds=settings.orphan_grace_s), settings.orphan_limit, mark_lost=settings.orphan_mark_lost
+    )
+
+
+def log_finding(finding: Finding) -> None:
+    """One line for each thing that does not fit."""
+    _log.warning(
+        "store and rows differ",
+        kind=finding.kind.value,
+        bucket=finding.bucket.value,
+        key=ascii(finding.key),  # somebody else's may hold anything
+        object_id=finding.object_id,
+        repaired=finding.repaired,
+    )
+
+
+def log_report(report: OrphanReport) -> None:
+    """What a comparison saw."""
+    found = {kind.value: count for kind, count in report.found.items()}
+    _log.info("compared store and rows", blobs=report.blobs, rows=report.rows, **found, failed=report.failed)

@@ -42,6 +42,14 @@ class StorageSettings(ServiceSettings):
     pending_grace_s: float = Field(default=3600.0, gt=0)
     """Age at which an unfinished upload is given up, in seconds."""
     sweep_interval_s: float = Field(default=300.0, gt=0)
+    orphan_interval_s: float = Field(default=86_400.0, ge=0)
+    """How often the store is compared with the rows, in seconds; 0: only by command."""
+    orphan_grace_s: float = Field(default=86_400.0, ge=0)
+    """What is younger is left alone, in seconds."""
+    orphan_limit: int = Field(default=1000, ge=1)
+    """How many things one comparison may put right, each way."""
+    orphan_mark_lost: bool = False
+    """Delete rows whose bytes are gone, in place of only reporting them."""
 
     @model_validator(mode="after")
     def _grace_outlasts_writes(self) -> Self:

@@ -33,6 +33,7 @@ class MemoryBlobStore:
 
     def __init__(self) -> None:
         self.blobs: dict[BlobAddress, bytes] = {}
+        self.modified: dict[BlobAddress, datetime] = {}
         self.failing: Exception | None = None
         self.presigned: str | None = None
 
@@ -40,6 +41,7 @@ class MemoryBlobStore:
         await self._touch()
         data = b"".join([chunk async for chunk in chunks])
         self.blobs[address] = data
+        self.modified[address] = datetime.now(UTC)
         return BlobReceipt(len(data), hashlib.sha256(data).hexdigest())
 
     async def read(self, address: BlobAddress, offset: int, length: int) -> AsyncGenerator[bytes]:

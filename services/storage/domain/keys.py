@@ -15,6 +15,12 @@ MAX_FENCE = 2**63 - 1
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
+_ID = r"[A-Za-z0-9_-]{1,64}"
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TAIL = rf"[a-z_]{{1,32}}/(?:scene_[0-9]{{3,4}}/)?[0-9]{{6,19}}-{_UUID}\.[a-z0-9]{{2,5}}"
+_OWN_KEY = re.compile(rf"users/{_ID}/(?:jobs/{_ID}|files)/{_TAIL}")
+_OWN_TEMP_KEY = re.compile(rf"temp/{_ID}(?:\.{_ID})?/[0-9]{{8}}T[0-9]{{6}}Z/{_TAIL}")
+
 _EXTENSIONS = {
     "application/json": ".json",
     "application/x-subrip": ".srt",
@@ -73,6 +79,11 @@ def make_key(placement: Placement, object_id: str, content_type: str, now: datet
     if placement.scene_index is not None:
         parts.append(f"scene_{placement.scene_index:03d}")
     return "/".join([*parts, name])
+
+
+def is_own_key(bucket: Bucket, key: str) -> bool:
+    """Whether `make_key` can have made it; anything else in a bucket was put there by somebody else."""
+    return (_OWN_TEMP_KEY if bucket is Bucket.TEMP else _OWN_KEY).fullmatch(key) is not None
 
 
 def _check(placement: Placement, object_id: str) -> None:

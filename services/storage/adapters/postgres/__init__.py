@@ -1,5 +1,6 @@
 """Rows of objects in the service's own Postgres database."""
 
+from services.storage.adapters.postgres.ledger import PostgresObjectLedger
 from services.storage.adapters.postgres.repository import PostgresObjectRepository
 
-__all__ = ["PostgresObjectRepository"]
+__all__ = ["PostgresObjectLedger", "PostgresObjectRepository"]

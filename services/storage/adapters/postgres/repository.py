@@ -23,14 +23,14 @@ from services.storage.domain.objects import (
 )
 
 
-def _is(state: ObjectState) -> sa.ColumnElement[bool]:
+def is_in_state(state: ObjectState) -> sa.ColumnElement[bool]:
     """Inlined, not a parameter: only so does a prepared statement match the partial indexes."""
     return objects.c.state == sa.literal(state.value, sa.Text, literal_execute=True)
 
 
-_PENDING = _is(ObjectState.PENDING)
-_COMMITTED = _is(ObjectState.COMMITTED)
-_DELETED = _is(ObjectState.DELETED)
+_PENDING = is_in_state(ObjectState.PENDING)
+_COMMITTED = is_in_state(ObjectState.COMMITTED)
+_DELETED = is_in_state(ObjectState.DELETED)
 
 
 class PostgresObjectRepository:
@@ -112,7 +112,7 @@ class PostgresObjectRepository:
         gone = _delete_where(objects.c.object_id.in_(sa.select(before.c.object_id)), now=now).cte("gone")
         async with self._engine.begin() as connection:
             rows = await connection.execute(sa.select(before).add_cte(gone).order_by(before.c.object_id))
-            return [_object(row) for row in rows]
+            return [to_object(row) for row in rows]
 
     async def abandon(self, object_id: str, owner_id: str, now: datetime) -> bool:
         """See `ObjectRepository.abandon`."""
@@ -150,12 +150,12 @@ class PostgresObjectRepository:
             statement = statement.where(objects.c.object_id > after)
         async with self._engine.connect() as connection:
             rows = await connection.execute(statement.order_by(objects.c.object_id).limit(limit))
-            return [_object(row) for row in rows]
+            return [to_object(row) for row in rows]
 
     async def _one(self, statement: sa.Select[Any] | Any) -> StoredObject | None:
         async with self._engine.begin() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _object(row)
+        return None if row is None else to_object(row)
 
 
 def _named(object_id: str, owner_id: str | None) -> sa.ColumnElement[bool]:
@@ -197,7 +197,8 @@ def _values(stored: StoredObject) -> dict[str, Any]:
     }
 
 
-def _object(row: sa.Row[Any]) -> StoredObject:
+def to_object(row: sa.Row[Any]) -> StoredObject:
+    """The object of a row of the table."""
     return StoredObject(
         object_id=row.object_id,
         request_id=row.request_id,
