@@ -38,6 +38,9 @@ from t2m.storage.v1 import object_service_pb2_grpc
 
 SERVICE = "t2m.storage.v1.ObjectService"
 
+_MOST_LINES = 100
+"""Of findings in the log, for each comparison; the sums tell of all."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -134,7 +137,7 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
         # Soon after the start, since a process may not live for a whole interval; then in step.
         await asyncio.sleep(settings.orphan_interval_s / 24)
         while True:
-            log_report(await storage.orphans(policy, log_finding))
+            log_report(await storage.orphans(policy, FindingLog()))
             await asyncio.sleep(settings.orphan_interval_s)
 
     async def close() -> None:
@@ -161,16 +164,25 @@ def orphan_policy(settings: StorageSettings) -> OrphanPolicy:
     )
 
 
-def log_finding(finding: Finding) -> None:
-    """One line for each thing that does not fit."""
-    _log.warning(
-        "store and rows differ",
-        kind=finding.kind.value,
-        bucket=finding.bucket.value,
-        key=ascii(finding.key),  # somebody else's may hold anything
-        object_id=finding.object_id,
-        repaired=finding.repaired,
-    )
+class FindingLog:
+    """One line for each thing that does not fit, up to a number: a folder full of foreign files is no flood."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def __call__(self, finding: Finding) -> None:
+        """Log it."""
+        self._lines += 1
+        if self._lines > _MOST_LINES:
+            return
+        _log.warning(
+            "store and rows differ",
+            kind=finding.kind.value,
+            bucket=finding.bucket.value,
+            key=ascii(finding.key),  # somebody else's may hold anything
+            object_id=finding.object_id,
+            repaired=finding.repaired,
+        )
 
 
 def log_report(report: OrphanReport) -> None:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 
-from deploy.local.ports import LOOPBACK
 from services.storage.bootstrap import build
 from services.storage.settings import StorageSettings
-from t2m.auth.v1 import token_service_pb2
 from t2m.storage.v1 import object_service_pb2 as pb
 from tests import stack
 from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
-    KEY,
     MIB,
     Running,
     eventually,
@@ -34,84 +27,13 @@ from tests.integration.storage_harness import (
     pattern,
     sha256,
 )
-
-ROOT = Path(__file__).parents[2]
+from tests.integration.storage_process import auth_server, command, serving
 
 
 @pytest.fixture
 async def auth_address() -> AsyncIterator[str]:
-    """Where the public key of the tests' tokens is published, as auth does."""
-
-    async def get_jwks(*_: object) -> token_service_pb2.GetJwksResponse:
-        document = {"keys": [KEY.as_dict(private=False)]}
-        return token_service_pb2.GetJwksResponse(jwks_json=json.dumps(document))
-
-    handler = grpc.unary_unary_rpc_method_handler(
-        get_jwks,
-        request_deserializer=token_service_pb2.GetJwksRequest.FromString,
-        response_serializer=token_service_pb2.GetJwksResponse.SerializeToString,
-    )
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("t2m.auth.v1.TokenService", {"GetJwks": handler})]
-    )
-    port = server.add_insecure_port(f"{LOOPBACK}:0")
-    await server.start()
-    yield f"{LOOPBACK}:{port}"
-    await server.stop(0)
-
-
-def _environment(settings: StorageSettings, auth_address: str) -> dict[str, str]:
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("T2M_")},
-        "T2M_ENVIRONMENT": "test",
-        "T2M_BIND": f"{LOOPBACK}:0",
-        "T2M_DATABASE_URL": settings.database_url,
-        "T2M_AUTH_ADDRESS": auth_address,
-        "T2M_STORAGE_ROOT": str(settings.storage_root),
-        "T2M_PUBLIC_URL": settings.public_url,
-        "T2M_URL_SIGNING_KEY": settings.url_signing_key.get_secret_value(),
-    }
-
-
-async def _command(settings: StorageSettings, auth_address: str, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.storage", *arguments),
-        cwd=ROOT,
-        env=_environment(settings, auth_address),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-
-
-async def _port(process: asyncio.subprocess.Process) -> int:
-    """The port that the process says it serves on."""
-    assert process.stdout is not None
-    printed: list[str] = []
-    async with asyncio.timeout(60):
-        async for line in process.stdout:
-            printed.append(line.decode())
-            if '"event":"serving"' in printed[-1]:
-                return int(json.loads(printed[-1])["port"])
-    pytest.fail("".join(printed))
-
-
-@asynccontextmanager
-async def serving(
-    settings: StorageSettings, auth_address: str
-) -> AsyncGenerator[tuple[asyncio.subprocess.Process, Running]]:
-    """The service in a process of its own; ended at the latest with the block."""
-    process = await _command(settings, auth_address)
-    channel = None
-    try:
-        channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{await _port(process)}")
-        yield process, Running(settings, channel)
-    finally:
-        if channel is not None:
-            await channel.close()
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    async with auth_server() as address:
+        yield address
 
 
 @pytest.fixture
@@ -195,7 +117,7 @@ def _resident_mib(pid: int) -> float:
 async def test_sigterm_lets_a_download_end(settings: StorageSettings, auth_address: str) -> None:
     """O4: calls in flight end in order."""
     data = pattern(24 * MIB)  # more than the transport holds by itself
-    migration = await _command(settings, auth_address, "migrate")
+    migration = await command(settings, auth_address, "migrate")
     output, _ = await migration.communicate()
     assert migration.returncode == 0, output.decode()
     async with serving(settings, auth_address) as (process, storage):
