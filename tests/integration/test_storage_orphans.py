@@ -266,15 +266,14 @@ async def test_S6_the_service_compares_by_itself(postgres: Callable[[], str], tm
     """And not when that is switched off."""
     orphan = f"users/u1/files/video/000000-{new_id()}.mp4"
     for interval, stays in ((0.0, True), (0.24, False)):
-        overrides = {"orphan_interval_s": interval, "orphan_grace_s": 0.0}
-        async with running(postgres(), tmp_path, **overrides) as storage:
+        async with running(postgres(), tmp_path, orphan_interval_s=interval, orphan_grace_s=0.0) as storage:
             path = tmp_path / storage.settings.buckets().of(Bucket.VIDEOS) / orphan
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"nobody's")
 
-            async def is_gone(path: Path = path) -> bool:
-                return not path.exists()
+            async def is_gone(path: Path = path, storage: Running = storage) -> bool:
+                return path not in storage.files()
 
             if not stays:
                 await eventually(is_gone, "the orphan is gone")
-        assert path.exists() is stays
+            assert (path in storage.files()) is stays
