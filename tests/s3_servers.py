@@ -68,16 +68,30 @@ class credentials:  # noqa: N801  # used like a function
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
+class Rclone(S3Server):
+    """`rclone serve s3`, which can go away and come back with what it has."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port, self._folder = _free_port(), folder
+        super().__init__(f"http://127.0.0.1:{self._port}", "t2m-test-access", "t2m-test-secret-of-nobody")
+        folder.mkdir()
+        self.start()
+
+    def start(self) -> None:
+        """Be there (again); returns when it listens."""
+        command = [str(_SCRIPTS / "rclone"), "serve", "s3", str(self._folder), "--addr", f"127.0.0.1:{self._port}"]
+        command += ["--auth-key", f"{self.access_key},{self.secret_key}"]
+        self._process = _start(command, self._port, {"RCLONE_CONFIG": "/dev/null"})
+
+    def kill(self) -> None:
+        """Be away."""
+        _stop(self._process)
+
+
 @cache
 def rclone() -> S3Server:
     """`rclone serve s3`: strict about signatures, knows no versions."""
-    port, folder = _free_port(), data_folder() / "rclone"
-    folder.mkdir()
-    command = [str(_SCRIPTS / "rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"]
-    server = S3Server(f"http://127.0.0.1:{port}", "t2m-test-access", "t2m-test-secret-of-nobody")
-    command += ["--auth-key", f"{server.access_key},{server.secret_key}"]
-    _start(command, port, {"RCLONE_CONFIG": "/dev/null"})
-    return server
+    return Rclone(data_folder() / "rclone")
 
 
 @cache
@@ -89,7 +103,7 @@ def ministack() -> S3Server:
     return S3Server(f"http://127.0.0.1:{port}", "test", "test")
 
 
-def _start(command: list[str], port: int, environment: dict[str, str]) -> None:
+def _start(command: list[str], port: int, environment: dict[str, str]) -> psutil.Popen:
     log = data_folder() / f"{Path(command[0]).name}.log"
     with log.open("wb") as out:
         process = psutil.Popen(
@@ -102,6 +116,7 @@ def _start(command: list[str], port: int, environment: dict[str, str]) -> None:
         assert time.monotonic() < deadline, f"{command[0]} does not listen: {log.read_text()[-2000:]}"
         with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
             process.wait(0.05)
+    return process
 
 
 def _stop(process: psutil.Popen) -> None:

@@ -35,6 +35,7 @@ from services.video_render.adapters.process.liveness import ProcLiveness
 from services.video_render.adapters.process.zygote import Zygote
 from services.video_render.adapters.storage.files import GrpcFileStore
 from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
+from services.video_render.adapters.storage.spool import DiskSpool
 from services.video_render.adapters.voice.espeak import EspeakVoice
 from services.video_render.adapters.voice.openai_speech import OpenAiVoice
 from services.video_render.api import codec
@@ -136,7 +137,7 @@ def build_worker(settings: VideoRenderSettings, engine: Engine) -> WorkerPool:
         credentials = ServiceCredentials(to_auth, settings.service_id, settings.service_secret)
         to_storage = channel(settings.storage_address, settings, credentials)
         try:
-            files = GrpcFileStore(to_storage, patience_s=settings.storage_patience_s)
+            files = GrpcFileStore(to_storage)
             store = PostgresRenderStore(database, _event_store(database), codec.encode_event)
             runner = StepRunner(
                 store,
@@ -173,13 +174,12 @@ def _works(
 ) -> Mapping[StepKind, StepWork]:
     workspace = ScratchFolders(settings.scratch_dir)
     segments = LocalSegments(settings.scratch_dir, settings.segments_max_bytes)
-    voice = voice_of(settings)
+    spool = DiskSpool(settings.scratch_dir, settings.spool_max_bytes)
+    voice, every_s = voice_of(settings), settings.progress_every_s
     return {
         StepKind.PLAN: PlanStep(store, engine.planners, engine_version, voice.name),
-        StepKind.SCENE: SceneStep(
-            store, files, segments, zygote, engine.media, voice, workspace, settings.progress_every_s
-        ),
-        StepKind.ASSEMBLE: AssembleStep(store, files, segments, engine.media, workspace),
+        StepKind.SCENE: SceneStep(store, files, segments, zygote, engine.media, voice, workspace, spool, every_s),
+        StepKind.ASSEMBLE: AssembleStep(store, files, segments, engine.media, workspace, every_s),
     }
 
 

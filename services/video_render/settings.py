@@ -37,8 +37,10 @@ class VideoRenderSettings(ServiceSettings):
     """The same, where the queue is not empty."""
     progress_every_s: float = Field(default=0.5, ge=0.1)
     """Least time between two progress events of a scene."""
-    storage_patience_s: float = Field(default=120.0, ge=0)
-    """How long an attempt waits for the storage service to come back."""
+    spool_max_bytes: int = Field(default=4096 * _MIB, ge=0)
+    """How much of the scratch folder drawn scenes may take that wait for the storage; a worker that has more waits
+    with them.
+    """
 
     voice_url: str = ""
     """A server with the OpenAI API's `POST /audio/speech`: `https://api.openai.com/v1`. espeak-ng when empty."""

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -195,8 +195,13 @@ def check_history(render: render_pb2.Render, events: Sequence[render_pb2.RenderE
 
 
 @asynccontextmanager
-async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -> AsyncGenerator[Stack]:
-    """The service with a Redis of its own (tests flush it), storage, and the signing auth; no worker yet."""
+async def running(
+    postgres: Callable[[], str], folder: Path, *, store: Mapping[str, Any] | None = None, **overrides: Any
+) -> AsyncGenerator[Stack]:
+    """The service with a Redis of its own (tests flush it), storage, and the signing auth; no worker yet.
+
+    `store` are settings of the storage service, which has its bytes on this disk otherwise.
+    """
     async with AsyncExitStack() as stack:
         redis = EmbeddedRedis(folder / "redis")
         redis.start()
@@ -205,7 +210,7 @@ async def running(postgres: Callable[[], str], folder: Path, **overrides: Any) -
         stack.push_async_callback(auth.stop, 0)
         storage_address = f"127.0.0.1:{free_port()}"
         storage = await stack.enter_async_context(
-            storage_harness.running(postgres(), folder / "objects", bind=storage_address)
+            storage_harness.running(postgres(), folder / "objects", bind=storage_address, **(store or {}))
         )
         values: dict[str, Any] = {
             "environment": "test",

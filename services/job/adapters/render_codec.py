@@ -99,6 +99,7 @@ def _state(seq: int, changed: render_pb2.RenderStateChanged) -> RenderFact:
         changed.progress,
         video=_video(changed.video) if changed.HasField("video") else None,
         failure=_failure(changed.error) if changed.HasField("error") else None,
+        waits_for=changed.waits_for,
     )
 
 

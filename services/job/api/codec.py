@@ -196,6 +196,7 @@ def progress(view: JobView) -> job_pb2.JobProgress:
         updated_at=stamp(source.updated_at),
         started_at=stamp(source.started_at),
         completed_at=stamp(source.completed_at),
+        waits_for=source.waits_for,
     )
 
 
@@ -268,6 +269,7 @@ def _status_changed(source: ev.StatusChanged) -> job_pb2.JobStatusChanged:
         attempt=source.attempt,
         error=failure(source.failure),
         next_attempt_at=stamp(source.next_attempt_at),
+        waits_for=source.waits_for,
     )
 
 

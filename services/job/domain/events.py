@@ -13,7 +13,7 @@ from services.job.domain.values import JobStage, JobStatus
 
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """The status, stage or attempt changed."""
+    """The status, stage or attempt changed, or what the job waits for; or bytes of the video were stored."""
 
     status: JobStatus
     stage: JobStage
@@ -21,6 +21,7 @@ class StatusChanged:
     attempt: int
     failure: Failure | None = None
     next_attempt_at: datetime | None = None
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

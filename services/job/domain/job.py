@@ -75,6 +75,8 @@ class Job:
     segments_expire_at: datetime | None = None
     purge_at: datetime | None = None
     """When nothing of the job is kept any more."""
+    waits_for: str = ""
+    """What the attempt waits for that is no turn of its own: `storage`, or nothing."""
     log_seq: int = 0
     """Number of the newest line of its log."""
     render_cursor: int = 0
@@ -253,6 +255,7 @@ class Job:
         self._record(ev.Planned(self.title, self.scenes), now)
 
     def _render_changed(self, fact: StateFact, now: datetime, policy: RetryPolicy, draw: float) -> None:
+        before = self.progress
         self._advance(fact.progress)
         match fact.state:
             case RenderState.SUCCEEDED if fact.video is not None:
@@ -264,7 +267,10 @@ class Job:
             case RenderState.PENDING | RenderState.RUNNING:
                 if fact.stage not in (JobStage.NONE, self.stage):
                     self._enter(fact.stage, now)
-                    self._changed(now)
+                elif fact.waits_for == self.waits_for and self.progress == before:
+                    return
+                self.waits_for = fact.waits_for
+                self._changed(now)
 
     def _attempt_failed(self, failure: Failure, now: datetime, policy: RetryPolicy, draw: float) -> None:
         if failure.retryable and self.attempt - self.requeues <= self.order.max_retries:
@@ -273,6 +279,7 @@ class Job:
             self._fail(failure, now)
 
     def _enter(self, stage: JobStage, now: datetime) -> None:
+        self.waits_for = ""
         if self.stage_started_at is not None and self.stage not in (JobStage.NONE, JobStage.QUEUED):
             spent = max((now - self.stage_started_at).total_seconds(), 0.0)
             self.stage_seconds[self.stage.value] = self.stage_seconds.get(self.stage.value, 0.0) + spent
@@ -335,7 +342,15 @@ class Job:
 
     def _changed(self, now: datetime) -> None:
         self._record(
-            ev.StatusChanged(self.status, self.stage, self.progress, self.attempt, self.failure, self.next_attempt_at),
+            ev.StatusChanged(
+                self.status,
+                self.stage,
+                self.progress,
+                self.attempt,
+                self.failure,
+                self.next_attempt_at,
+                self.waits_for,
+            ),
             now,
         )
         self.changed_at = self.updated_at

@@ -133,6 +133,8 @@ class StateFact:
     progress: float
     video: Video | None = None
     failure: Failure | None = None
+    waits_for: str = ""
+    """What the render waits for that is no turn of its own."""
 
 
 @dataclass(frozen=True, slots=True)

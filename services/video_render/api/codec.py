@@ -99,6 +99,7 @@ def encode_render(render: Render) -> render_pb2.Render:
         error=_error(render.error),
         seq=render.seq,
         created_at=_time(render.created_at),
+        waits_for=render.waits_for,
     )
     if render.started_at is not None:
         message.started_at.CopyFrom(_time(render.started_at))
@@ -155,6 +156,7 @@ def _state_changed(event: StateChanged) -> render_pb2.RenderStateChanged:
         video=_video(event.video),
         error=_error(event.error),
         progress=event.progress,
+        waits_for=event.waits_for,
     )
 
 

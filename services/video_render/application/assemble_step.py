@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from services.video_render.application import engine
 from services.video_render.application.engine import MediaInfo, MediaTools
@@ -16,10 +17,12 @@ from services.video_render.application.ports import (
     FileLost,
     FileSpec,
     FileStore,
+    OnBytes,
     RenderStore,
     SegmentCache,
     Workspace,
 )
+from services.video_render.application.reporting import Reporter, together
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
 from services.video_render.application.voice import Narration, spoken_text
@@ -36,6 +39,7 @@ from services.video_render.domain.steps import Step
 from services.video_render.domain.storyboard import Storyboard
 
 _PARALLEL_LOADS = 4
+_Saving = Coroutine[Any, Any, StoredFile]
 _SUBRIP = "application/x-subrip"
 _POSTER_PREFERENCE = (
     *("geometry", "function_plot", "parametric_plot", "network", "image", "scatter_chart", "data_chart"),
@@ -53,6 +57,7 @@ class AssembleStep:
     segments: SegmentCache
     media: MediaTools
     workspace: Workspace
+    progress_every_s: float = 0.5
 
     async def __call__(self, claim: Claim) -> None:
         """Raises `MediaFailed`, `FileUnavailable`, `LeaseLost`."""
@@ -70,7 +75,7 @@ class AssembleStep:
                 claim.render.render_id,
                 lambda change: change.render.publishing(claim.step_id, claim.fence, change.now),
             )
-            published = await self._published(claim, folder, infos, chapters)
+            published = await self._published(claim, folder, infos, chapters)  # joined anew, should it be put off
         await transition(
             self.store,
             claim.render.render_id,
@@ -121,15 +126,14 @@ class AssembleStep:
         rungs = rungs_of(scenes)
         storyboard = folder / "storyboard.json"
         storyboard.write_text(json.dumps(claim.render.storyboard, ensure_ascii=False, indent=2), encoding="utf-8")
-        save_videos = (
-            self._save(claim, FileKind.VIDEO, _video_path(folder, rung), "video/mp4", rung) for rung in rungs
-        )
-        videos, poster, sprite, captions, stored_storyboard = await asyncio.gather(
-            asyncio.gather(*save_videos),
-            self._poster(claim, folder),
-            self._sprite(claim, folder, rungs[-1]),
-            self._captions(claim, folder),
-            self._save(claim, FileKind.STORYBOARD, storyboard, "application/json"),
+        videos, (poster, stored_storyboard, *sprite), captions = await together(
+            self._videos(claim, [_video_path(folder, rung) for rung in rungs], rungs),
+            together(
+                self._poster(claim, folder),
+                self._save(claim, FileKind.STORYBOARD, storyboard, "application/json"),
+                *await self._sprite(claim, folder, rungs[-1]),
+            ),
+            together(*self._captions(claim, folder)),
         )
         return RenderedVideo(
             video=videos[0],
@@ -156,25 +160,42 @@ class AssembleStep:
             ),
         )
 
-    async def _sprite(self, claim: Claim, folder: Path, rung: str) -> list[StoredFile]:
-        """Small stills in one picture, and the map of it."""
+    async def _videos(self, claim: Claim, paths: Sequence[Path], rungs: Sequence[str]) -> list[StoredFile]:
+        """The videos, stored while the render is told how far that is."""
+        total, stored = sum(path.stat().st_size for path in paths), 0
+
+        def note(count: int) -> None:
+            nonlocal stored
+            stored += count
+            reporter.note()
+
+        def record(change: Change) -> None:
+            change.render.stored_bytes(claim.step_id, claim.fence, stored / total)
+
+        reporter = Reporter(self.store, claim, self.progress_every_s, record)
+        saving = (
+            self._save(claim, FileKind.VIDEO, path, "video/mp4", rung, note)
+            for path, rung in zip(paths, rungs, strict=True)
+        )
+        return await reporter.during(together(*saving))
+
+    async def _sprite(self, claim: Claim, folder: Path, rung: str) -> list[_Saving]:
+        """Small stills in one picture, and the map of it; to be saved."""
         picture, places = folder / "sprite.jpg", folder / "sprite.vtt"
         tiles = await asyncio.to_thread(self.media.sprite, _video_path(folder, rung), picture)
         places.write_text(webvtt(Caption(each.start_s, each.end_s, _place(each)) for each in tiles), encoding="utf-8")
         files = ((picture, "image/jpeg", "sprite"), (places, "text/vtt", "map"))
-        saved = (self._save(claim, FileKind.POSTER, path, kind, name) for path, kind, name in files)
-        return list(await asyncio.gather(*saved))
+        return [self._save(claim, FileKind.POSTER, path, kind, name) for path, kind, name in files]
 
-    async def _captions(self, claim: Claim, folder: Path) -> list[StoredFile]:
-        """The captions as WebVTT and as SubRip; nothing when nothing is said."""
+    def _captions(self, claim: Claim, folder: Path) -> list[_Saving]:
+        """The captions as WebVTT and as SubRip, to be saved; nothing when nothing is said."""
         cues = captions_of(Storyboard.from_dict(claim.render.storyboard), claim.render.scenes)
         if not cues:
             return []
         files = ((folder / "captions.vtt", webvtt(cues), "text/vtt"), (folder / "captions.srt", subrip(cues), _SUBRIP))
         for path, text, _ in files:
             path.write_text(text, encoding="utf-8")
-        saved = (self._save(claim, FileKind.CAPTIONS, path, kind, path.suffix[1:]) for path, _, kind in files)
-        return list(await asyncio.gather(*saved))
+        return [self._save(claim, FileKind.CAPTIONS, path, kind, path.suffix[1:]) for path, _, kind in files]
 
     async def _poster(self, claim: Claim, folder: Path) -> StoredFile:
         """The still of the best scene; of the assembled video where that still is gone."""
@@ -187,7 +208,15 @@ class AssembleStep:
             await asyncio.to_thread(self.media.poster, _video_path(folder, best_rung), path)
         return await self._save(claim, FileKind.POSTER, path, best.content_type)
 
-    async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
+    async def _save(
+        self,
+        claim: Claim,
+        kind: FileKind,
+        path: Path,
+        content_type: str,
+        rung: str = "",
+        on_bytes: OnBytes | None = None,
+    ) -> StoredFile:
         request = claim.render.request
         spec = FileSpec(
             request_id=claim.request_id(f"{kind}-{rung}" if rung else kind),
@@ -198,7 +227,7 @@ class AssembleStep:
             content_type=content_type,
             filename=path.name,
         )
-        return await self.files.save(path, spec)
+        return await self.files.save(path, spec, on_bytes)
 
 
 def chapters_of(scenes: Sequence[Step]) -> tuple[Chapter, ...]:

@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from services.video_render.application.engine import Ladder, OnFrames, SceneOutput
+from services.video_render.application.engine import AudioOutput, Ladder, OnFrames, SceneOutput
+from services.video_render.domain.captions import Caption
 from services.video_render.domain.outcomes import RenderedScene, StoredFile
 from services.video_render.domain.render import Render
 from services.video_render.domain.request import Priority
@@ -168,15 +169,49 @@ class FileLost(Exception):
     """A file that is referenced is gone, or its bytes are not what was stored."""
 
 
+OnBytes = Callable[[int], None]
+"""Told how many more bytes of a file are stored."""
+
+
 class FileStore(Protocol):
     """Keeps files under immutable ids."""
 
-    async def save(self, source: Path, spec: FileSpec) -> StoredFile:
+    async def save(self, source: Path, spec: FileSpec, on_bytes: OnBytes | None = None) -> StoredFile:
         """Store a file, verified end to end; raises `FileUnavailable`."""
         ...
 
     async def load(self, file: StoredFile, target: Path) -> None:
         """Fetch a file and verify it; `target` appears only when complete. Raises `FileLost`, `FileUnavailable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnScene:
+    """A scene as it was drawn, none of its files stored yet."""
+
+    output: SceneOutput
+    audio: AudioOutput | None
+    captions: tuple[Caption, ...]
+    warning: str
+    """What went wrong with its voice; empty for nothing."""
+
+
+class Spool(Protocol):
+    """Drawn scenes that wait on this machine for the storage to come back; any of them may vanish.
+
+    They survive the end of the process, so that whoever takes the step up here need not draw it again.
+    """
+
+    async def put(self, name: str, scene: DrawnScene) -> bool:
+        """Keep the scene, whose files the caller gives up; False when there is no room."""
+        ...
+
+    async def take(self, name: str, folder: Path) -> DrawnScene | None:
+        """Bring the scene's files into a folder, verified; None when it is not here (whole)."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Forget the scene, if it is here."""
         ...
 
 

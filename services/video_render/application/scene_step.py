@@ -9,14 +9,18 @@ from pathlib import Path
 from services.video_render.application.engine import AudioOutput, MediaTools, SceneOutput, SegmentOutput, ladder_of
 from services.video_render.application.ports import (
     Change,
+    DrawnScene,
     FileKind,
     FileSpec,
     FileStore,
+    FileUnavailable,
     RenderStore,
     SceneProcess,
     SegmentCache,
+    Spool,
     Workspace,
 )
+from services.video_render.application.reporting import Reporter, together
 from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
 from services.video_render.application.voice import LEAD_S, Voice, narrated
@@ -41,10 +45,14 @@ class SceneStep:
     media: MediaTools
     voice: Voice | None
     workspace: Workspace
+    spool: Spool
     progress_every_s: float = 0.5
+    full_spool_pause_s: float = 3.0
 
     async def __call__(self, claim: Claim) -> None:
-        """Raises `SceneFailed`, `SceneCrashed`, `MediaFailed`, `FileUnavailable`, `LeaseLost`."""
+        """Raises `SceneFailed`, `SceneCrashed`, `MediaFailed`, `LeaseLost`; `FileUnavailable`, where what was drawn
+        waits in the spool.
+        """
         scene = known = await self._known(claim)
         worth_keeping = False  # Files of a known scene are those of the job that drew it.
         if scene is None:
@@ -60,6 +68,21 @@ class SceneStep:
 
     async def _made(self, claim: Claim, folder: Path) -> tuple[RenderedScene, bool]:
         """The scene, stored; and whether it is what was wanted: another time, the voice may not fail."""
+        name = f"{claim.step_id}-plain" if claim.step.fallback else claim.step_id
+        drawn = await self.spool.take(name, folder) or await self._draw(claim, folder)
+        while True:
+            try:
+                stored = await self._stored(claim, drawn)
+                break
+            except FileUnavailable:
+                if await self.spool.put(name, drawn):
+                    raise
+                # No room for more: this worker holds on to what it has, and takes nothing else up meanwhile.
+                await asyncio.sleep(self.full_spool_pause_s)
+        await self.spool.drop(name)
+        return stored, not drawn.warning
+
+    async def _draw(self, claim: Claim, folder: Path) -> DrawnScene:
         request = claim.render.request
         board = Storyboard.from_dict(claim.render.storyboard)
         scene = board.scenes[claim.step.index]
@@ -73,12 +96,8 @@ class SceneStep:
             speech = narration.speech.audio if narration.speech else None
             track = folder / "audio.mp4"
             audio = await asyncio.to_thread(self.media.voice_track, speech, LEAD_S, output.duration_s, track)
-        stored = await self._stored(claim, output, audio)
-        if narration.speech:
-            stored = replace(stored, captions=narration.captions(output.duration_s))
-        if narration.warning:
-            stored = replace(stored, warnings=(*stored.warnings, narration.warning))
-        return stored, not narration.warning
+        captions = tuple(narration.captions(output.duration_s)) if narration.speech else ()
+        return DrawnScene(output, audio, captions, narration.warning)
 
     async def _known(self, claim: Claim) -> RenderedScene | None:
         """The same scene, if another render of the owner has finished it since this one was planned."""
@@ -90,44 +109,45 @@ class SceneStep:
 
     async def _drawn(self, claim: Claim, board: Storyboard, folder: Path) -> SceneOutput:
         ladder = ladder_of(claim.render.request.qualities)
-        progress = _Progress(self.store, claim, self.progress_every_s)
-        reporting = asyncio.ensure_future(progress.report())
-        try:
-            drawing = asyncio.ensure_future(self.process.render(board, claim.step.index, ladder, folder, progress.note))
-            try:
-                await asyncio.wait((drawing, reporting), return_when=asyncio.FIRST_COMPLETED)
-                if not drawing.done():
-                    reporting.result()  # ends only by raising: the lease is lost
-                return await drawing
-            finally:
-                drawing.cancel()
-                await asyncio.gather(drawing, return_exceptions=True)
-        finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+        latest = (0, 0)
 
-    async def _stored(self, claim: Claim, output: SceneOutput, audio: AudioOutput | None) -> RenderedScene:
+        def note(done: int, total: int) -> None:
+            nonlocal latest
+            latest = (done, total)
+            reporter.note()
+
+        def record(change: Change) -> None:
+            change.render.progressed(claim.step_id, claim.fence, *latest)
+
+        reporter = Reporter(self.store, claim, self.progress_every_s, record)
+        return await reporter.during(self.process.render(board, claim.step.index, ladder, folder, note))
+
+    async def _stored(self, claim: Claim, drawn: DrawnScene) -> RenderedScene:
+        output, audio = drawn.output, drawn.audio
         files = [(each.path, each.rung.name) for each in output.segments]
         if audio is not None:
             files.append((audio.path, AUDIO))
-        pictures = asyncio.gather(*(self._still(claim, output.poster, width) for width in STILL_WIDTHS))
-        parts = asyncio.gather(*(self._save(claim, FileKind.SEGMENT, path, "video/mp4", name) for path, name in files))
         kind = _POSTER_TYPES[output.poster.suffix.lower()]
-        poster, stills, segments = await asyncio.gather(
-            self._save(claim, FileKind.POSTER, output.poster, kind), pictures, parts
+        shrunk = [await self._shrunk(output.poster, width) for width in STILL_WIDTHS]
+        poster, *saved = await together(
+            self._save(claim, FileKind.POSTER, output.poster, kind),
+            *(self._save(claim, FileKind.POSTER, path, "image/jpeg", path.stem) for path, _ in shrunk),
+            *(self._save(claim, FileKind.SEGMENT, path, "video/mp4", name) for path, name in files),
         )
+        stills = [Still(file, *size) for file, (_, size) in zip(saved, shrunk, strict=False)]
+        segments = saved[len(shrunk) :]
         for (path, _), file in zip(files, segments, strict=True):
             await self.segments.keep(path, file.sha256)
         stored = tuple(_segment(each, file) for each, file in zip(output.segments, segments, strict=False))
         heard = _audio(audio, segments[-1]) if audio is not None else None
+        warnings = (*output.warnings, drawn.warning) if drawn.warning else output.warnings
         return RenderedScene(
-            stored, poster, output.frames, output.duration_s, output.warnings, heard, (), tuple(stills)
+            stored, poster, output.frames, output.duration_s, warnings, heard, drawn.captions, tuple(stills)
         )
 
-    async def _still(self, claim: Claim, poster: Path, width: int) -> Still:
-        path = poster.with_name(f"still_{width}.jpg")
-        size = await asyncio.to_thread(self.media.shrink, poster, width, path)
-        return Still(await self._save(claim, FileKind.POSTER, path, "image/jpeg", str(width)), *size)
+    async def _shrunk(self, poster: Path, width: int) -> tuple[Path, tuple[int, int]]:
+        path = poster.with_name(f"{width}.jpg")
+        return path, await asyncio.to_thread(self.media.shrink, poster, width, path)
 
     async def _save(self, claim: Claim, kind: FileKind, path: Path, content_type: str, rung: str = "") -> StoredFile:
         request = claim.render.request
@@ -171,31 +191,3 @@ def _audio(output: AudioOutput, file: StoredFile) -> Segment:
         fragment_bytes=output.fragment_bytes,
         fragment_frames=output.fragment_frames,
     )
-
-
-class _Progress:
-    """Coalesces the engine's reports: only the newest is stored, and not more often than wanted."""
-
-    def __init__(self, store: RenderStore, claim: Claim, every_s: float) -> None:
-        self._store = store
-        self._claim = claim
-        self._every_s = every_s
-        self._latest = (0, 0)
-        self._noted = asyncio.Event()
-
-    def note(self, done: int, total: int) -> None:
-        """The engine has drawn frames."""
-        self._latest = (done, total)
-        self._noted.set()
-
-    async def report(self) -> None:
-        """Store reports until cancelled; raises `LeaseLost`."""
-        while True:
-            await self._noted.wait()
-            self._noted.clear()
-            await transition(self._store, self._claim.render.render_id, self._record)
-            await asyncio.sleep(self._every_s)
-
-    def _record(self, change: Change) -> None:
-        done, total = self._latest
-        change.render.progressed(self._claim.step_id, self._claim.fence, done, total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -97,6 +97,8 @@ class StepRunner:
         except HandedBack:
             await self._hand_back(claim)
             _log.info("step handed back")
+        except FileUnavailable as exc:
+            await self._park(claim, exc)
         except Exception as exc:
             await self._fail(claim, exc)
         else:
@@ -120,13 +122,22 @@ class StepRunner:
         return Claim(change.render, step, step.fence) if step is not None else None
 
     async def _hand_back(self, claim: Claim) -> None:
+        await self._give_up(claim, lambda change: change.render.hand_back(claim.step_id, claim.fence, change.now))
+
+    async def _park(self, claim: Claim, exc: FileUnavailable) -> None:
+        """Leave the step for later: this worker has other things to do while the storage is away."""
+        _log.warning("step waits for the storage", reason=str(exc))
+        await self._give_up(
+            claim,
+            lambda change: change.render.park(
+                claim.step_id, claim.fence, "it does not answer, or has no room", change.now, self.policy
+            ),
+        )
+
+    async def _give_up(self, claim: Claim, change: Callable[[Change], None]) -> None:
         try:
             async with asyncio.timeout(_CLAIM_PATIENCE_S):
-                await transition(
-                    self.store,
-                    claim.render.render_id,
-                    lambda change: change.render.hand_back(claim.step_id, claim.fence, change.now),
-                )
+                await transition(self.store, claim.render.render_id, change)
         except (LeaseLost, RenderNotFound):
             pass  # it was finished, taken over or forgotten in the last moment
 
@@ -160,8 +171,6 @@ def failure_of(exc: Exception) -> StepFailure:
             return StepFailure(exc.code, str(exc), retryable=True, log=exc.log, blames_scene=True, poison=exc.violent)
         case MediaFailed():
             return StepFailure("ASSEMBLY_FAILED", str(exc), retryable=True)
-        case FileUnavailable():
-            return StepFailure("STORAGE_UNAVAILABLE", "the storage service is away", retryable=True)
         case TimeLimitExceeded():
             return StepFailure("TIME_LIMIT_EXCEEDED", str(exc), retryable=False, blames_scene=True)
         case _:

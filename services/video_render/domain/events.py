@@ -58,13 +58,15 @@ class SceneView:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The render's state or stage changed."""
+    """The render's state or stage changed, or what it waits for; or bytes of the video were stored."""
 
     state: RenderState
     stage: Stage
     progress: float
     video: RenderedVideo | None = None
     error: RenderFailure | None = None
+    waits_for: str = ""
+    """`storage` while work that is done cannot be stored."""
 
 
 @dataclass(frozen=True, slots=True)

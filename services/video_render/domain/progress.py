@@ -11,6 +11,8 @@ from services.video_render.domain.storyboard import Scene
 _RENDERING_FROM = 1.0
 _ASSEMBLING_FROM = 95.0
 _PUBLISHING_FROM = 98.0
+_LAST = 99.9
+"""Everything is stored, and the row does not say so yet."""
 DONE = 100.0
 
 _SECONDS_BY_KIND = {
@@ -32,6 +34,11 @@ def estimated_frames(scene: Scene, fps: int) -> int:
     """Frames to expect before the engine knows: a weight, corrected by the first report of the engine."""
     seconds = scene.duration_s or _SECONDS_BY_KIND.get(scene.kind, _USUAL_SECONDS)
     return max(1, round(seconds * fps))
+
+
+def published(share: float) -> float:
+    """How far a render is that has stored so much of its video, from 0 to 1."""
+    return _PUBLISHING_FROM + (_LAST - _PUBLISHING_FROM) * min(max(share, 0.0), 1.0)
 
 
 def measured(stage: Stage, scenes: Iterable[Step]) -> float:

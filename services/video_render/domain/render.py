@@ -125,8 +125,9 @@ class Render:
             self._give_up(step, WORKER_LOST, now)
             return None
         step.claim(now, policy.lease, task_id, holder)
-        self._log(step, f"attempt {step.attempts} at {_name(step)} began")
-        self._entered(_STAGE_OF[step.kind], now)
+        if not step.parked:
+            self._log(step, f"attempt {step.attempts} at {_name(step)} began")
+            self._entered(_STAGE_OF[step.kind], now)
         self._scene_changed(step)
         return step
 
@@ -161,6 +162,25 @@ class Render:
         step.handed_back += 1
         self._log(step, f"a stopping worker handed {_name(step)} back")
         self._requeue(step, now)
+
+    def park(self, step_id: str, fence: int, reason: str, now: datetime, policy: LeasePolicy) -> None:
+        """The storage is away: the step is put off, and it costs no attempt; raises `LeaseLost`."""
+        step = self._held(step_id, fence)
+        waited_before = self.waits_for
+        step.handed_back += 1
+        step.parked += 1
+        if step.parked == 1:
+            self._log(step, f"{_name(step)} waits for the storage: {reason}", Severity.WARNING)
+        self._requeue(step, now + policy.park(step.parked))
+        if self.stage is not Stage.PUBLISHING and all(other.parked or other.idle for other in self.steps.values()):
+            self._entered(Stage.PUBLISHING, now)
+        elif not waited_before:
+            self._announce()
+
+    @property
+    def waits_for(self) -> str:
+        """`storage` while a step is put off because of it, empty otherwise."""
+        return "storage" if any(step.parked for step in self.steps.values()) else ""
 
     # Results
 
@@ -207,10 +227,13 @@ class Render:
         self._log(step, f"{_name(step)} is done: {scene.frames} frames, {scene.duration_s:.2f} s")
         for warning in scene.warnings:
             self._log(step, f"{_name(step)}: {warning}", Severity.WARNING)
+        waited = self.waits_for
         _finish(step, scene)
         self.scenes_left -= 1
         self._measure()
         self._scene_changed(self.steps[step_id])
+        if waited and not self.waits_for:
+            self._announce()
         self._fan_in(now)
 
     def scenes_lost(self, step_id: str, fence: int, indexes: Iterable[int], now: datetime) -> None:
@@ -231,6 +254,14 @@ class Render:
         """The video is assembled and is being stored; raises `LeaseLost`."""
         self._held(step_id, fence)
         self._entered(Stage.PUBLISHING, now)
+
+    def stored_bytes(self, step_id: str, fence: int, share: float) -> None:
+        """So much of the video, from 0 to 1, is stored; raises `LeaseLost`."""
+        self._held(step_id, fence).parked = 0
+        reached = progress.published(share)
+        if self.stage is Stage.PUBLISHING and reached > self.progress:
+            self.progress = reached
+            self._announce()
 
     def published(self, step_id: str, fence: int, video: RenderedVideo, now: datetime) -> None:
         """The files are stored; from now on the render points to them; raises `LeaseLost`."""
@@ -281,10 +312,12 @@ class Render:
         self._announce()
 
     def _measure(self) -> None:
-        self.progress = max(self.progress, progress.measured(self.stage, self.scenes))
+        # Scenes that are drawn and not stored put a render into its last stage before they are joined.
+        stage = Stage.RENDERING if self.scenes_left and self.stage is Stage.PUBLISHING else self.stage
+        self.progress = max(self.progress, progress.measured(stage, self.scenes))
 
     def _announce(self) -> None:
-        self.events.append(StateChanged(self.state, self.stage, self.progress, self.video, self.error))
+        self.events.append(StateChanged(self.state, self.stage, self.progress, self.video, self.error, self.waits_for))
 
     def _scene_changed(self, step: Step) -> None:
         if step.kind is StepKind.SCENE:
@@ -306,6 +339,7 @@ class Render:
         self._dispatch(step)
 
     def _retry(self, step: Step, failure: StepFailure, now: datetime, policy: LeasePolicy) -> list[str]:
+        step.parked = 0
         for line in failure.log:
             self._log(step, line, Severity.ERROR)
         if failure.retryable and not step.exhausted(policy):

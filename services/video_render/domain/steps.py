@@ -46,6 +46,14 @@ class LeasePolicy:
     """After the first failure; doubled for each further one. Not after the loss of a worker, which is no sign that the
     next would fail as well.
     """
+    first_park: timedelta = timedelta(seconds=1)
+    """How long a step that waits for the storage is left alone at first; doubled each time up to the longest."""
+    longest_park: timedelta = timedelta(seconds=15)
+
+    def park(self, times: int) -> timedelta:
+        """How long a step is left alone that found the storage away so many times in a row."""
+        doublings: int = 2 ** min(times - 1, 10)
+        return min(self.first_park * doublings, self.longest_park)
 
 
 def step_id_of(render_id: str, kind: StepKind, index: int = 0) -> str:
@@ -89,11 +97,18 @@ class Step:
     """The scene could not be drawn; a plain one is drawn in its place."""
     cached: bool = False
     """Its result was rendered before."""
+    parked: int = 0
+    """How many times in a row it was put off because the storage was away; 0 while it does not wait for that."""
 
     @property
     def ended(self) -> bool:
         """Whether it will not run (again) on its own."""
         return self.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELLED)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody works on it or will as things stand: it has ended, or waits for other steps."""
+        return self.ended or self.state is StepState.WAITING
 
     def claimable(self, now: datetime) -> bool:
         """Whether a worker may take it: it is queued, or its holder's lease has run out."""
@@ -124,7 +139,7 @@ class Step:
 
     def end(self, state: StepState) -> None:
         """Leave the running state for good."""
-        self.state = state
+        self.state, self.parked = state, 0
         self.lease_until = None
         self.task_id = self.holder = ""
 

@@ -113,7 +113,7 @@ def test_job_and_progress_are_complete() -> None:
     source = view()
     source.job.completed_at = source.job.next_attempt_at = START
     source.job.pinned_at = source.job.expires_at = source.job.expired_at = START
-    source.job.progress = 1.0
+    source.job.progress, source.job.waits_for = 1.0, "storage"
     job = codec.job(source)
     assert {field.name for field, _ in job.ListFields()} == {field.name for field in job_pb2.Job.DESCRIPTOR.fields}
     progress = codec.progress(source)

@@ -13,7 +13,7 @@ import pytest
 from services.video_render.application.assemble_step import AssembleStep
 from services.video_render.application.engine import Chapter, Sound
 from services.video_render.application.plan_step import PlanStep
-from services.video_render.application.ports import FileKind, FileSpec
+from services.video_render.application.ports import FileKind, FileSpec, OnBytes
 from services.video_render.domain.events import RenderState
 from services.video_render.domain.outcomes import Stage, StoredFile
 from services.video_render.domain.steps import StepKind, StepState
@@ -79,11 +79,11 @@ class GatedFiles(MemoryFiles):
         super().__init__()
         self._gate = gate
 
-    async def save(self, source: Path, spec: FileSpec) -> StoredFile:
+    async def save(self, source: Path, spec: FileSpec, on_bytes: OnBytes | None = None) -> StoredFile:
         """After the gate, where it is the video."""
         if spec.kind is FileKind.VIDEO:
             await self._gate.wait()
-        return await super().save(source, spec)
+        return await super().save(source, spec, on_bytes)
 
 
 def gated(folder: Path, stage: Stage, gate: Gate) -> Bench:

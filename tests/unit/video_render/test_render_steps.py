@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.video_render.adapters.storage.spool import DiskSpool
 from services.video_render.application.assemble_step import AssembleStep, best_scene, chapters_of
 from services.video_render.application.engine import Ladder, MediaFailed, OnFrames, SceneFailed, SceneOutput
 from services.video_render.application.lease import LeaseKeeper, TimeLimitExceeded
@@ -19,6 +20,7 @@ from services.video_render.application.ports import (
     FileLost,
     FileSpec,
     FileUnavailable,
+    OnBytes,
     RenderStore,
     SceneCrashed,
     SceneProcess,
@@ -73,12 +75,17 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.away = False
 
-    async def save(self, source: Path, spec: FileSpec) -> StoredFile:
+    async def save(self, source: Path, spec: FileSpec, on_bytes: OnBytes | None = None) -> StoredFile:
         """Keep the bytes."""
+        if self.away:
+            raise FileUnavailable("away")
         object_id = f"o{len(self.contents)}"
         self.contents[object_id] = source.read_bytes()  # noqa: ASYNC240  # a few bytes
         self.requests.append(spec.request_id)
+        if on_bytes is not None:
+            on_bytes(len(self.contents[object_id]))
         return StoredFile(object_id, object_id, len(self.contents[object_id]), spec.content_type)
 
     async def load(self, file: StoredFile, target: Path) -> None:
@@ -114,12 +121,16 @@ class Folders:
 
 
 class InlineProcess:
-    """Draws in this process."""
+    """Draws in this process, and counts."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
 
     async def render(
         self, storyboard: Storyboard, index: int, ladder: Ladder, out_dir: Path, on_frames: OnFrames
     ) -> SceneOutput:
         """At once."""
+        self.drawn += 1
         return ScriptedRenderer().render(storyboard, index, ladder, out_dir, on_frames)
 
 
@@ -163,6 +174,7 @@ class Bench:
         *,
         limit_s: float = 60,
         voice: Voice | None = None,
+        spool_max_bytes: int = 10**9,
     ) -> None:
         self.clock = ManualClock()
         self.store = MemoryRenderStore(self.clock.now)
@@ -176,7 +188,16 @@ class Bench:
         works: dict[StepKind, StepWork] = {
             StepKind.PLAN: PlanStep(self.store, {"script": ScriptedPlanner()}, "v1"),
             StepKind.SCENE: SceneStep(
-                self.store, self.files, segments, process or InlineProcess(), ScriptedMedia(), voice, workspace, 0.01
+                self.store,
+                self.files,
+                segments,
+                process or InlineProcess(),
+                ScriptedMedia(),
+                voice,
+                workspace,
+                DiskSpool(folder, spool_max_bytes),
+                0.01,
+                0.01,
             ),
             StepKind.ASSEMBLE: AssembleStep(self.store, self.files, segments, ScriptedMedia(), workspace),
         }
@@ -424,7 +445,6 @@ async def test_J7_a_position_ahead_of_the_render_is_refused(bench: Bench) -> Non
         (SceneCrashed("SCENE_RENDER_FAILED", "gone"), "SCENE_RENDER_FAILED", True),
         (SceneCrashed("OUT_OF_MEMORY", "gone"), "OUT_OF_MEMORY", True),
         (MediaFailed("broken"), "ASSEMBLY_FAILED", True),
-        (FileUnavailable("away"), "STORAGE_UNAVAILABLE", True),
         (TimeLimitExceeded("late"), "TIME_LIMIT_EXCEEDED", False),
         (ZeroDivisionError("secret"), "INTERNAL", True),
     ],

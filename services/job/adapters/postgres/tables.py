@@ -96,6 +96,7 @@ JOBS = Table(
     # The earliest of the three; put off while somebody deals with it.
     _moment("retention_at", nullable=True),
     # Number of the newest line of its log; taken under this row's lock, like `revision`.
+    Column("waits_for", Text, nullable=False, server_default=""),
     Column("log_seq", BigInteger, nullable=False, server_default=text("0")),
     # From when on it may be started, and its place in the queue.
     _moment("ready_at"),

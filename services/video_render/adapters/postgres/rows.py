@@ -33,7 +33,7 @@ _OPTIONAL_FILES = ("captions_vtt", "captions_srt", "sprite", "sprite_map")
 _STEP_COLUMNS = (
     *("step_id", "kind", "index", "state", "queued_at", "fence", "attempts", "handed_back", "lease_until"),
     *("task_id", "holder", "title", "scene_kind", "content_hash", "frames_done", "frames_total"),
-    *("fallback", "cached"),
+    *("fallback", "cached", "parked"),
 )
 
 

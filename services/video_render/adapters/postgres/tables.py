@@ -77,6 +77,7 @@ steps = Table(
     Column("result", JSONB(none_as_null=True)),
     Column("fallback", Boolean, nullable=False, server_default=text("false")),
     Column("cached", Boolean, nullable=False, server_default=text("false")),
+    Column("parked", Integer, nullable=False, server_default=text("0")),
     # The sweeper's two questions; both indexes hold only what is in flight.
     Index("ix_steps_running_lease", "lease_until", postgresql_where=text("state = 'running'")),
     Index("ix_steps_queued", "queue", "queued_at", postgresql_where=text("state = 'queued'")),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import time
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +13,9 @@ from typing import TypeVar
 import grpc
 import structlog
 
+from services.video_render.adapters.storage import direct
 from services.video_render.adapters.storage.hashing import sha256_of
-from services.video_render.application.ports import FileKind, FileLost, FileSpec, FileUnavailable
+from services.video_render.application.ports import FileKind, FileLost, FileSpec, FileUnavailable, OnBytes
 from services.video_render.domain.outcomes import StoredFile
 from t2m.storage.v1 import object_pb2, object_service_pb2, object_service_pb2_grpc
 
@@ -21,8 +23,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 512 * 1024
 _CALL_TIMEOUT_S = 300.0
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 5.0
+_ABORT_TIMEOUT_S = 5.0
 _PERMANENT = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.PERMISSION_DENIED,
@@ -40,22 +41,56 @@ _PLACES = {
 
 
 class GrpcFileStore:
-    """Files in the storage service. A call is repeated for `patience_s` seconds while the service is away."""
+    """Files in the storage service. What meets a service or a store that is away is tried `attempts` times in all,
+    with pauses from `first_pause_s` on, each twice the last and somewhere in its upper half.
+    """
 
-    def __init__(self, channel: grpc.aio.Channel, *, patience_s: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, attempts: int = 4, first_pause_s: float = 0.25) -> None:
         self._stub = object_service_pb2_grpc.ObjectServiceStub(channel)
-        self._patience_s = patience_s
+        self._attempts = attempts
+        self._first_pause_s = first_pause_s
 
-    async def save(self, source: Path, spec: FileSpec) -> StoredFile:
-        """Store a file, verified end to end; raises `FileUnavailable`."""
+    async def save(self, source: Path, spec: FileSpec, on_bytes: OnBytes | None = None) -> StoredFile:
+        """Store a file, verified end to end; raises `FileUnavailable`. Its bytes go to the store itself where that
+        takes them.
+        """
         header = await asyncio.to_thread(_header, spec, source)
+        counted = _Counted(on_bytes)
 
         async def write() -> object_pb2.Object:
-            answer = await self._stub.WriteObject(_upload(header, source), timeout=_CALL_TIMEOUT_S)
-            return answer.object
+            counted.begin()
+            begun = await self._stub.BeginUpload(
+                object_service_pb2.BeginUploadRequest(header=header), timeout=_CALL_TIMEOUT_S
+            )
+            match begun.WhichOneof("outcome"):
+                case "object":
+                    return begun.object
+                case "upload":
+                    return await self._sent(source, begun.upload, spec.owner_id, counted.add)
+                case _:
+                    upload = _upload(header, source, counted.add)
+                    return (await self._stub.WriteObject(upload, timeout=_CALL_TIMEOUT_S)).object
 
         stored = await self._patiently(write)
         return StoredFile(stored.object_id, stored.sha256, stored.size_bytes, spec.content_type)
+
+    async def _sent(
+        self, source: Path, plan: object_service_pb2.UploadPlan, owner_id: str, on_bytes: OnBytes
+    ) -> object_pb2.Object:
+        named = {"object_id": plan.object_id, "owner_id": owner_id}
+        try:
+            etags = await direct.send(source, plan.parts, on_bytes)
+        except direct.PartRefused as refused:
+            if refused.answered:
+                await self._abort(object_service_pb2.AbortUploadRequest(**named))
+            raise
+        request = object_service_pb2.CompleteUploadRequest(**named, upload_id=plan.upload_id, etags=etags)
+        return (await self._stub.CompleteUpload(request, timeout=_CALL_TIMEOUT_S)).object
+
+    async def _abort(self, upload: object_service_pb2.AbortUploadRequest) -> None:
+        """Best effort: the sweep of the storage service reclaims what is left, as it does for a killed writer."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self._stub.AbortUpload(upload, timeout=_ABORT_TIMEOUT_S)
 
     async def load(self, file: StoredFile, target: Path) -> None:
         """Fetch a file and verify it; raises `FileLost`, `FileUnavailable`."""
@@ -83,20 +118,42 @@ class GrpcFileStore:
         return digest.hexdigest()
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's answer, tried again with growing pauses; raises `FileUnavailable` when patience ends."""
-        give_up = time.monotonic() + self._patience_s
-        pause = _FIRST_PAUSE_S
-        while True:
+        """The call's answer, tried again with growing pauses; raises `FileUnavailable` after the last attempt."""
+        pause = self._first_pause_s
+        for attempt in range(1, self._attempts + 1):
             try:
                 return await call()
+            except direct.PartRefused as exc:
+                reason = str(exc)
             except grpc.aio.AioRpcError as exc:
                 if exc.code() in _PERMANENT:
                     raise
-                if time.monotonic() + pause > give_up:
-                    raise FileUnavailable(f"storage: {exc.code().name} {exc.details()}") from exc
-                _log.warning("storage does not answer, trying again", code=exc.code().name, details=exc.details())
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+                reason = f"{exc.code().name} {exc.details()}"
+            if attempt == self._attempts:
+                raise FileUnavailable(f"storage: {reason}")
+            _log.warning("storage does not answer, trying again", reason=reason)
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+            pause *= 2
+        raise AssertionError("there is at least one attempt")
+
+
+class _Counted:
+    """Passes on how many bytes are stored, and each only once, however often they are sent."""
+
+    def __init__(self, on_bytes: OnBytes | None) -> None:
+        self._on_bytes = on_bytes
+        self._sent = self._told = 0
+
+    def begin(self) -> None:
+        """They are sent from the first one on."""
+        self._sent = 0
+
+    def add(self, count: int) -> None:
+        """So many more were sent."""
+        self._sent += count
+        if self._on_bytes is not None and self._sent > self._told:
+            self._on_bytes(self._sent - self._told)
+            self._told = self._sent
 
 
 def _header(spec: FileSpec, source: Path) -> object_service_pb2.WriteObjectHeader:
@@ -119,9 +176,10 @@ def _header(spec: FileSpec, source: Path) -> object_service_pb2.WriteObjectHeade
 
 
 async def _upload(
-    header: object_service_pb2.WriteObjectHeader, source: Path
+    header: object_service_pb2.WriteObjectHeader, source: Path, on_bytes: OnBytes
 ) -> AsyncIterator[object_service_pb2.WriteObjectRequest]:
     yield object_service_pb2.WriteObjectRequest(header=header)
     with source.open("rb") as file:
         while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
             yield object_service_pb2.WriteObjectRequest(chunk=chunk)
+            on_bytes(len(chunk))

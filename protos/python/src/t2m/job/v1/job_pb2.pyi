@@ -454,6 +454,7 @@ class JobProgress(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's id."""
     status: Global___JobStatus.ValueType
@@ -470,6 +471,10 @@ class JobProgress(_message.Message):
     """How many times it is tried again after a failure."""
     revision: _builtins.int
     """Position of the newest event."""
+    waits_for: _builtins.str
+    """What it waits for that is no turn of its own: `storage` while work that is
+    done cannot be stored; it goes on by itself. Empty otherwise.
+    """
     @_builtins.property
     def estimated_completion(self) -> _timestamp_pb2.Timestamp:
         """When it is expected to complete."""
@@ -521,10 +526,11 @@ class JobProgress(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         completed_at: _timestamp_pb2.Timestamp | None = ...,
+        waits_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position", "completed_at", b"completed_at", "created_at", b"created_at", "error", b"error", "estimated_completion", b"estimated_completion", "next_attempt_at", b"next_attempt_at", "queue_position", b"queue_position", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "completed_at", b"completed_at", "created_at", b"created_at", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "job_id", b"job_id", "max_retries", b"max_retries", "next_attempt_at", b"next_attempt_at", "progress", b"progress", "queue_position", b"queue_position", "revision", b"revision", "scenes", b"scenes", "started_at", b"started_at", "status", b"status", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "completed_at", b"completed_at", "created_at", b"created_at", "current_stage", b"current_stage", "error", b"error", "estimated_completion", b"estimated_completion", "job_id", b"job_id", "max_retries", b"max_retries", "next_attempt_at", b"next_attempt_at", "progress", b"progress", "queue_position", b"queue_position", "revision", b"revision", "scenes", b"scenes", "started_at", b"started_at", "status", b"status", "updated_at", b"updated_at", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queue_position: _TypeAlias = _typing.Literal["queue_position"]  # noqa: Y015
     _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
@@ -600,7 +606,9 @@ Global___JobEvent: _TypeAlias = JobEvent  # noqa: Y015
 
 @_typing.final
 class JobStatusChanged(_message.Message):
-    """The status, stage or attempt changed."""
+    """The status, stage or attempt changed, or what the job waits for; or bytes of the
+    finished video were stored.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -610,6 +618,7 @@ class JobStatusChanged(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     status: Global___JobStatus.ValueType
     """The new status."""
     current_stage: Global___JobStage.ValueType
@@ -618,6 +627,8 @@ class JobStatusChanged(_message.Message):
     """Share of the work done, 0 to 100."""
     attempt: _builtins.int
     """Which attempt."""
+    waits_for: _builtins.str
+    """As `JobProgress.waits_for`."""
     @_builtins.property
     def error(self) -> Global___JobError:
         """Why the attempt failed."""
@@ -635,10 +646,11 @@ class JobStatusChanged(_message.Message):
         attempt: _builtins.int = ...,
         error: Global___JobError | None = ...,
         next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+        waits_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "next_attempt_at", b"next_attempt_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "current_stage", b"current_stage", "error", b"error", "next_attempt_at", b"next_attempt_at", "progress", b"progress", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "current_stage", b"current_stage", "error", b"error", "next_attempt_at", b"next_attempt_at", "progress", b"progress", "status", b"status", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -206,6 +206,7 @@ class Render(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     render_id: _builtins.str
     """Chosen by the caller: `{job_id}-{attempt}`."""
     owner_id: _builtins.str
@@ -222,6 +223,10 @@ class Render(_message.Message):
     """Quality asked for."""
     seq: _builtins.int
     """Position of the newest event of this render."""
+    waits_for: _builtins.str
+    """What it waits for that is no turn of its own: `storage` while work that is
+    done cannot be stored. Nothing is drawn again for that; empty otherwise.
+    """
     @_builtins.property
     def scenes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneProgress]:
         """Scenes in order; empty until planned."""
@@ -263,10 +268,11 @@ class Render(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         completed_at: _timestamp_pb2.Timestamp | None = ...,
+        waits_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at", "error", b"error", "started_at", b"started_at", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at", "error", b"error", "job_id", b"job_id", "owner_id", b"owner_id", "progress", b"progress", "quality", b"quality", "render_id", b"render_id", "scenes", b"scenes", "seq", b"seq", "stage", b"stage", "started_at", b"started_at", "state", b"state", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at", "error", b"error", "job_id", b"job_id", "owner_id", b"owner_id", "progress", b"progress", "quality", b"quality", "render_id", b"render_id", "scenes", b"scenes", "seq", b"seq", "stage", b"stage", "started_at", b"started_at", "state", b"state", "video", b"video", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -767,12 +773,15 @@ class RenderStateChanged(_message.Message):
     VIDEO_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     state: Global___RenderState.ValueType
     """The new state."""
     stage: Global___RenderStage.ValueType
     """The new stage."""
     progress: _builtins.float
     """Share of the work done, 0 to 100."""
+    waits_for: _builtins.str
+    """As `Render.waits_for`."""
     @_builtins.property
     def video(self) -> Global___RenderedVideo:
         """The result, with `RENDER_STATE_SUCCEEDED`."""
@@ -789,10 +798,11 @@ class RenderStateChanged(_message.Message):
         video: Global___RenderedVideo | None = ...,
         error: Global___RenderError | None = ...,
         progress: _builtins.float = ...,
+        waits_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "progress", b"progress", "stage", b"stage", "state", b"state", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "progress", b"progress", "stage", b"stage", "state", b"state", "video", b"video", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
