@@ -57,5 +57,22 @@ def sweep_orphans(dry_run: bool, grace: float | None, limit: int | None, mark_lo
     raise SystemExit(run(settings, dry_run=dry_run, grace=grace, limit=limit, mark_lost=mark_lost or None))
 
 
+@main.command("migrate-files")
+@click.option("--dry-run", is_flag=True, help="Check the source and say what would be copied.")
+@click.option("--verify-only", is_flag=True, help="Copy nothing; read every copy and compare its SHA-256.")
+@click.option("--parallel", type=click.IntRange(1, 32), default=4, show_default=True, help="Objects at a time.")
+def migrate_files(dry_run: bool, verify_only: bool, parallel: int) -> None:
+    """Copy all objects from the folder T2M_STORAGE_ROOT to the S3 store of T2M_S3_…, while the service runs.
+
+    Interrupted, it goes on where it was when it is run again; a second run catches what was added since. Ends with 1
+    when anything is missing or damaged, which it names.
+    """
+    from services.storage.maintenance import migrate_files as run
+    from services.storage.settings import StorageSettings
+
+    settings = load_settings(StorageSettings)
+    raise SystemExit(run(settings, parallel=parallel, dry_run=dry_run, verify_only=verify_only))
+
+
 if __name__ == "__main__":
     main(prog_name="python -m services.storage")

@@ -8,10 +8,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from services.runtime.clock import SystemClock
+from services.runtime.db import create_engine
+from services.storage.adapters.filesystem import FilesystemBlobStore
+from services.storage.adapters.postgres import PostgresCopyJournal, PostgresObjectLedger, PostgresObjectRepository
+from services.storage.adapters.s3 import S3BlobStore, S3Inventory
+from services.storage.application.migrating import BAD, MigrateFiles, MigrationPlan, MigrationReport, Outcome, Tell
 from services.storage.application.orphans import Finding, FindingKind, OrphanPolicy, OrphanReport
-from services.storage.bootstrap import build, orphan_policy
+from services.storage.bootstrap import build, orphan_policy, s3_client
 from services.storage.domain.errors import StorageError
+from services.storage.domain.objects import Bucket, StoredObject
 from services.storage.settings import StorageSettings
 
 
@@ -53,3 +62,52 @@ async def _sweep(settings: StorageSettings, policy: OrphanPolicy, note: Callable
         return await storage.orphans(policy, note)
     finally:
         await storage.close()
+
+
+def migrate_files(settings: StorageSettings, *, parallel: int, dry_run: bool, verify_only: bool) -> int:
+    """Copy every object from the file system to S3; prints what is wrong and a summary. The exit code."""
+    names = settings.buckets()
+    target = f"{settings.s3_endpoint_url or 's3:'}/{names.of(Bucket.VIDEOS)}"
+    plan = MigrationPlan(target, parallel, dry_run=dry_run, verify_only=verify_only)
+    try:
+        report = asyncio.run(_migrate(settings, plan))
+    except StorageError as error:
+        raise click.ClickException(str(error)) from None
+    sums = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    click.echo(f"{report.outcomes.total()} objects: {sums or 'nothing to do'}; {report.copied_bytes} bytes copied")
+    return 0 if report.complete or (dry_run and not any(report.outcomes[each] for each in BAD)) else 1
+
+
+async def _migrate(settings: StorageSettings, plan: MigrationPlan) -> MigrationReport:
+    engine = create_engine(settings.database_url, application_name="t2m-migrate-files")
+    client, names, threads = s3_client(settings), settings.buckets(), settings.storage_threads
+    source = FilesystemBlobStore(settings.storage_root, names, threads)
+    target = S3BlobStore(client, names, threads=max(threads, plan.parallel))
+    ledger = PostgresObjectLedger(engine)
+    try:
+        for bucket in Bucket:
+            await S3Inventory(client, names).page(bucket, "", 1)  # is it there, and may we?
+        totals = await ledger.totals()
+        console = Console(stderr=True)
+        columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            move = MigrateFiles(
+                PostgresObjectRepository(engine), ledger, PostgresCopyJournal(engine), source, target, SystemClock()
+            )
+            return await move(plan, _teller(progress, totals.total_bytes))
+    finally:
+        await engine.dispose()
+        source.close()
+        target.close()
+
+
+def _teller(progress: Progress, total_bytes: int) -> Tell:
+    """Moves the bar, and names what is wrong."""
+    bar = progress.add_task("files", total=total_bytes)
+
+    def tell(row: StoredObject, outcome: Outcome, why: str) -> None:
+        progress.advance(bar, row.size_bytes)
+        if outcome in BAD:
+            click.echo(f"{outcome}: {row.object_id} {row.placement.bucket}/{row.key}: {why}")
+
+    return tell

@@ -1,4 +1,4 @@
-"""What every `BlobInventory` and `ObjectLedger` must do (S6)."""
+"""What every `BlobInventory`, `ObjectLedger` (S6) and `CopyJournal` (S7) must do."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pytest
 import services.storage
 from services.runtime.db import create_engine, run_migrations
 from services.storage.adapters.filesystem import FilesystemBlobStore, FilesystemInventory
-from services.storage.adapters.postgres import PostgresObjectLedger, PostgresObjectRepository
+from services.storage.adapters.postgres import PostgresCopyJournal, PostgresObjectLedger, PostgresObjectRepository
 from services.storage.adapters.s3 import S3BlobStore, S3Inventory
 from services.storage.application.inventory import BlobInventory, ObjectLedger, Totals
+from services.storage.application.migrating import CopyJournal
 from services.storage.application.ports import BlobStore, ObjectRepository
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import ArtifactKind, BlobAddress, Bucket, ObjectState, Placement
 from tests.contract.test_storage_blob_store import chunks_of
 from tests.contract.test_storage_object_repository import NOW, committed, pending
 from tests.fakes.storage import MemoryBlobStore, MemoryObjectRepository
-from tests.fakes.storage_inventory import MemoryInventory, MemoryLedger
+from tests.fakes.storage_inventory import MemoryCopyJournal, MemoryInventory, MemoryLedger
 from tests.s3_servers import S3Server, ministack, rclone
 
 _numbers = itertools.count(1)
@@ -185,23 +186,24 @@ async def test_S6_hidden_versions_are_listed() -> None:
     assert (await inventory.page(Bucket.VIDEOS, "", 1)).found[0].size_bytes == 5
 
 
+Rows = tuple[ObjectRepository, ObjectLedger, CopyJournal]
+
+
 @pytest.fixture(params=["postgres", "memory"])
-async def rows(
-    request: pytest.FixtureRequest, postgres: Callable[[], str]
-) -> AsyncIterator[tuple[ObjectRepository, ObjectLedger]]:
+async def rows(request: pytest.FixtureRequest, postgres: Callable[[], str]) -> AsyncIterator[Rows]:
     if request.param == "memory":
         objects = MemoryObjectRepository()
-        yield objects, MemoryLedger(objects)
+        yield objects, MemoryLedger(objects), MemoryCopyJournal(objects)
         return
     url = postgres()
     await run_migrations(Path(services.storage.__file__).parent, url)
     engine = create_engine(url, pool_size=2)
-    yield PostgresObjectRepository(engine), PostgresObjectLedger(engine)
+    yield PostgresObjectRepository(engine), PostgresObjectLedger(engine), PostgresCopyJournal(engine)
     await engine.dispose()
 
 
-async def test_S6_states_of_keys(rows: tuple[ObjectRepository, ObjectLedger]) -> None:
-    objects, ledger = rows
+async def test_S6_states_of_keys(rows: Rows) -> None:
+    objects, ledger, _ = rows
     waiting, kept, gone = (
         pending("r1"),
         await committed(objects, pending("r2")),
@@ -218,8 +220,8 @@ async def test_S6_states_of_keys(rows: tuple[ObjectRepository, ObjectLedger]) ->
     assert await ledger.states(Bucket.VIDEOS, []) == {}
 
 
-async def test_S6_committed_rows_of_everybody_page_by_page(rows: tuple[ObjectRepository, ObjectLedger]) -> None:
-    objects, ledger = rows
+async def test_S6_committed_rows_of_everybody_page_by_page(rows: Rows) -> None:
+    objects, ledger, _ = rows
     made = [await committed(objects, pending(f"r{number}", owner=f"u{number % 2}")) for number in range(5)]
     await objects.add(pending("waiting"))
     made.sort(key=lambda row: row.object_id)
@@ -230,8 +232,8 @@ async def test_S6_committed_rows_of_everybody_page_by_page(rows: tuple[ObjectRep
     assert await ledger.totals() == Totals(5, 35)
 
 
-async def test_S6_rows_of_a_bucket_expire(rows: tuple[ObjectRepository, ObjectLedger]) -> None:
-    objects, ledger = rows
+async def test_S6_rows_of_a_bucket_expire(rows: Rows) -> None:
+    objects, ledger, _ = rows
     temp = Placement("u1", "j1", Bucket.TEMP, ArtifactKind.SEGMENT)
     old = [await committed(objects, replace(pending(f"t{number}"), placement=temp)) for number in range(3)]
     young = await committed(objects, replace(pending("y", created_at=NOW + timedelta(days=1)), placement=temp))
@@ -241,3 +243,16 @@ async def test_S6_rows_of_a_bucket_expire(rows: tuple[ObjectRepository, ObjectLe
     assert await ledger.expire(Bucket.TEMP, NOW + timedelta(seconds=1), NOW, 2) == 0
     assert {row.object_id for row in await objects.deleted(None, 9)} == {row.object_id for row in old}
     assert {row.object_id for row in await ledger.committed(None, 9)} == {young.object_id, kept.object_id}
+
+
+async def test_S7_verified_copies_are_remembered_by_target(rows: Rows) -> None:
+    objects, _, journal = rows
+    done, gone = [await committed(objects, pending(request_id)) for request_id in ("r1", "r2")]
+    await objects.mark_deleted(gone.object_id, "u1", NOW)
+    assert [await journal.note("t", row) for row in (done, done, gone)] == [True, True, False]
+    asked = [done.object_id, gone.object_id]
+    assert await journal.verified("t", asked) == {done.object_id}
+    assert await journal.verified("other", asked) == frozenset()
+    await objects.mark_deleted(done.object_id, "u1", NOW)
+    await objects.purge(done.object_id, "u1")  # what refers to a row does not keep it
+    assert [row.object_id for row in await objects.deleted(None, 9)] == [gone.object_id]

@@ -79,3 +79,20 @@ class MemoryLedger:
     def _committed(self) -> list[StoredObject]:
         rows = [row for row in self._objects.rows.values() if row.state is ObjectState.COMMITTED]
         return sorted(rows, key=lambda row: row.object_id)
+
+
+class MemoryCopyJournal:
+    """`CopyJournal` in a set of target and object id."""
+
+    def __init__(self, objects: MemoryObjectRepository) -> None:
+        self._objects = objects
+        self.known: set[tuple[str, str]] = set()
+
+    async def verified(self, target: str, object_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(each for each in object_ids if (target, each) in self.known)
+
+    async def note(self, target: str, stored: StoredObject) -> bool:
+        if await self._objects.find(stored.object_id, None) is None:
+            return False
+        self.known.add((target, stored.object_id))
+        return True

@@ -28,5 +28,14 @@ objects = sa.Table(
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
 )
 
+object_copies = sa.Table(
+    "object_copies",
+    metadata,
+    sa.Column("object_id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("verified_at", sa.DateTime(timezone=True), nullable=False),
+)
+"""Copies in other stores that were read back and found right."""
+
 COMMITTED_REQUEST_INDEX = "objects_committed_request_key"
 """Unique: of all attempts at a request of an owner, one is committed at most."""
