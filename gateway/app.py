@@ -26,6 +26,7 @@ from gateway.openapi import OpenApiPages
 from gateway.settings import Settings
 from gateway.streaming import StreamEndpoint
 from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_body, is_file
+from gateway.uploads import UploadEndpoint
 
 _EXPOSED_HEADERS = (
     "x-request-id", "etag", "content-length", "content-range", "content-disposition", "accept-ranges", "retry-after",
@@ -74,6 +75,7 @@ class Rest:
             DecoderSet(),
             settings.max_body_bytes,
             settings.call_deadline_s,
+            settings.upload_deadline_s,
         )
         for rpc in self._rpcs:
             for binding in rpc.bindings:
@@ -84,6 +86,8 @@ class Rest:
     def _endpoint(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> Endpoint:
         if rpc.descriptor.server_streaming:
             return StreamEndpoint(rpc, binding, template, tools, self.hub)
+        if rpc.descriptor.client_streaming:
+            return UploadEndpoint(rpc, binding, template, tools)
         if is_file(rpc, binding):
             return FileEndpoint(rpc, binding, template, tools)
         if is_body(rpc, binding):
@@ -153,6 +157,7 @@ class Gateway:
                     "x-api-key",
                     "content-type",
                     "idempotency-key",
+                    "upload-offset",
                     "last-event-id",
                     # A player's byte ranges; browsers differ in which of them need to be asked for.
                     "range",

@@ -54,6 +54,11 @@ class Backends:
         call: Any = self._of(path).unary_stream(path)
         return call  # type: ignore[no-any-return]
 
+    def upload(self, path: str) -> grpc.aio.StreamUnaryMultiCallable[bytes, bytes]:
+        """A client stream of `/package.Service/Method` on raw bytes."""
+        call: Any = self._of(path).stream_unary(path)
+        return call  # type: ignore[no-any-return]
+
     def _of(self, path: str) -> grpc.aio.Channel:
         return self._channels[domain_of(path.split("/")[1])]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from google.api import annotations_pb2, http_pb2
-from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor, ServiceDescriptor
 
 from t2m.common.v1 import options_pb2
 
@@ -60,8 +60,10 @@ class Rpc:
 
     @property
     def input(self) -> Descriptor:
-        """Request message."""
-        return self.descriptor.input_type
+        """What a request is bound to: the request message, or of an upload the header that begins its stream."""
+        message: Descriptor = self.descriptor.input_type
+        header = message.fields_by_name.get(self.extras.upload.header_field)
+        return message if header is None or header.message_type is None else header.message_type
 
     @property
     def output(self) -> Descriptor:
@@ -130,7 +132,19 @@ def _check(rpc: Rpc) -> None:
     method = rpc.descriptor
     if rpc.permission.access == options_pb2.ACCESS_UNSPECIFIED:
         raise CatalogError(f"{method.full_name}: no permission option")
+    if method.client_streaming != rpc.extras.HasField("upload"):
+        raise CatalogError(f"{method.full_name}: http_extras.upload belongs to client streams, and only there")
     if method.client_streaming:
-        raise CatalogError(f"{method.full_name}: client streams have no HTTP face")
+        _check_upload(rpc)
     if method.server_streaming != rpc.extras.HasField("event_stream"):
         raise CatalogError(f"{method.full_name}: http_extras.event_stream belongs to server streams, and only there")
+
+
+def _check_upload(rpc: Rpc) -> None:
+    method, upload = rpc.descriptor, rpc.extras.upload
+    header = method.input_type.fields_by_name.get(upload.header_field)
+    chunk = method.input_type.fields_by_name.get(upload.chunk_field)
+    if header is None or header.message_type is None or chunk is None or chunk.type != FieldDescriptor.TYPE_BYTES:
+        raise CatalogError(f"{method.full_name}: http_extras.upload names a message field and a bytes field")
+    if method.server_streaming or any(binding.body for binding in rpc.bindings):
+        raise CatalogError(f"{method.full_name}: an upload has one answer, and no other body than its bytes")

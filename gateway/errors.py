@@ -145,6 +145,8 @@ BY_REASON: Mapping[str, tuple[int, str]] = {
     "RANGE_NOT_SATISFIABLE": (416, "RANGE_NOT_SATISFIABLE"),
     "REQUEST_TOO_LARGE": (413, "REQUEST_TOO_LARGE"),
     "QUOTA_EXHAUSTED": (429, "QUOTA_EXHAUSTED"),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "UNSUPPORTED_MEDIA_TYPE"),
+    "MALWARE_FOUND": (422, "MALWARE_FOUND"),
 }
 """Reasons that are more precise than their code."""
 

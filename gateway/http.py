@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -29,13 +30,14 @@ class ClientGoneError(Exception):
 class Request:
     """One HTTP request. `route` is filled in by the router, for logs and metrics."""
 
-    __slots__ = ("_headers", "receive", "scope", "send")
+    __slots__ = ("_body_ended", "_headers", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self.send = send
         self._headers: dict[bytes, bytes] | None = None
+        self._body_ended = False
 
     @property
     def method(self) -> str:
@@ -77,7 +79,7 @@ class Request:
         """The whole body. Raises ApiError 413 beyond `limit` bytes, ClientGoneError."""
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
-            await self._discard(int(declared))
+            await self.discard(int(declared))
             raise body_too_large(limit)
         chunks: list[bytes] = []
         size = 0
@@ -86,7 +88,7 @@ class Request:
             chunk, more = await self._chunk()
             size += len(chunk)
             if size > limit:
-                await self._discard(DISCARD_BYTES)
+                await self.discard()
                 raise body_too_large(limit)
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -95,11 +97,21 @@ class Request:
         message = await self.receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        return message.get("body", b""), message.get("more_body", False)
+        more: bool = message.get("more_body", False)
+        self._body_ended = not more
+        return message.get("body", b""), more
 
-    async def _discard(self, expected: int) -> None:
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body as it arrives; the server stops reading while a chunk is in hand. Raises ClientGoneError."""
+        more = True
+        while more:
+            chunk, more = await self._chunk()
+            if chunk:
+                yield chunk
+
+    async def discard(self, expected: int = DISCARD_BYTES) -> None:
         """Read on for a moment: to a client that is still sending, a closed socket would be all it sees."""
-        if expected > DISCARD_BYTES:
+        if expected > DISCARD_BYTES or self._body_ended:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_S):

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(gt=0)] = 1 << 20
 
     call_deadline_s: Annotated[float, Field(gt=0)] = 15.0
+    # Of a call whose body is a file, from its first byte to the answer.
+    upload_deadline_s: Annotated[float, Field(gt=0)] = 1800.0
     ready_deadline_s: Annotated[float, Field(gt=0)] = 2.0
     credential_cache_s: Annotated[float, Field(ge=0)] = 5.0
     refusal_cache_s: Annotated[float, Field(ge=0)] = 1.0

@@ -57,6 +57,7 @@ class Toolbox:
     decoders: DecoderSet
     max_body_bytes: int
     deadline_s: float
+    upload_deadline_s: float
 
 
 class UnaryCall:
@@ -81,11 +82,7 @@ class UnaryCall:
         watch = _ClientWatch(request, call)
         try:
             answer = await call
-            headers = [
-                (key.encode(), value.encode())
-                for key, value in await call.initial_metadata()
-                if key in RESPONSE_METADATA and isinstance(value, str)
-            ]
+            headers = await response_headers(call)
         except grpc.aio.AioRpcError as error:
             request.state["grpc_detail"] = error.details()
             raise from_rpc(error) from error
@@ -96,6 +93,15 @@ class UnaryCall:
         finally:
             watch.stop()
         return self._parse(answer), headers, caller
+
+
+async def response_headers(call: Any) -> list[Header]:
+    """The initial metadata of a call that clients may see."""
+    return [
+        (key.encode(), value.encode())
+        for key, value in await call.initial_metadata()
+        if key in RESPONSE_METADATA and isinstance(value, str)
+    ]
 
 
 class _ClientWatch:

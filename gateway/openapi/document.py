@@ -25,7 +25,7 @@ _ERRORS = {
     409: "The state of the resource, or an earlier request, stands against it.",
     410: "The position is older than what is kept.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is of a type that is not accepted here.",
     416: "The range does not fit the object; `Content-Range` says its size.",
     422: "Fields are missing, unknown or out of bounds; `details.violations` lists them all.",
     429: "Too many requests; `Retry-After` says when to come back.",
@@ -158,6 +158,8 @@ class _Operation:
                 "required": required,
                 "content": {JSON: {"schema": self._body_schema()}},
             }
+        if self._rpc.descriptor.client_streaming:
+            operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
         return operation
 
     def _body_schema(self) -> Schema:
@@ -230,7 +232,7 @@ class _Operation:
         statuses = {400, 422, 429, 503}
         if not self._rpc.public:
             statuses |= {401, 403}
-        if self._binding.body:
+        if self._binding.body or self._rpc.descriptor.client_streaming:
             statuses |= {413, 415}
         if self._rpc.extras.file:
             statuses.add(416)

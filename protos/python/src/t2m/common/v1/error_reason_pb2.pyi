@@ -92,6 +92,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: a stream's reader was slower than its writer for too long and was
     cut off; resume from the last position received.
     """
+    ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 25
+    """INVALID_ARGUMENT: the bytes are of no type that is accepted here, whatever
+    their name or the client says.
+    """
+    ERROR_REASON_MALWARE_FOUND: _ErrorReason.ValueType  # 26
+    """INVALID_ARGUMENT: the malware scanner knows the bytes."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, stable across releases: the `reason` of the
@@ -170,4 +176,10 @@ ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 24
 """ABORTED: a stream's reader was slower than its writer for too long and was
 cut off; resume from the last position received.
 """
+ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 25
+"""INVALID_ARGUMENT: the bytes are of no type that is accepted here, whatever
+their name or the client says.
+"""
+ERROR_REASON_MALWARE_FOUND: ErrorReason.ValueType  # 26
+"""INVALID_ARGUMENT: the malware scanner knows the bytes."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

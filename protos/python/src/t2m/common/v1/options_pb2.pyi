@@ -131,6 +131,7 @@ class HttpExtras(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     EVENT_STREAM_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
+    UPLOAD_FIELD_NUMBER: _builtins.int
     success_status: _builtins.int
     """The status of a success, 200 when 0."""
     file: _builtins.bool
@@ -148,6 +149,10 @@ class HttpExtras(_message.Message):
         as NDJSON when the client accepts `application/x-ndjson`.
         """
 
+    @_builtins.property
+    def upload(self) -> Global___ByteUpload:
+        """For a client stream: the body of the HTTP request is the bytes themselves."""
+
     def __init__(
         self,
         *,
@@ -155,14 +160,44 @@ class HttpExtras(_message.Message):
         headers: _abc.Iterable[Global___HeaderBinding] | None = ...,
         event_stream: Global___EventStream | None = ...,
         file: _builtins.bool = ...,
+        upload: Global___ByteUpload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "success_status", b"success_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HttpExtras: _TypeAlias = HttpExtras  # noqa: Y015
+
+@_typing.final
+class ByteUpload(_message.Message):
+    """How the body of an HTTP request becomes a client stream: one message with the
+    header, which path, query and `HttpExtras.headers` fill (their paths start at the
+    header), then messages with the bytes as they arrive.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_FIELD_NUMBER: _builtins.int
+    header_field: _builtins.str
+    """Name of the message field that carries the header."""
+    chunk_field: _builtins.str
+    """Name of the bytes field that carries the next bytes."""
+    def __init__(
+        self,
+        *,
+        header_field: _builtins.str = ...,
+        chunk_field: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_field", b"chunk_field", "header_field", b"header_field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ByteUpload: _TypeAlias = ByteUpload  # noqa: Y015
 
 @_typing.final
 class HeaderBinding(_message.Message):

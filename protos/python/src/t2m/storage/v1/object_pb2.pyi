@@ -68,6 +68,12 @@ class _ArtifactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Artifact
     """A storyboard as JSON."""
     ARTIFACT_KIND_CAPTIONS: _ArtifactKind.ValueType  # 5
     """Captions."""
+    ARTIFACT_KIND_FILE: _ArtifactKind.ValueType  # 6
+    """A file that a user uploaded; see `FileService`."""
+    ARTIFACT_KIND_FILE_UPLOAD: _ArtifactKind.ValueType  # 7
+    """Room reserved for such a file; never committed."""
+    ARTIFACT_KIND_FILE_PART: _ArtifactKind.ValueType  # 8
+    """Bytes of such a file on their way."""
 
 class ArtifactKind(_ArtifactKind, metaclass=_ArtifactKindEnumTypeWrapper):
     """What an object is; the `{kind}` of its key."""
@@ -84,6 +90,12 @@ ARTIFACT_KIND_STORYBOARD: ArtifactKind.ValueType  # 4
 """A storyboard as JSON."""
 ARTIFACT_KIND_CAPTIONS: ArtifactKind.ValueType  # 5
 """Captions."""
+ARTIFACT_KIND_FILE: ArtifactKind.ValueType  # 6
+"""A file that a user uploaded; see `FileService`."""
+ARTIFACT_KIND_FILE_UPLOAD: ArtifactKind.ValueType  # 7
+"""Room reserved for such a file; never committed."""
+ARTIFACT_KIND_FILE_PART: ArtifactKind.ValueType  # 8
+"""Bytes of such a file on their way."""
 Global___ArtifactKind: _TypeAlias = ArtifactKind  # noqa: Y015
 
 class _ObjectState:
