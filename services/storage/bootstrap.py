@@ -21,7 +21,15 @@ from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.tokens import KeySource, TokenVerifier
 from services.storage.adapters.filesystem import FilesystemBlobStore, FilesystemInventory
 from services.storage.adapters.postgres import PostgresObjectLedger, PostgresObjectRepository
-from services.storage.adapters.s3 import S3BlobStore, S3DirectStore, S3Inventory, S3Options, create_client
+from services.storage.adapters.s3 import (
+    CloudFrontOptions,
+    CloudFrontUrls,
+    S3BlobStore,
+    S3DirectStore,
+    S3Inventory,
+    S3Options,
+    create_client,
+)
 from services.storage.adapters.tickets import HmacTicketOffice
 from services.storage.api.errors import ERROR_TABLE
 from services.storage.api.servicer import ObjectServicer, UseCases
@@ -96,9 +104,16 @@ def _blobs(settings: StorageSettings) -> tuple[FilesystemBlobStore, None] | tupl
         return FilesystemBlobStore(settings.storage_root, buckets, threads), None
     client = s3_client(settings)
     return (
-        S3BlobStore(client, buckets, threads=threads, verify=settings.s3_verify),
+        S3BlobStore(client, buckets, threads=threads, verify=settings.s3_verify, edge=_edge(settings)),
         S3DirectStore(client, buckets, threads=threads, verify=settings.s3_verify),
     )
+
+
+def _edge(settings: StorageSettings) -> CloudFrontUrls | None:
+    if not settings.cloudfront_url:
+        return None
+    key = settings.cloudfront_private_key.get_secret_value().encode()
+    return CloudFrontUrls(CloudFrontOptions(settings.cloudfront_url, settings.cloudfront_key_id, key))
 
 
 def _inventory(settings: StorageSettings) -> FilesystemInventory | S3Inventory:

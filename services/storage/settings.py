@@ -26,6 +26,11 @@ class StorageSettings(ServiceSettings):
     """Buckets in the path of URLs, not in their host, as many other stores want it."""
     s3_verify: bool = True
     """Read back what was stored, once, and compare its SHA-256."""
+    cloudfront_url: str = Field(default="", pattern=r"(https://[^\s?#]+)?")
+    """Where clients fetch objects in place of S3: `https://{bucket}.cdn.example`."""
+    cloudfront_key_id: str = ""
+    cloudfront_private_key: SecretStr = SecretStr("")
+    """The RSA key of the distribution, as PEM."""
     storage_region: str = "local"
     storage_account: str = "embedded"
     storage_threads: int = Field(default=8, ge=1, le=64)
@@ -64,6 +69,12 @@ class StorageSettings(ServiceSettings):
         if not keys or any(len(key) < MIN_KEY_BYTES for key in keys):
             raise ValueError(f"every key must have at least {MIN_KEY_BYTES} bytes")
         return value
+
+    @model_validator(mode="after")
+    def _cloudfront_is_whole(self) -> Self:
+        if self.cloudfront_url and not (self.cloudfront_key_id and self.cloudfront_private_key.get_secret_value()):
+            raise ValueError("cloudfront_url needs cloudfront_key_id and cloudfront_private_key")
+        return self
 
     @model_validator(mode="after")
     def _bucket_names_are_legal(self) -> Self:

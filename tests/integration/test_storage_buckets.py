@@ -78,6 +78,15 @@ def test_S2_old_versions_and_temp_objects_go_by_themselves(client: Any, bucket: 
     assert {rule["Status"] for rule in rules} == {"Enabled"}
 
 
+@pytest.mark.parametrize("bucket", Bucket)
+def test_V5_S3_pages_may_use_signed_urls(client: Any, bucket: Bucket) -> None:
+    """V5, S3: also behind a redirect, where browsers send `Origin: null`; ranges can be seen by players."""
+    (rule,) = client.get_bucket_cors(Bucket=NAMES.of(bucket))["CORSRules"]
+    assert rule["AllowedOrigins"] == ["*"]
+    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
+    assert "Content-Range" in rule["ExposeHeaders"]
+
+
 def test_S2_a_store_that_is_away_is_said_in_one_line() -> None:
     """S2, O9: no traceback, no credential."""
     done = create_buckets(ministack(), T2M_S3_ENDPOINT_URL="http://127.0.0.1:9")

@@ -8,18 +8,20 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.runtime.client import ServiceCredentials, channel
 from services.runtime.identity import Role
 from services.runtime.tokens import TokenSigner
+from services.storage.domain.objects import Bucket
 from services.video_render.adapters.storage.files import GrpcFileStore
 from services.video_render.adapters.storage.hashing import sha256_of
 from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
@@ -27,6 +29,7 @@ from services.video_render.application.ports import FileKind, FileLost, FileSpec
 from services.video_render.settings import VideoRenderSettings
 from tests.integration import storage_harness
 from tests.integration.video_render_harness import free_port
+from tests.s3_servers import Rclone, credentials
 
 SPEC = FileSpec("r1:scene.0:1:segment", "u1", "j1", FileKind.SEGMENT, 1, "video/mp4", "scene.mp4", 0)
 
@@ -73,6 +76,55 @@ async def test_a_file_comes_back_as_it_was_saved(postgres: Callable[[], str], tm
             with pytest.raises(FileLost):
                 await files.load(wrong, tmp_path / "lost.mp4")
         assert not list(tmp_path.glob("lost.mp4*")), "nothing half-written is left"
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[Rclone]:
+    """A store that checks signatures."""
+    store = Rclone(tmp_path / "s3")
+    yield store
+    store.kill()
+
+
+def passed_through() -> list[float | None]:
+    """How many calls have carried bytes through the storage service of this process."""
+    methods = [f"/t2m.storage.v1.ObjectService/{name}" for name in ("WriteObject", "ReadObject")]
+    labels = [{"method": method, "code": "OK"} for method in methods]
+    return [REGISTRY.get_sample_value("t2m_rpc_server_calls_total", each) for each in labels]
+
+
+async def test_S3_S4_bytes_go_to_the_store_and_come_from_it_directly(
+    postgres: Callable[[], str], tmp_path: Path, segment: Path, s3: Rclone
+) -> None:
+    """S3, S4: the service sees none of them; what is gone is lost, and a store that is away is not."""
+    address, counted, before = f"127.0.0.1:{free_port()}", [0], passed_through()
+
+    def count(more: int) -> None:
+        counted[0] += more
+
+    with credentials(s3.access_key, s3.secret_key):
+        settings: dict[str, Any] = {"storage_backend": "s3", "storage_region": "us-east-1", "s3_endpoint_url": s3.url}
+        serving = storage_harness.running(
+            postgres(), tmp_path / "objects", bind=address, s3_path_style=True, s3_verify=False, **settings
+        )
+        async with serving as storage, file_store(address) as files:
+            buckets = storage.settings.buckets()
+            s3.make_buckets(buckets)
+            stored = await files.save(segment, SPEC, count)
+            assert (stored.sha256, counted) == (sha256_of(segment), [stored.size_bytes])
+            await files.load(stored, tmp_path / "back.mp4")
+            assert (tmp_path / "back.mp4").read_bytes() == segment.read_bytes()
+            assert passed_through() == before
+            await asyncio.to_thread(s3.kill)
+            with pytest.raises(FileUnavailable):
+                await files.load(stored, tmp_path / "away.mp4")
+            await asyncio.to_thread(s3.start)
+            [[key]] = [
+                [each["Key"] for each in s3.client.list_objects_v2(Bucket=buckets.of(Bucket.VIDEOS))["Contents"]]
+            ]
+            s3.client.delete_object(Bucket=buckets.of(Bucket.VIDEOS), Key=key)
+            with pytest.raises(FileLost):
+                await files.load(stored, tmp_path / "lost.mp4")
 
 
 async def test_a_storage_that_is_away_is_waited_for(postgres: Callable[[], str], tmp_path: Path, segment: Path) -> None:

@@ -17,12 +17,22 @@ _HOME = "us-east-1"
 """The one region that must not be named where a bucket is made."""
 
 
+_PAGES = {
+    # What lets in is the signed URL. Behind a redirect browsers send `Origin: null`, so no list of origins would help.
+    "AllowedOrigins": ["*"],
+    "AllowedMethods": ["GET", "HEAD", "PUT"],
+    "AllowedHeaders": ["*"],
+    "ExposeHeaders": ["Accept-Ranges", "Content-Length", "Content-Range", "ETag"],
+    "MaxAgeSeconds": 3600,
+}
+
+
 def prepare(client: Any, names: BucketNames, *, log_bucket: str = "") -> list[str]:
     """Make the buckets that are missing and give all of them their rules; their names. Safe to repeat.
 
     Versions are kept, everything is encrypted (AES-256), nothing is public; temp objects go after 7 days, old versions
-    after 90, parts of uploads that nobody completed after 7. With `log_bucket` (which exists, and lets S3 write)
-    accesses are logged to it. Raises StorageUnavailable.
+    after 90, parts of uploads that nobody completed after 7. Pages of any origin may use URLs that are signed. With
+    `log_bucket` (which exists, and lets S3 write) accesses are logged to it. Raises StorageUnavailable.
     """
     made = [names.of(bucket) for bucket in Bucket]
     with translated():
@@ -40,6 +50,7 @@ def prepare(client: Any, names: BucketNames, *, log_bucket: str = "") -> list[st
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
             encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
             client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=encryption)
+            client.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": [_PAGES]})
             client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": _rules(bucket)})
             if log_bucket:
                 target = {"LoggingEnabled": {"TargetBucket": log_bucket, "TargetPrefix": f"{name}/"}}

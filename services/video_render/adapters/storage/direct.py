@@ -1,9 +1,9 @@
-"""Bytes that go straight to where a store has planned them, part by part."""
+"""Bytes that go straight to the store, where it has planned them, and straight from it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -16,8 +16,8 @@ _PARTS_AT_ONCE = 3
 _TIMEOUT = httpx.Timeout(60.0, connect=3.0)
 
 
-class PartRefused(Exception):
-    """The store did not take a part: it is away, has no room, or the plan is too old.
+class StoreRefused(Exception):
+    """The store did not take or give bytes: it is away, has no room, or the URL is too old.
 
     `answered` is False when it could not be reached at all.
     """
@@ -27,10 +27,30 @@ class PartRefused(Exception):
         self.answered = answered
 
 
+class ObjectMissing(Exception):
+    """The store does not have the object."""
+
+
+async def receive(url: str) -> AsyncGenerator[bytes]:
+    """The bytes behind a presigned URL; close it. Raises `StoreRefused`, `ObjectMissing`."""
+    async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+        try:
+            async with client.stream("GET", url) as answer:
+                if answer.status_code == httpx.codes.NOT_FOUND:
+                    raise ObjectMissing
+                if answer.status_code != httpx.codes.OK:
+                    raise StoreRefused(f"the store refused to read: HTTP {answer.status_code}", answered=True)
+                async for chunk in answer.aiter_bytes(_CHUNK_BYTES):
+                    yield chunk
+        except httpx.HTTPError as error:
+            # The URL is a credential: it is not said.
+            raise StoreRefused(f"the store cannot be reached: {type(error).__name__}", answered=False) from None
+
+
 async def send(
     source: Path, parts: Sequence[object_service_pb2.UploadPart], on_bytes: OnBytes | None = None
 ) -> list[str]:
-    """PUT every part of a file; their entity tags, in order. Raises `PartRefused`; the others are stopped then."""
+    """PUT every part of a file; their entity tags, in order. Raises `StoreRefused`; the others are stopped then."""
     gate = asyncio.Semaphore(_PARTS_AT_ONCE)
     async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
 
@@ -54,9 +74,9 @@ async def _put(
         answer = await client.put(part.url, content=_bytes(source, part, on_bytes), headers=dict(part.headers))
     except httpx.HTTPError as error:
         # The URL is a credential: it is not said.
-        raise PartRefused(f"the store cannot be reached: {type(error).__name__}", answered=False) from None
+        raise StoreRefused(f"the store cannot be reached: {type(error).__name__}", answered=False) from None
     if answer.status_code != httpx.codes.OK:
-        raise PartRefused(f"the store refused a part: HTTP {answer.status_code}", answered=True)
+        raise StoreRefused(f"the store refused a part: HTTP {answer.status_code}", answered=True)
     return str(answer.headers.get("ETag", ""))
 
 

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import hashlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,7 +81,7 @@ class GrpcFileStore:
         named = {"object_id": plan.object_id, "owner_id": owner_id}
         try:
             etags = await direct.send(source, plan.parts, on_bytes)
-        except direct.PartRefused as refused:
+        except direct.StoreRefused as refused:
             if refused.answered:
                 await self._abort(object_service_pb2.AbortUploadRequest(**named))
             raise
@@ -105,17 +106,34 @@ class GrpcFileStore:
     async def _read(self, object_id: str, part: Path) -> str:
         """Stream an object into a file; its SHA-256. Raises `FileLost`."""
         digest = hashlib.sha256()
-        request = object_service_pb2.ReadObjectRequest(object_id=object_id)
         try:
             with part.open("wb") as out:
-                async for message in self._stub.ReadObject(request, timeout=_CALL_TIMEOUT_S):
-                    digest.update(message.chunk)
-                    out.write(message.chunk)
+                async with aclosing(self._bytes(object_id)) as chunks:
+                    async for chunk in chunks:
+                        digest.update(chunk)
+                        out.write(chunk)
+        except direct.ObjectMissing as exc:
+            raise FileLost(f"object {object_id}: the store does not have it") from exc
         except grpc.aio.AioRpcError as exc:
             if exc.code() in _LOST:
                 raise FileLost(f"object {object_id}: {exc.code().name}") from exc
             raise
         return digest.hexdigest()
+
+    async def _bytes(self, object_id: str) -> AsyncGenerator[bytes]:
+        """From the store itself where that serves clients, else through the service."""
+        named = object_service_pb2.GetObjectRequest(object_id=object_id)
+        owner = (await self._stub.GetObject(named, timeout=_CALL_TIMEOUT_S)).object.owner_id
+        wanted = object_service_pb2.CreateObjectLocationRequest(object_id=object_id, owner_id=owner)
+        location = (await self._stub.CreateObjectLocation(wanted, timeout=_CALL_TIMEOUT_S)).location
+        if location.redirect:
+            async with aclosing(direct.receive(location.url)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        request = object_service_pb2.ReadObjectRequest(object_id=object_id)
+        async for message in self._stub.ReadObject(request, timeout=_CALL_TIMEOUT_S):
+            yield message.chunk
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's answer, tried again with growing pauses; raises `FileUnavailable` after the last attempt."""
@@ -123,7 +141,7 @@ class GrpcFileStore:
         for attempt in range(1, self._attempts + 1):
             try:
                 return await call()
-            except direct.PartRefused as exc:
+            except direct.StoreRefused as exc:
                 reason = str(exc)
             except grpc.aio.AioRpcError as exc:
                 if exc.code() in _PERMANENT:
