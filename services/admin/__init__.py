@@ -1,0 +1,1 @@
+"""One command line for what operators do by hand in several services."""

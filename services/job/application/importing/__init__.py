@@ -1,0 +1,1 @@
+"""Jobs of the older system, which kept them in Redis."""
