@@ -142,7 +142,11 @@ class MemoryObjectRepository:
 
     async def abandon_stale(self, created_before: datetime, now: datetime, limit: int) -> int:
         stale = [
-            row for row in self.rows.values() if row.state is ObjectState.PENDING and row.created_at < created_before
+            row
+            for row in self.rows.values()
+            if row.state is ObjectState.PENDING
+            and row.created_at < created_before
+            and row.placement.kind is not ArtifactKind.FILE_UPLOAD
         ][:limit]
         for row in stale:
             self._delete(row)

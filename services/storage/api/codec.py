@@ -29,6 +29,9 @@ _KINDS = {
     object_pb2.ARTIFACT_KIND_THUMBNAIL: ArtifactKind.THUMBNAIL,
     object_pb2.ARTIFACT_KIND_STORYBOARD: ArtifactKind.STORYBOARD,
     object_pb2.ARTIFACT_KIND_CAPTIONS: ArtifactKind.CAPTIONS,
+    object_pb2.ARTIFACT_KIND_FILE: ArtifactKind.FILE,
+    object_pb2.ARTIFACT_KIND_FILE_UPLOAD: ArtifactKind.FILE_UPLOAD,
+    object_pb2.ARTIFACT_KIND_FILE_PART: ArtifactKind.FILE_PART,
 }
 _STATES = {
     ObjectState.PENDING: object_pb2.OBJECT_STATE_PENDING,

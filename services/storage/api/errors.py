@@ -19,6 +19,12 @@ ERROR_TABLE = ErrorTable(
         errors.StorageFull: ErrorSpec(StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED),
         errors.StorageUnavailable: ErrorSpec(StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
         errors.UploadIncomplete: ErrorSpec(StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STATE_CONFLICT),
+        errors.UnsupportedContent: ErrorSpec(
+            StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE
+        ),
+        errors.MalwareFound: ErrorSpec(StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_MALWARE_FOUND),
+        errors.ScannerUnavailable: ErrorSpec(StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
+        errors.FileQuotaExceeded: ErrorSpec(StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED),
         errors.WriteTooSlow: ErrorSpec(StatusCode.DEADLINE_EXCEEDED, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED),
         errors.WriteSuperseded: ErrorSpec(StatusCode.ABORTED, ErrorReason.ERROR_REASON_CONCURRENT_UPDATE),
         errors.RangeNotSatisfiable: ErrorSpec(StatusCode.OUT_OF_RANGE, ErrorReason.ERROR_REASON_RANGE_NOT_SATISFIABLE),

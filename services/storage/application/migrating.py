@@ -153,9 +153,7 @@ class MigrateFiles:
 
     async def _copy(self, plan: MigrationPlan, row: StoredObject) -> Outcome:
         if await self._source.head(row.address) is None:
-            raise BytesLost(
-                "the bytes of the object are missing"
-            )  # whatever the target has stays
+            raise BytesLost("the bytes of the object are missing")  # whatever the target has stays
         async with aclosing(self._source.read(row.address, 0, row.size_bytes)) as chunks:
             receipt = await self._target.put(row.address, chunks, content_type=row.content_type)
         if (receipt.size_bytes, receipt.sha256) != (row.size_bytes, row.sha256):

@@ -125,7 +125,7 @@ class ObjectRepository(Protocol):
         ...
 
     async def commit(self, committed: StoredObject) -> bool:
-        """Turn the pending row into this committed one.
+        """Turn the pending row into this committed one, with its length, checksum and content type.
 
         False when another write with the same owner and request id was committed before.
         Raises WriteSuperseded when the row is not pending any more.
@@ -165,7 +165,10 @@ class ObjectRepository(Protocol):
         ...
 
     async def abandon_stale(self, created_before: datetime, now: datetime, limit: int) -> int:
-        """Pending → deleted for writes that began before the time given; how many, at most `limit`."""
+        """Pending → deleted for writes that began before the time given; how many, at most `limit`.
+
+        Room reserved for a user's file ends by another rule, that of `FileLedger.expire`.
+        """
         ...
 
     async def deleted(self, after: str | None, limit: int) -> Sequence[StoredObject]:

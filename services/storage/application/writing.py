@@ -40,7 +40,7 @@ class WriteObject:
         pending = self._attempts.prepare(command)
         try:
             await self._objects.add(pending)
-            receipt = await self._store(pending, command, chunks)
+            receipt = await self.store(pending, command, chunks)
             return await self._attempts.commit(pending, receipt, command)
         except WriteSuperseded:
             await self._attempts.forget_bytes(pending)
@@ -49,7 +49,12 @@ class WriteObject:
             await self._attempts.discard(pending)
             raise
 
-    async def _store(self, pending: StoredObject, command: WriteCommand, chunks: AsyncIterator[bytes]) -> BlobReceipt:
+    async def store(self, pending: StoredObject, command: WriteCommand, chunks: AsyncIterator[bytes]) -> BlobReceipt:
+        """Only the bytes of an attempt, within the time that a write may take; the rows are the caller's.
+
+        Raises BytesMismatch for another length than announced, ObjectTooLarge, StorageFull, StorageUnavailable,
+        WriteTooSlow, and whatever `chunks` raises.
+        """
         deadline = asyncio.timeout(self._timeout_s)
         try:
             async with deadline, aclosing(self._metered(command, chunks)) as metered:

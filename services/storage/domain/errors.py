@@ -63,6 +63,35 @@ class UploadIncomplete(StorageError):
     """Parts of an upload have not arrived; it may be completed once they have."""
 
 
+class UnsupportedContent(StorageError):
+    """The bytes are of no type that users may upload."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"{found} is not accepted; images (PNG, JPEG, WebP), PDF, plain text and DOCX are")
+
+
+class MalwareFound(StorageError):
+    """The scanner knows the bytes."""
+
+    def __init__(self, signature: str) -> None:
+        super().__init__("the file was refused by the malware scanner")
+        self.metadata = {"signature": signature}
+
+
+class ScannerUnavailable(StorageError):
+    """The malware scanner does not answer; nothing is accepted without it."""
+
+    retry_after = timedelta(seconds=5)
+
+
+class FileQuotaExceeded(StorageError):
+    """The user may not have so many files, or so many bytes."""
+
+    def __init__(self, what: str, used: int, allowed: int) -> None:
+        super().__init__(f"the quota of {allowed} {what} does not allow this: {used} are in use")
+        self.metadata = {"quota": what, "used": str(used), "allowed": str(allowed)}
+
+
 class WriteTooSlow(StorageError):
     """The bytes did not arrive within the time that a write may take."""
 

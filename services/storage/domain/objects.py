@@ -24,6 +24,12 @@ class ArtifactKind(StrEnum):
     THUMBNAIL = "thumbnail"
     STORYBOARD = "storyboard"
     CAPTIONS = "captions"
+    FILE = "file"
+    """Uploaded by a user."""
+    FILE_UPLOAD = "file_upload"
+    """Room reserved for such a file; has no bytes and is never committed."""
+    FILE_PART = "file_part"
+    """Bytes of such a file on their way; its job is the upload, its fence the offset."""
 
 
 class ObjectState(StrEnum):

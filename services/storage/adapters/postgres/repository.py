@@ -28,6 +28,11 @@ def is_in_state(state: ObjectState) -> sa.ColumnElement[bool]:
     return objects.c.state == sa.literal(state.value, sa.Text, literal_execute=True)
 
 
+def is_kind(kind: ArtifactKind) -> sa.ColumnElement[bool]:
+    """Inlined for the same reason."""
+    return objects.c.kind == sa.literal(kind.value, sa.Text, literal_execute=True)
+
+
 _PENDING = is_in_state(ObjectState.PENDING)
 _COMMITTED = is_in_state(ObjectState.COMMITTED)
 _DELETED = is_in_state(ObjectState.DELETED)
@@ -42,7 +47,7 @@ class PostgresObjectRepository:
     async def add(self, pending: StoredObject) -> None:
         """See `ObjectRepository.add`."""
         async with self._engine.begin() as connection:
-            await connection.execute(sa.insert(objects).values(_values(pending)))
+            await connection.execute(sa.insert(objects).values(values_of(pending)))
 
     async def commit(self, committed: StoredObject) -> bool:
         """See `ObjectRepository.commit`."""
@@ -51,6 +56,7 @@ class PostgresObjectRepository:
             .where(_named(committed.object_id, committed.placement.owner_id), _PENDING)
             .values(
                 state=committed.state.value,
+                content_type=committed.content_type,
                 size_bytes=committed.size_bytes,
                 sha256=committed.sha256,
                 committed_at=committed.committed_at,
@@ -91,7 +97,7 @@ class PostgresObjectRepository:
         if wanted.job_id is not None:
             statement = statement.where(objects.c.job_id == wanted.job_id)
         if wanted.kind is not None:
-            statement = statement.where(objects.c.kind == wanted.kind.value)
+            statement = statement.where(is_kind(wanted.kind))
         return await self._keyset(statement, after, limit)
 
     async def mark_deleted(self, object_id: str, owner_id: str | None, now: datetime) -> StoredObject | None:
@@ -124,7 +130,7 @@ class PostgresObjectRepository:
         """See `ObjectRepository.abandon_stale`. Rows that another sweep holds are left to it."""
         stale = (
             sa.select(objects.c.object_id)
-            .where(_PENDING, objects.c.created_at < created_before)
+            .where(_PENDING, objects.c.created_at < created_before, sa.not_(is_kind(ArtifactKind.FILE_UPLOAD)))
             .limit(limit)
             .with_for_update(skip_locked=True)
             .cte("stale")
@@ -175,7 +181,8 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _values(stored: StoredObject) -> dict[str, Any]:
+def values_of(stored: StoredObject) -> dict[str, Any]:
+    """The columns of an object's row."""
     placement = stored.placement
     return {
         "object_id": stored.object_id,
