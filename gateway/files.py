@@ -39,14 +39,8 @@ class FileEndpoint:
         message, headers, caller = await self._unary(request, variables)
         selected: Any = getattr(message, self._selected) if self._selected else message
         location: object_pb2.ObjectLocation = selected
-        if location.redirect and request.method != "HEAD":
-            headers += [(b"location", location.url.encode("ascii")), (b"cache-control", b"no-store")]
-            await request.respond(307, b"", headers)
-            return
         if location.redirect:
-            # The store has signed a GET and would refuse a HEAD. Validators are left out: what it gives are others.
-            start = {"type": "http.response.start", "status": 200, "headers": [*headers, *_described(location)]}
-            await _Body(self._read, request, caller, _nothing()).send(start, headers_only=True)
+            await _elsewhere(request, location, headers)
             return
         modified = _modified(location)
         etag = f'"{location.etag}"'
@@ -61,10 +55,7 @@ class FileEndpoint:
         first, last = wanted or (0, size - 1)
         if wanted is not None:
             headers.append((b"content-range", b"bytes %d-%d/%d" % (first, last, size)))
-        headers += [
-            (b"content-type", (location.content_type or "application/octet-stream").encode("latin-1")),
-            (b"content-length", b"%d" % (last - first + 1)),
-        ]
+        headers += _entity(location, last - first + 1)
         start: dict[str, object] = {
             "type": "http.response.start",
             "status": 206 if wanted else 200,
@@ -77,15 +68,37 @@ class FileEndpoint:
         await body.send(start, headers_only=request.method == "HEAD")
 
 
+async def _elsewhere(request: Request, location: object_pb2.ObjectLocation, headers: list[Header]) -> None:
+    """Of an object that the store serves itself: a redirect. Its URL is signed for GET, so HEAD is answered here,
+    without validators: the store's own are others, and what was begun by one must not be continued by the other.
+    """
+    headers.append((b"cache-control", b"no-store"))
+    if request.method != "HEAD":
+        await request.respond(307, b"", [*headers, (b"location", location.url.encode("ascii"))])
+        return
+    headers += [(b"accept-ranges", b"bytes"), _disposition(location), *_entity(location, location.size_bytes)]
+    request.state["streaming"] = True
+    await request.send({"type": "http.response.start", "status": 200, "headers": headers})
+    await request.send({"type": "http.response.body", "body": b""})
+
+
+def _entity(location: object_pb2.ObjectLocation, length: int) -> list[Header]:
+    return [
+        (b"content-type", (location.content_type or "application/octet-stream").encode("latin-1")),
+        (b"content-length", b"%d" % length),
+    ]
+
+
+def _disposition(location: object_pb2.ObjectLocation) -> Header:
+    return (b"content-disposition", content_disposition(location.filename, inline=location.inline).encode("ascii"))
+
+
 def _headers(location: object_pb2.ObjectLocation, etag: str, modified: datetime | None) -> list[Header]:
     headers = [
         (b"etag", etag.encode("ascii")),
         (b"accept-ranges", b"bytes"),
         (b"cache-control", (location.cache_control or "private, no-cache").encode("ascii")),
-        (
-            b"content-disposition",
-            content_disposition(location.filename, inline=location.inline).encode("ascii"),
-        ),
+        _disposition(location),
     ]
     if modified is not None:
         headers.append((b"last-modified", http_date(modified).encode("ascii")))

@@ -112,6 +112,12 @@ async def test_V4_on_s3_it_is_a_redirect(gateway: GatewayUnderTest) -> None:
     gateway.script.location.url = "https://bucket.example/key?signature=x"
     answer = await gateway.client.get(URL, headers=ALICE)
     assert (answer.status_code, answer.headers["location"]) == (307, "https://bucket.example/key?signature=x")
+    assert answer.headers["cache-control"] == "no-store"
+    answer = await gateway.client.head(URL, headers=ALICE)  # the store signed a GET, and would refuse this
+    assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "300000", b"")
+    assert (answer.headers["content-type"], answer.headers["accept-ranges"]) == ("video/mp4", "bytes")
+    assert "filename*=UTF-8''%C3%9Cberblick.mp4" in answer.headers["content-disposition"]
+    assert not {"etag", "last-modified", "location"} & set(answer.headers)
 
 
 async def test_V4_a_read_that_breaks_is_continued(gateway: GatewayUnderTest) -> None:
