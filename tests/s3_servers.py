@@ -99,6 +99,7 @@ def ministack() -> S3Server:
     """Ministack's S3: versions, encryption, life-cycle rules, no signatures."""
     port = _free_port()
     environment = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "s3", "LOG_LEVEL": "WARNING"}
+    environment["AWS_SECRET_ACCESS_KEY"] = "test"  # it checks presigned URLs with what it finds here
     _start([str(_SCRIPTS / "ministack")], port, environment)
     return S3Server(f"http://127.0.0.1:{port}", "test", "test")
 

@@ -61,6 +61,7 @@ class Running:
 
     settings: StorageSettings
     channel: grpc.aio.Channel
+    address: str = ""
 
     def __post_init__(self) -> None:
         self.stub = object_service_pb2_grpc.ObjectServiceStub(self.channel)
@@ -133,9 +134,10 @@ async def running(
     await stack.migrate("storage", settings.database_url)
     server = build_server(settings, clock or SystemClock(), StaticKeys([KEY]))
     await server.start()
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
+    address = f"127.0.0.1:{server.port}"
+    channel = grpc.aio.insecure_channel(address)
     try:
-        yield Running(settings, channel)
+        yield Running(settings, channel, address)
     finally:
         await channel.close()
         await server.stop()
