@@ -1,0 +1,1 @@
+"""Storage beside raw boto3 and raw file copy; memory while many read (V4)."""

@@ -1,0 +1,29 @@
+"""Storage (V4, S1).
+
+python -m tests.bench.storage memory [--readers 50] [--mebibytes 1024] [--seconds 40] [--rate 1.0]
+python -m tests.bench.storage throughput [--rounds 5] [--mebibytes 8 256]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from tests.bench.storage import memory
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.storage")
+    commands = parser.add_subparsers(dest="command", required=True)
+    reading = commands.add_parser("memory")
+    reading.add_argument("--readers", type=int, default=50)
+    reading.add_argument("--mebibytes", type=int, default=1024)
+    reading.add_argument("--seconds", type=float, default=40)
+    reading.add_argument("--rate", type=float, default=1.0, help="MiB/s of each client")
+    options = parser.parse_args()
+    asyncio.run(memory.measure(options.mebibytes, options.readers, options.seconds, options.rate))
+
+
+if __name__ == "__main__":
+    main()
