@@ -32,6 +32,7 @@ from services.storage.adapters.s3 import (
 )
 from services.storage.adapters.tickets import HmacTicketOffice
 from services.storage.api.errors import ERROR_TABLE
+from services.storage.api.file_servicer import FileServicer
 from services.storage.api.servicer import ObjectServicer, UseCases
 from services.storage.application.attempts import Attempts
 from services.storage.application.direct_uploads import DirectUploads
@@ -41,10 +42,12 @@ from services.storage.application.orphans import Finding, OrphanPolicy, OrphanRe
 from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject
 from services.storage.application.sweeping import Sweep
 from services.storage.application.writing import WriteObject
+from services.storage.bootstrap_files import Files, Parts, build_files
 from services.storage.settings import StorageSettings
-from t2m.storage.v1 import object_service_pb2_grpc
+from t2m.storage.v1 import file_service_pb2_grpc, object_service_pb2_grpc
 
 SERVICE = "t2m.storage.v1.ObjectService"
+FILE_SERVICE = "t2m.storage.v1.FileService"
 
 _MOST_LINES = 100
 """Of findings in the log, for each comparison; the sums tell of all."""
@@ -63,6 +66,7 @@ class Storage:
     sweep: Sweep
     expire: ExpireTemp
     orphans: OrphanSweep
+    files: Files
 
     async def close(self) -> None:
         """Give back connections and threads."""
@@ -70,6 +74,7 @@ class Storage:
         self.blobs.close()
         if self.direct is not None:
             self.direct.close()
+        self.files.close()
 
 
 def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
@@ -81,8 +86,9 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     tickets = HmacTicketOffice(settings.signing_keys())
     attempts = Attempts(objects, blobs, clock, new_id, settings.max_object_bytes)
     lifetime = timedelta(seconds=settings.write_timeout_s)
+    writer = WriteObject(attempts, objects, blobs, settings.write_timeout_s)
     use_cases = UseCases(
-        write=WriteObject(attempts, objects, blobs, settings.write_timeout_s),
+        write=writer,
         uploads=DirectUploads(attempts, objects, blobs, direct, clock, lifetime),
         read=ReadObject(objects, blobs, tickets, clock),
         page=ListObjects(objects),
@@ -95,7 +101,8 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     ledger = PostgresObjectLedger(engine)
     orphans = OrphanSweep(objects, ledger, blobs, _inventory(settings), clock)
     sweep, expire = Sweep(objects, blobs, clock, grace), ExpireTemp(ledger, clock)
-    return Storage(engine, blobs, direct, use_cases, sweep, expire, orphans)
+    files = build_files(settings, Parts(engine, objects, blobs, direct, attempts, use_cases, clock))
+    return Storage(engine, blobs, direct, use_cases, sweep, expire, orphans, files)
 
 
 def _blobs(settings: StorageSettings) -> tuple[FilesystemBlobStore, None] | tuple[S3BlobStore, S3DirectStore]:
@@ -137,11 +144,13 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         servicer = ObjectServicer(storage.use_cases, verifier.authenticate)
         object_service_pb2_grpc.add_ObjectServiceServicer_to_server(servicer, server)
-        return [SERVICE]
+        file_service_pb2_grpc.add_FileServiceServicer_to_server(FileServicer(storage.files.use_cases), server)
+        return [SERVICE, FILE_SERVICE]
 
     async def sweep() -> None:
         while True:
             await storage.expire()
+            await storage.files.expire()
             swept = await storage.sweep()
             if swept.abandoned or swept.removed or swept.failed:
                 _log.info("swept", abandoned=swept.abandoned, removed=swept.removed, failed=swept.failed)

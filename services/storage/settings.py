@@ -5,13 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from services.runtime.settings import ServiceSettings
+from services.storage.adapters.clamd import ClamdScanner
 from services.storage.adapters.tickets import MIN_KEY_BYTES
+from services.storage.domain.files import FilePlan, FilePlans
 from services.storage.domain.keys import BucketNames
 
 _MIB = 1024 * 1024
+_FREE = FilePlan()
+
+
+class FilePlanSettings(BaseModel):
+    """A plan in `T2M_FILE_PLANS`, for example `{"pro": {"max_file_bytes": 104857600, "max_files": 1000}}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_file_bytes: int = Field(default=_FREE.max_file_bytes, ge=1)
+    max_files: int = Field(default=_FREE.max_files, ge=0)
+    max_total_bytes: int = Field(default=_FREE.max_total_bytes, ge=0)
 
 
 class StorageSettings(ServiceSettings):
@@ -56,6 +69,23 @@ class StorageSettings(ServiceSettings):
     orphan_mark_lost: bool = False
     """Delete rows whose bytes are gone, in place of only reporting them."""
 
+    file_plans: dict[str, FilePlanSettings] = Field(default_factory=dict)
+    """What users may upload by plan, in JSON. A user whose plan is not here has the one named `free`."""
+    file_upload_lifetime_s: float = Field(default=86_400.0, gt=0)
+    """How long an upload in parts may take, in seconds."""
+    file_max_pixels: int = Field(default=25_000_000, ge=1)
+    """Of an image that a user uploads; each takes up to 4 bytes of memory while it is looked at."""
+    clamd_address: str = ""
+    """`host:port` or `unix:/path` of clamd, without which no file of a user is accepted then; empty: no scanner."""
+    clamd_timeout_s: float = Field(default=60.0, gt=0)
+
+    @field_validator("clamd_address")
+    @classmethod
+    def _clamd_can_be_addressed(cls, value: str) -> str:
+        if value:
+            ClamdScanner(value)
+        return value
+
     @model_validator(mode="after")
     def _grace_outlasts_writes(self) -> Self:
         if self.pending_grace_s <= self.write_timeout_s:
@@ -80,6 +110,10 @@ class StorageSettings(ServiceSettings):
     def _bucket_names_are_legal(self) -> Self:
         self.buckets()
         return self
+
+    def known_file_plans(self) -> FilePlans:
+        """The plans as the domain knows them."""
+        return FilePlans({name: FilePlan(**plan.model_dump()) for name, plan in self.file_plans.items()})
 
     def buckets(self) -> BucketNames:
         """The physical names of the buckets."""

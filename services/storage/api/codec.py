@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.storage.application.attempts import WriteCommand
 from services.storage.application.direct_uploads import PlannedUpload
 from services.storage.application.locating import Location
+from services.storage.application.ports import UploadTargets
 from services.storage.domain.errors import InvalidInput
 from services.storage.domain.objects import ArtifactKind, Bucket, ObjectState, Placement, StoredObject
 from t2m.storage.v1 import object_pb2, object_service_pb2
@@ -85,25 +86,29 @@ def encode_object(stored: StoredObject) -> object_pb2.Object:
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
         state=_STATES[stored.state],
-        created_at=_timestamp(stored.created_at),
-        committed_at=_timestamp(stored.committed_at),
+        created_at=encode_timestamp(stored.created_at),
+        committed_at=encode_timestamp(stored.committed_at),
     )
 
 
 def encode_upload(upload: PlannedUpload) -> object_service_pb2.UploadPlan:
     """What a writer is to do."""
-    parts = [
-        object_service_pb2.UploadPart(
-            url=part.url, headers=part.headers, offset_bytes=part.offset, size_bytes=part.size_bytes
-        )
-        for part in upload.targets.parts
-    ]
     return object_service_pb2.UploadPlan(
         object_id=upload.object_id,
         upload_id=upload.targets.upload_id,
-        parts=parts,
-        expires_at=_timestamp(upload.expires_at),
+        parts=encode_parts(upload.targets),
+        expires_at=encode_timestamp(upload.expires_at),
     )
+
+
+def encode_parts(targets: UploadTargets) -> list[object_service_pb2.UploadPart]:
+    """Where the bytes go, in order."""
+    return [
+        object_service_pb2.UploadPart(
+            url=part.url, headers=part.headers, offset_bytes=part.offset, size_bytes=part.size_bytes
+        )
+        for part in targets.parts
+    ]
 
 
 def encode_location(location: Location) -> object_pb2.ObjectLocation:
@@ -120,8 +125,8 @@ def encode_location(location: Location) -> object_pb2.ObjectLocation:
         filename=shown.filename or found.filename,
         inline=shown.inline,
         cache_control=shown.cache_control,
-        modified_at=_timestamp(found.committed_at),
-        expires_at=_timestamp(location.expires_at),
+        modified_at=encode_timestamp(found.committed_at),
+        expires_at=encode_timestamp(location.expires_at),
     )
 
 
@@ -132,7 +137,8 @@ def _known(values: Mapping[Any, T], number: int, field: str) -> T:
         raise InvalidInput([(field, "must be one of the defined values")]) from None
 
 
-def _timestamp(moment: datetime | None) -> Timestamp | None:
+def encode_timestamp(moment: datetime | None) -> Timestamp | None:
+    """None for none, which leaves a field unset."""
     if moment is None:
         return None
     stamp = Timestamp()

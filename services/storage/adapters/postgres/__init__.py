@@ -5,4 +5,4 @@ from services.storage.adapters.postgres.file_ledger import PostgresFileLedger
 from services.storage.adapters.postgres.ledger import PostgresObjectLedger
 from services.storage.adapters.postgres.repository import PostgresObjectRepository
 
-__all__ = ["PostgresFileLedger", "PostgresCopyJournal", "PostgresObjectLedger", "PostgresObjectRepository"]
+__all__ = ["PostgresCopyJournal", "PostgresFileLedger", "PostgresObjectLedger", "PostgresObjectRepository"]
