@@ -56,6 +56,8 @@ class Script:
     """What the backends know and what they have seen. It outlives a restart, as a database would."""
 
     credentials: dict[str, str] = field(default_factory=lambda: {"alice-token": "alice", "bob-token": "bob"})
+    internal_tokens: dict[str, str] = field(default_factory=dict)
+    """Real ones, for a real service behind the gateway; by user."""
     owner: str = "alice"
     events: list[job_pb2.JobEvent] = field(default_factory=list)
     oldest_seq: int = 0
@@ -111,7 +113,8 @@ class Tokens(token_service_pb2_grpc.TokenServiceServicer):
         user = self._script.credentials.get(secret)
         if user is None:
             await refuse(context, grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID", "unknown credential")
-        return token_service_pb2.ExchangeCredentialResponse(internal_token=f"internal-{user}", user_id=user)
+        token = self._script.internal_tokens.get(user, f"internal-{user}")
+        return token_service_pb2.ExchangeCredentialResponse(internal_token=token, user_id=user)
 
 
 class Jobs(job_service_pb2_grpc.JobServiceServicer):

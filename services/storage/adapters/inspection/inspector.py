@@ -18,6 +18,7 @@ from services.storage.domain.files import DOCX, PDF, TEXT
 
 _IN_MEMORY = 1024 * 1024
 _HEAD = 1024
+_FILES_AT_ONCE = 2
 _ARCHIVE = b"PK\x03\x04"
 
 
@@ -34,12 +35,14 @@ class Limits:
 class FileInspector:
     """Images are decoded, archives unpacked (to nowhere), texts read to their end.
 
-    One file at a time, so that memory is bounded by what one may take; the others wait.
+    One file at a time, so that memory is bounded by what one may take, and the next is fetched meanwhile; the others
+    wait.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="inspect")
+        self._room = asyncio.Semaphore(_FILES_AT_ONCE)
 
     def close(self) -> None:
         """Wait for the thread to end."""
@@ -48,11 +51,12 @@ class FileInspector:
     async def inspect(self, chunks: AsyncIterator[bytes]) -> str:
         """See `ContentInspector.inspect`."""
         loop = asyncio.get_running_loop()
-        file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  # closed with its last user
-        async for chunk in chunks:
-            await loop.run_in_executor(None, file.write, chunk)
-        # A thread cannot be interrupted: it owns the file, also when nobody waits for it any more.
-        return await loop.run_in_executor(self._executor, partial(_examine, file, self._limits))
+        async with self._room:
+            file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  # closed by its user
+            async for chunk in chunks:
+                await loop.run_in_executor(None, file.write, chunk)
+            # A thread cannot be interrupted: it owns the file, also when nobody waits for it any more.
+            return await loop.run_in_executor(self._executor, partial(_examine, file, self._limits))
 
 
 def _examine(file: IO[bytes], limits: Limits) -> str:

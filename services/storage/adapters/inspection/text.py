@@ -10,7 +10,7 @@ from services.storage.adapters.inspection.findings import refused
 from services.storage.domain.errors import UnsupportedContent
 
 _BLOCK = 256 * 1024
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
+_CONTROLS = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
 _MARKUP = re.compile(r"<(?:\?xml|!doctype|svg|html|script|head|body)\b", re.IGNORECASE)
 _COMMENTS = re.compile(r"\A(?:\s|<!--.*?-->)*", re.DOTALL)
 
@@ -33,7 +33,7 @@ def _check_block(block: str, *, first: bool) -> None:
         start = _COMMENTS.sub("", block.removeprefix("\ufeff"), count=1)
         if _MARKUP.match(start):
             raise UnsupportedContent("SVG, HTML or XML, which can carry scripts,")
+    if "\0" in block:
+        raise UnsupportedContent("a file that is none of these and no text in UTF-8")
     if (found := _CONTROLS.search(block)) is not None:
-        if found.group() == "\0":
-            raise UnsupportedContent("a file that is none of these and no text in UTF-8")
         raise refused(f"has the control character U+{ord(found.group()):04X}, which no text has")
