@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos test-browser bench bench-render bench-gateway bench-lists bench-cancel chaos clean gallery
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel chaos clean gallery
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: deps  ## Format Python and protos.
 
 test: deps  ## Every tier but the browser's, on real parts.
 	@$(PYTEST) tests
+
+test-slow: deps  ## What takes minutes and 16 GB of disk: objects beyond 5 GiB.
+	@$(PYTEST) tests -m slow
 
 test-unit: deps  ## No process, no network; seconds.
 	@$(PYTEST) tests/unit
