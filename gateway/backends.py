@@ -21,6 +21,10 @@ _OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.enable_retries", 0),
+    # A stream holds no more than this of what nobody has asked for yet. Left to itself gRPC guesses from the speed of
+    # the network and takes megabytes for each: slow clients, and there may be many, would fill the memory.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 128 << 10),
 ]
 
 

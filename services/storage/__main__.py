@@ -12,9 +12,11 @@ from services.runtime.command import load_settings, run_server, service_command
 
 def serve() -> None:
     """Serve until SIGTERM."""
+    from services.runtime.memory import share_arenas
     from services.storage.bootstrap import build_server  # migrations need none of it
     from services.storage.settings import StorageSettings
 
+    share_arenas()  # the threads that read from the disk hand everything to the one that sends
     settings = load_settings(StorageSettings)
     telemetry.configure_logging("storage", level=settings.log_level, log_format=settings.log_format)
     run_server(lambda: build_server(settings))

@@ -12,7 +12,7 @@ from services.storage.application.ports import ObjectFilter, Presentation
 from services.storage.domain.errors import BytesLost, WriteSuperseded
 from services.storage.domain.objects import ArtifactKind, BlobAddress, BlobReceipt, ObjectState, StoredObject
 
-_READ_CHUNK = 256 * 1024
+_READ_CHUNK = 128 * 1024
 
 
 class ManualClock:

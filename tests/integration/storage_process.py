@@ -94,8 +94,9 @@ async def serving(
     process = await command(settings, auth_address)
     channel = None
     try:
-        channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{await _port(process)}")
-        yield process, Running(settings, channel)
+        address = f"{LOOPBACK}:{await _port(process)}"
+        channel = grpc.aio.insecure_channel(address)
+        yield process, Running(settings, channel, address)
     finally:
         if channel is not None:
             await channel.close()

@@ -18,7 +18,7 @@ from services.storage.domain.objects import BlobAddress, BlobReceipt
 
 T = TypeVar("T")
 
-READ_CHUNK = 256 * 1024
+READ_CHUNK = 128 * 1024
 _WRITE_CHUNK = 1024 * 1024
 
 

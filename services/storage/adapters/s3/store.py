@@ -23,7 +23,7 @@ from services.storage.domain.objects import BlobAddress, BlobReceipt, Bucket
 
 T = TypeVar("T")
 
-READ_CHUNK = 256 * 1024
+READ_CHUNK = 128 * 1024
 _MIB = 1024 * 1024
 _PART = 8 * _MIB
 _MULTIPART_FROM = {Bucket.VIDEOS: 50 * _MIB}
