@@ -27,7 +27,7 @@ from services.storage.domain.objects import (
 from tests.fakes.storage import MemoryObjectRepository
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-RECEIPT = BlobReceipt(7, "ab" * 32)
+RECEIPT = BlobReceipt(7, "ab" * 32, "v1")
 
 
 @pytest.fixture(params=["postgres", "memory"])

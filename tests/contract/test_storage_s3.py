@@ -127,7 +127,8 @@ async def test_S2_every_version_goes(names: BucketNames) -> None:
     server.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     store = S3BlobStore(server.client, names)
     for data in (b"one", b"two"):
-        await store.put(STILL, chunks_of(data), content_type="image/png")
+        receipt = await store.put(STILL, chunks_of(data), content_type="image/png")
+    assert receipt.version == server.client.head_object(Bucket=bucket, Key=STILL.key)["VersionId"]
     other = BlobAddress(STILL.bucket, STILL.key + "x")
     await store.put(other, chunks_of(b"other"), content_type="image/png")
     server.client.delete_object(Bucket=bucket, Key=STILL.key)

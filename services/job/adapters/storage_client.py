@@ -59,7 +59,7 @@ class GrpcObjects:
         while True:
             answer = await self._stub.ListObjects(request, timeout=self._timeout_s)
             found += [
-                Artifact(_KINDS.get(item.kind, ""), item.object_id, item.key, item.size_bytes)
+                Artifact(_KINDS.get(item.kind, ""), item.object_id, item.key, item.size_bytes, item.version)
                 for item in answer.objects
             ]
             if not answer.next_page_token:

@@ -87,6 +87,7 @@ def video(view: VideoView) -> pb.Video:
                 object_id=artifact.object_id,
                 key=artifact.key,
                 size_bytes=artifact.size_bytes,
+                version=artifact.version,
             )
             for artifact in view.artifacts
         ],

@@ -159,6 +159,8 @@ class Artifact:
     object_id: str
     key: str
     size_bytes: int
+    version: str = ""
+    """The store's own name of its bytes."""
 
 
 class ObjectMissing(Exception):

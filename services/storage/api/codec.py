@@ -85,6 +85,7 @@ def encode_object(stored: StoredObject) -> object_pb2.Object:
         filename=stored.filename,
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
+        version=stored.version,
         state=_STATES[stored.state],
         created_at=encode_timestamp(stored.created_at),
         committed_at=encode_timestamp(stored.committed_at),

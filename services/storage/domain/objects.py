@@ -70,6 +70,8 @@ class BlobReceipt:
     size_bytes: int
     sha256: str
     """Lower-case hexadecimal."""
+    version: str = ""
+    """The store's own name of what was written; empty where it keeps no versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class StoredObject:
     state: ObjectState = ObjectState.PENDING
     size_bytes: int = 0
     sha256: str = ""
+    version: str = ""
     committed_at: datetime | None = None
 
     @property
@@ -104,5 +107,6 @@ class StoredObject:
             state=ObjectState.COMMITTED,
             size_bytes=receipt.size_bytes,
             sha256=receipt.sha256,
+            version=receipt.version,
             committed_at=now,
         )

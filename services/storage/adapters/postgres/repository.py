@@ -59,6 +59,7 @@ class PostgresObjectRepository:
                 content_type=committed.content_type,
                 size_bytes=committed.size_bytes,
                 sha256=committed.sha256,
+                version=committed.version,
                 committed_at=committed.committed_at,
             )
         )
@@ -199,6 +200,7 @@ def values_of(stored: StoredObject) -> dict[str, Any]:
         "state": stored.state.value,
         "size_bytes": stored.size_bytes,
         "sha256": stored.sha256,
+        "version": stored.version,
         "created_at": stored.created_at,
         "committed_at": stored.committed_at,
     }
@@ -224,5 +226,6 @@ def to_object(row: sa.Row[Any]) -> StoredObject:
         state=ObjectState(row.state),
         size_bytes=row.size_bytes,
         sha256=row.sha256,
+        version=row.version,
         committed_at=row.committed_at,
     )

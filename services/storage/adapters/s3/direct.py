@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -57,7 +58,7 @@ class S3DirectStore:
 
     async def measure(self, address: BlobAddress, size_bytes: int, sha256: str) -> BlobReceipt:
         """See `DirectStore.measure`."""
-        return await self._run(self._measure, address) if self._verify else BlobReceipt(size_bytes, sha256)
+        return await self._run(self._measure, address, BlobReceipt(size_bytes, sha256))
 
     def _plan(self, address: BlobAddress, size: int, content_type: str, seconds: int) -> UploadTargets:
         if size < multipart_threshold(address.bucket):
@@ -98,13 +99,18 @@ class S3DirectStore:
                     raise UploadIncomplete("the store does not have all parts as they were named") from error
                 raise
 
-    def _measure(self, address: BlobAddress) -> BlobReceipt:
+    def _measure(self, address: BlobAddress, announced: BlobReceipt) -> BlobReceipt:
         digest, size = hashlib.sha256(), 0
-        with translated(), closing(self._client.get_object(**self._place(address))["Body"]) as body:
-            while data := body.read(READ_CHUNK):
-                digest.update(data)
-                size += len(data)
-        return BlobReceipt(size, digest.hexdigest())
+        with translated():
+            if not self._verify:
+                found = self._client.head_object(**self._place(address))
+                return replace(announced, version=str(found.get("VersionId", "")))
+            found = self._client.get_object(**self._place(address))
+            with closing(found["Body"]) as body:
+                while data := body.read(READ_CHUNK):
+                    digest.update(data)
+                    size += len(data)
+        return BlobReceipt(size, digest.hexdigest(), str(found.get("VersionId", "")))
 
     def _place(self, address: BlobAddress) -> dict[str, str]:
         return {"Bucket": self._buckets.of(address.bucket), "Key": address.key}

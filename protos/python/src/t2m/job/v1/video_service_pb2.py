@@ -28,7 +28,7 @@ from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 from t2m.storage.v1 import object_pb2 as t2m_dot_storage_dot_v1_dot_object__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1et2m/job/v1/video_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x1bt2m/storage/v1/object.proto\"\xee\x03\n\x05Video\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x63hecksum_sha256\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x01\x12\r\n\x05width\x18\x08 \x01(\x05\x12\x0e\n\x06height\x18\t \x01(\x05\x12\x12\n\nframe_rate\x18\n \x01(\x01\x12\x13\n\x0bvideo_codec\x18\x0b \x01(\t\x12\x13\n\x0b\x66rame_count\x18\x0c \x01(\x03\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrenditions\x18\x0e \x03(\x0b\x32\x1a.t2m.job.v1.VideoRendition\x12*\n\x08\x63hapters\x18\x0f \x03(\x0b\x32\x18.t2m.job.v1.VideoChapter\x12\x15\n\rthumbnail_url\x18\x10 \x01(\t\x12,\n\tartifacts\x18\x11 \x03(\x0b\x32\x19.t2m.job.v1.VideoArtifact\x12\x13\n\x0b\x61udio_codec\x18\x12 \x01(\t\x12\x14\n\x0c\x63\x61ptions_url\x18\x13 \x01(\t\"a\n\x0eVideoRendition\x12\x0f\n\x07quality\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\"\x83\x01\n\x0cVideoChapter\x12\x13\n\x0bscene_index\x18\x01 \x01(\x05\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x15\n\rstart_seconds\x18\x04 \x01(\x01\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x01\x12\x10\n\x08\x66\x61llback\x18\x06 \x01(\x08\"o\n\rVideoArtifact\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKind\x12\x11\n\tobject_id\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\"[\n\x14\x44ownloadVideoRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12%\n\x07quality\x18\x02 \x01(\tB\x14\xa2\xbb\x18\x10\"\x0e([0-9]{3,4}p)?\"I\n\x15\x44ownloadVideoResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"/\n\x0fGetVideoRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"4\n\x10GetVideoResponse\x12 \n\x05video\x18\x01 \x01(\x0b\x32\x11.t2m.job.v1.Video\"\x91\x01\n\x13GetThumbnailRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12!\n\x05scene\x18\x02 \x01(\x05\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12/\n\x04size\x18\x03 \x01(\x0e\x32\x19.t2m.job.v1.ThumbnailSizeB\x06\xa2\xbb\x18\x02h\x01\x42\x08\n\x06_scene\"H\n\x14GetThumbnailResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"4\n\x14GetSeekSpriteRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"I\n\x15GetSeekSpriteResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"7\n\x17GetSeekSpriteMapRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"L\n\x18GetSeekSpriteMapResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"f\n\x12GetCaptionsRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1a.t2m.job.v1.CaptionsFormatB\x06\xa2\xbb\x18\x02h\x01\"G\n\x13GetCaptionsResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation*}\n\rThumbnailSize\x12\x1e\n\x1aTHUMBNAIL_SIZE_UNSPECIFIED\x10\x00\x12\x18\n\x14THUMBNAIL_SIZE_SMALL\x10\x01\x12\x19\n\x15THUMBNAIL_SIZE_MEDIUM\x10\x02\x12\x17\n\x13THUMBNAIL_SIZE_FULL\x10\x03*c\n\x0e\x43\x61ptionsFormat\x12\x1f\n\x1b\x43\x41PTIONS_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41PTIONS_FORMAT_VTT\x10\x01\x12\x17\n\x13\x43\x41PTIONS_FORMAT_SRT\x10\x02\x32\xff\x07\n\x0cVideoService\x12\xa9\x01\n\rDownloadVideo\x12 .t2m.job.v1.DownloadVideoRequest\x1a!.t2m.job.v1.DownloadVideoResponse\"S\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x31\x12%/api/v1/videos/jobs/{job_id}/downloadb\x08location\x12\xa7\x01\n\rGetSeekSprite\x12 .t2m.job.v1.GetSeekSpriteRequest\x1a!.t2m.job.v1.GetSeekSpriteResponse\"Q\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02/\x12#/api/v1/videos/jobs/{job_id}/spriteb\x08location\x12\xb4\x01\n\x10GetSeekSpriteMap\x12#.t2m.job.v1.GetSeekSpriteMapRequest\x1a$.t2m.job.v1.GetSeekSpriteMapResponse\"U\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x33\x12\'/api/v1/videos/jobs/{job_id}/sprite.vttb\x08location\x12\xa3\x01\n\x0bGetCaptions\x12\x1e.t2m.job.v1.GetCaptionsRequest\x1a\x1f.t2m.job.v1.GetCaptionsResponse\"S\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x31\x12%/api/v1/videos/jobs/{job_id}/captionsb\x08location\x12\x91\x01\n\x08GetVideo\x12\x1b.t2m.job.v1.GetVideoRequest\x1a\x1c.t2m.job.v1.GetVideoResponse\"J\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\x82\xd3\xe4\x93\x02.\x12%/api/v1/videos/jobs/{job_id}/metadatab\x05video\x12\xa7\x01\n\x0cGetThumbnail\x12\x1f.t2m.job.v1.GetThumbnailRequest\x1a .t2m.job.v1.GetThumbnailResponse\"T\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x32\x12&/api/v1/videos/jobs/{job_id}/thumbnailb\x08locationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1et2m/job/v1/video_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\x1a\x1bt2m/storage/v1/object.proto\"\xee\x03\n\x05Video\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x63hecksum_sha256\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x01\x12\r\n\x05width\x18\x08 \x01(\x05\x12\x0e\n\x06height\x18\t \x01(\x05\x12\x12\n\nframe_rate\x18\n \x01(\x01\x12\x13\n\x0bvideo_codec\x18\x0b \x01(\t\x12\x13\n\x0b\x66rame_count\x18\x0c \x01(\x03\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrenditions\x18\x0e \x03(\x0b\x32\x1a.t2m.job.v1.VideoRendition\x12*\n\x08\x63hapters\x18\x0f \x03(\x0b\x32\x18.t2m.job.v1.VideoChapter\x12\x15\n\rthumbnail_url\x18\x10 \x01(\t\x12,\n\tartifacts\x18\x11 \x03(\x0b\x32\x19.t2m.job.v1.VideoArtifact\x12\x13\n\x0b\x61udio_codec\x18\x12 \x01(\t\x12\x14\n\x0c\x63\x61ptions_url\x18\x13 \x01(\t\"a\n\x0eVideoRendition\x12\x0f\n\x07quality\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\"\x83\x01\n\x0cVideoChapter\x12\x13\n\x0bscene_index\x18\x01 \x01(\x05\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x15\n\rstart_seconds\x18\x04 \x01(\x01\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x01\x12\x10\n\x08\x66\x61llback\x18\x06 \x01(\x08\"\x80\x01\n\rVideoArtifact\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKind\x12\x11\n\tobject_id\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0f\n\x07version\x18\x05 \x01(\t\"[\n\x14\x44ownloadVideoRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12%\n\x07quality\x18\x02 \x01(\tB\x14\xa2\xbb\x18\x10\"\x0e([0-9]{3,4}p)?\"I\n\x15\x44ownloadVideoResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"/\n\x0fGetVideoRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"4\n\x10GetVideoResponse\x12 \n\x05video\x18\x01 \x01(\x0b\x32\x11.t2m.job.v1.Video\"\x91\x01\n\x13GetThumbnailRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12!\n\x05scene\x18\x02 \x01(\x05\x42\r\xa2\xbb\x18\t9\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12/\n\x04size\x18\x03 \x01(\x0e\x32\x19.t2m.job.v1.ThumbnailSizeB\x06\xa2\xbb\x18\x02h\x01\x42\x08\n\x06_scene\"H\n\x14GetThumbnailResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"4\n\x14GetSeekSpriteRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"I\n\x15GetSeekSpriteResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"7\n\x17GetSeekSpriteMapRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"L\n\x18GetSeekSpriteMapResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation\"f\n\x12GetCaptionsRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1a.t2m.job.v1.CaptionsFormatB\x06\xa2\xbb\x18\x02h\x01\"G\n\x13GetCaptionsResponse\x12\x30\n\x08location\x18\x01 \x01(\x0b\x32\x1e.t2m.storage.v1.ObjectLocation*}\n\rThumbnailSize\x12\x1e\n\x1aTHUMBNAIL_SIZE_UNSPECIFIED\x10\x00\x12\x18\n\x14THUMBNAIL_SIZE_SMALL\x10\x01\x12\x19\n\x15THUMBNAIL_SIZE_MEDIUM\x10\x02\x12\x17\n\x13THUMBNAIL_SIZE_FULL\x10\x03*c\n\x0e\x43\x61ptionsFormat\x12\x1f\n\x1b\x43\x41PTIONS_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41PTIONS_FORMAT_VTT\x10\x01\x12\x17\n\x13\x43\x41PTIONS_FORMAT_SRT\x10\x02\x32\xff\x07\n\x0cVideoService\x12\xa9\x01\n\rDownloadVideo\x12 .t2m.job.v1.DownloadVideoRequest\x1a!.t2m.job.v1.DownloadVideoResponse\"S\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x31\x12%/api/v1/videos/jobs/{job_id}/downloadb\x08location\x12\xa7\x01\n\rGetSeekSprite\x12 .t2m.job.v1.GetSeekSpriteRequest\x1a!.t2m.job.v1.GetSeekSpriteResponse\"Q\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02/\x12#/api/v1/videos/jobs/{job_id}/spriteb\x08location\x12\xb4\x01\n\x10GetSeekSpriteMap\x12#.t2m.job.v1.GetSeekSpriteMapRequest\x1a$.t2m.job.v1.GetSeekSpriteMapResponse\"U\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x33\x12\'/api/v1/videos/jobs/{job_id}/sprite.vttb\x08location\x12\xa3\x01\n\x0bGetCaptions\x12\x1e.t2m.job.v1.GetCaptionsRequest\x1a\x1f.t2m.job.v1.GetCaptionsResponse\"S\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x31\x12%/api/v1/videos/jobs/{job_id}/captionsb\x08location\x12\x91\x01\n\x08GetVideo\x12\x1b.t2m.job.v1.GetVideoRequest\x1a\x1c.t2m.job.v1.GetVideoResponse\"J\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\x82\xd3\xe4\x93\x02.\x12%/api/v1/videos/jobs/{job_id}/metadatab\x05video\x12\xa7\x01\n\x0cGetThumbnail\x12\x1f.t2m.job.v1.GetThumbnailRequest\x1a .t2m.job.v1.GetThumbnailResponse\"T\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x32\x12&/api/v1/videos/jobs/{job_id}/thumbnailb\x08locationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,42 +67,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VIDEOSERVICE'].methods_by_name['GetVideo']._serialized_options = b'\220\002\001\242\273\030\017\010\002\022\013videos:read\202\323\344\223\002.\022%/api/v1/videos/jobs/{job_id}/metadatab\005video'
   _globals['_VIDEOSERVICE'].methods_by_name['GetThumbnail']._loaded_options = None
   _globals['_VIDEOSERVICE'].methods_by_name['GetThumbnail']._serialized_options = b'\220\002\001\242\273\030\017\010\002\022\013videos:read\262\273\030\002 \001\202\323\344\223\0022\022&/api/v1/videos/jobs/{job_id}/thumbnailb\010location'
-  _globals['_THUMBNAILSIZE']._serialized_start=1944
-  _globals['_THUMBNAILSIZE']._serialized_end=2069
-  _globals['_CAPTIONSFORMAT']._serialized_start=2071
-  _globals['_CAPTIONSFORMAT']._serialized_end=2170
+  _globals['_THUMBNAILSIZE']._serialized_start=1962
+  _globals['_THUMBNAILSIZE']._serialized_end=2087
+  _globals['_CAPTIONSFORMAT']._serialized_start=2089
+  _globals['_CAPTIONSFORMAT']._serialized_end=2188
   _globals['_VIDEO']._serialized_start=168
   _globals['_VIDEO']._serialized_end=662
   _globals['_VIDEORENDITION']._serialized_start=664
   _globals['_VIDEORENDITION']._serialized_end=761
   _globals['_VIDEOCHAPTER']._serialized_start=764
   _globals['_VIDEOCHAPTER']._serialized_end=895
-  _globals['_VIDEOARTIFACT']._serialized_start=897
-  _globals['_VIDEOARTIFACT']._serialized_end=1008
-  _globals['_DOWNLOADVIDEOREQUEST']._serialized_start=1010
-  _globals['_DOWNLOADVIDEOREQUEST']._serialized_end=1101
-  _globals['_DOWNLOADVIDEORESPONSE']._serialized_start=1103
-  _globals['_DOWNLOADVIDEORESPONSE']._serialized_end=1176
-  _globals['_GETVIDEOREQUEST']._serialized_start=1178
-  _globals['_GETVIDEOREQUEST']._serialized_end=1225
-  _globals['_GETVIDEORESPONSE']._serialized_start=1227
-  _globals['_GETVIDEORESPONSE']._serialized_end=1279
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=1282
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=1427
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=1429
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=1501
-  _globals['_GETSEEKSPRITEREQUEST']._serialized_start=1503
-  _globals['_GETSEEKSPRITEREQUEST']._serialized_end=1555
-  _globals['_GETSEEKSPRITERESPONSE']._serialized_start=1557
-  _globals['_GETSEEKSPRITERESPONSE']._serialized_end=1630
-  _globals['_GETSEEKSPRITEMAPREQUEST']._serialized_start=1632
-  _globals['_GETSEEKSPRITEMAPREQUEST']._serialized_end=1687
-  _globals['_GETSEEKSPRITEMAPRESPONSE']._serialized_start=1689
-  _globals['_GETSEEKSPRITEMAPRESPONSE']._serialized_end=1765
-  _globals['_GETCAPTIONSREQUEST']._serialized_start=1767
-  _globals['_GETCAPTIONSREQUEST']._serialized_end=1869
-  _globals['_GETCAPTIONSRESPONSE']._serialized_start=1871
-  _globals['_GETCAPTIONSRESPONSE']._serialized_end=1942
-  _globals['_VIDEOSERVICE']._serialized_start=2173
-  _globals['_VIDEOSERVICE']._serialized_end=3196
+  _globals['_VIDEOARTIFACT']._serialized_start=898
+  _globals['_VIDEOARTIFACT']._serialized_end=1026
+  _globals['_DOWNLOADVIDEOREQUEST']._serialized_start=1028
+  _globals['_DOWNLOADVIDEOREQUEST']._serialized_end=1119
+  _globals['_DOWNLOADVIDEORESPONSE']._serialized_start=1121
+  _globals['_DOWNLOADVIDEORESPONSE']._serialized_end=1194
+  _globals['_GETVIDEOREQUEST']._serialized_start=1196
+  _globals['_GETVIDEOREQUEST']._serialized_end=1243
+  _globals['_GETVIDEORESPONSE']._serialized_start=1245
+  _globals['_GETVIDEORESPONSE']._serialized_end=1297
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=1300
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=1445
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=1447
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=1519
+  _globals['_GETSEEKSPRITEREQUEST']._serialized_start=1521
+  _globals['_GETSEEKSPRITEREQUEST']._serialized_end=1573
+  _globals['_GETSEEKSPRITERESPONSE']._serialized_start=1575
+  _globals['_GETSEEKSPRITERESPONSE']._serialized_end=1648
+  _globals['_GETSEEKSPRITEMAPREQUEST']._serialized_start=1650
+  _globals['_GETSEEKSPRITEMAPREQUEST']._serialized_end=1705
+  _globals['_GETSEEKSPRITEMAPRESPONSE']._serialized_start=1707
+  _globals['_GETSEEKSPRITEMAPRESPONSE']._serialized_end=1783
+  _globals['_GETCAPTIONSREQUEST']._serialized_start=1785
+  _globals['_GETCAPTIONSREQUEST']._serialized_end=1887
+  _globals['_GETCAPTIONSRESPONSE']._serialized_start=1889
+  _globals['_GETCAPTIONSRESPONSE']._serialized_end=1960
+  _globals['_VIDEOSERVICE']._serialized_start=2191
+  _globals['_VIDEOSERVICE']._serialized_end=3214
 # @@protoc_insertion_point(module_scope)

@@ -265,6 +265,7 @@ class VideoArtifact(_message.Message):
     OBJECT_ID_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     kind: _object_pb2.ArtifactKind.ValueType
     """What it is, for example `video`, `thumbnail`, `storyboard`."""
     object_id: _builtins.str
@@ -273,6 +274,8 @@ class VideoArtifact(_message.Message):
     """Its key inside the bucket."""
     size_bytes: _builtins.int
     """Length in bytes."""
+    version: _builtins.str
+    """The store's own name of these bytes; empty where it keeps no versions."""
     def __init__(
         self,
         *,
@@ -280,10 +283,11 @@ class VideoArtifact(_message.Message):
         object_id: _builtins.str = ...,
         key: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "kind", b"kind", "object_id", b"object_id", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "kind", b"kind", "object_id", b"object_id", "size_bytes", b"size_bytes", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

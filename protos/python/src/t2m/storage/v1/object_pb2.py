@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bt2m/storage/v1/object.proto\x12\x0et2m.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x03\n\x06Object\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12&\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x16.t2m.storage.v1.Bucket\x12\x0b\n\x03key\x18\x05 \x01(\t\x12*\n\x04kind\x18\x06 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKind\x12\x18\n\x0bscene_index\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontent_type\x18\x08 \x01(\t\x12\x10\n\x08\x66ilename\x18\t \x01(\t\x12\x12\n\nsize_bytes\x18\n \x01(\x03\x12\x0e\n\x06sha256\x18\x0b \x01(\t\x12*\n\x05state\x18\x0c \x01(\x0e\x32\x1b.t2m.storage.v1.ObjectState\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ommitted_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_scene_index\"\xa9\x02\n\x0eObjectLocation\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x10\n\x08redirect\x18\x03 \x01(\x08\x12\x13\n\x0bread_ticket\x18\x04 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x10\n\x08\x66ilename\x18\x08 \x01(\t\x12\x0e\n\x06inline\x18\t \x01(\x08\x12\x15\n\rcache_control\x18\n \x01(\t\x12/\n\x0bmodified_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp*l\n\x06\x42ucket\x12\x16\n\x12\x42UCKET_UNSPECIFIED\x10\x00\x12\x11\n\rBUCKET_VIDEOS\x10\x01\x12\x0f\n\x0b\x42UCKET_CODE\x10\x02\x12\x15\n\x11\x42UCKET_THUMBNAILS\x10\x03\x12\x0f\n\x0b\x42UCKET_TEMP\x10\x04*\x8c\x02\n\x0c\x41rtifactKind\x12\x1d\n\x19\x41RTIFACT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41RTIFACT_KIND_VIDEO\x10\x01\x12\x19\n\x15\x41RTIFACT_KIND_SEGMENT\x10\x02\x12\x1b\n\x17\x41RTIFACT_KIND_THUMBNAIL\x10\x03\x12\x1c\n\x18\x41RTIFACT_KIND_STORYBOARD\x10\x04\x12\x1a\n\x16\x41RTIFACT_KIND_CAPTIONS\x10\x05\x12\x16\n\x12\x41RTIFACT_KIND_FILE\x10\x06\x12\x1d\n\x19\x41RTIFACT_KIND_FILE_UPLOAD\x10\x07\x12\x1b\n\x17\x41RTIFACT_KIND_FILE_PART\x10\x08*{\n\x0bObjectState\x12\x1c\n\x18OBJECT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14OBJECT_STATE_PENDING\x10\x01\x12\x1a\n\x16OBJECT_STATE_COMMITTED\x10\x02\x12\x18\n\x14OBJECT_STATE_DELETED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bt2m/storage/v1/object.proto\x12\x0et2m.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x03\n\x06Object\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12&\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x16.t2m.storage.v1.Bucket\x12\x0b\n\x03key\x18\x05 \x01(\t\x12*\n\x04kind\x18\x06 \x01(\x0e\x32\x1c.t2m.storage.v1.ArtifactKind\x12\x18\n\x0bscene_index\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontent_type\x18\x08 \x01(\t\x12\x10\n\x08\x66ilename\x18\t \x01(\t\x12\x12\n\nsize_bytes\x18\n \x01(\x03\x12\x0e\n\x06sha256\x18\x0b \x01(\t\x12*\n\x05state\x18\x0c \x01(\x0e\x32\x1b.t2m.storage.v1.ObjectState\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ommitted_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0f \x01(\tB\x0e\n\x0c_scene_index\"\xa9\x02\n\x0eObjectLocation\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x10\n\x08redirect\x18\x03 \x01(\x08\x12\x13\n\x0bread_ticket\x18\x04 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x10\n\x08\x66ilename\x18\x08 \x01(\t\x12\x0e\n\x06inline\x18\t \x01(\x08\x12\x15\n\rcache_control\x18\n \x01(\t\x12/\n\x0bmodified_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp*l\n\x06\x42ucket\x12\x16\n\x12\x42UCKET_UNSPECIFIED\x10\x00\x12\x11\n\rBUCKET_VIDEOS\x10\x01\x12\x0f\n\x0b\x42UCKET_CODE\x10\x02\x12\x15\n\x11\x42UCKET_THUMBNAILS\x10\x03\x12\x0f\n\x0b\x42UCKET_TEMP\x10\x04*\x8c\x02\n\x0c\x41rtifactKind\x12\x1d\n\x19\x41RTIFACT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41RTIFACT_KIND_VIDEO\x10\x01\x12\x19\n\x15\x41RTIFACT_KIND_SEGMENT\x10\x02\x12\x1b\n\x17\x41RTIFACT_KIND_THUMBNAIL\x10\x03\x12\x1c\n\x18\x41RTIFACT_KIND_STORYBOARD\x10\x04\x12\x1a\n\x16\x41RTIFACT_KIND_CAPTIONS\x10\x05\x12\x16\n\x12\x41RTIFACT_KIND_FILE\x10\x06\x12\x1d\n\x19\x41RTIFACT_KIND_FILE_UPLOAD\x10\x07\x12\x1b\n\x17\x41RTIFACT_KIND_FILE_PART\x10\x08*{\n\x0bObjectState\x12\x1c\n\x18OBJECT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14OBJECT_STATE_PENDING\x10\x01\x12\x1a\n\x16OBJECT_STATE_COMMITTED\x10\x02\x12\x18\n\x14OBJECT_STATE_DELETED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.storage.v1.object_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BUCKET']._serialized_start=801
-  _globals['_BUCKET']._serialized_end=909
-  _globals['_ARTIFACTKIND']._serialized_start=912
-  _globals['_ARTIFACTKIND']._serialized_end=1180
-  _globals['_OBJECTSTATE']._serialized_start=1182
-  _globals['_OBJECTSTATE']._serialized_end=1305
+  _globals['_BUCKET']._serialized_start=818
+  _globals['_BUCKET']._serialized_end=926
+  _globals['_ARTIFACTKIND']._serialized_start=929
+  _globals['_ARTIFACTKIND']._serialized_end=1197
+  _globals['_OBJECTSTATE']._serialized_start=1199
+  _globals['_OBJECTSTATE']._serialized_end=1322
   _globals['_OBJECT']._serialized_start=81
-  _globals['_OBJECT']._serialized_end=499
-  _globals['_OBJECTLOCATION']._serialized_start=502
-  _globals['_OBJECTLOCATION']._serialized_end=799
+  _globals['_OBJECT']._serialized_end=516
+  _globals['_OBJECTLOCATION']._serialized_start=519
+  _globals['_OBJECTLOCATION']._serialized_end=816
 # @@protoc_insertion_point(module_scope)

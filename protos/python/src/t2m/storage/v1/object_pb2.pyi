@@ -148,6 +148,7 @@ class Object(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     COMMITTED_AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     object_id: _builtins.str
     """Assigned by the service, a UUIDv7."""
     owner_id: _builtins.str
@@ -172,6 +173,8 @@ class Object(_message.Message):
     """SHA-256 of the bytes in lower-case hexadecimal, computed while they arrived."""
     state: Global___ObjectState.ValueType
     """Where it is in its life."""
+    version: _builtins.str
+    """The store's own name of these bytes; empty where it keeps no versions."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When its row was written."""
@@ -197,10 +200,11 @@ class Object(_message.Message):
         state: Global___ObjectState.ValueType = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         committed_at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "committed_at", b"committed_at", "created_at", b"created_at", "scene_index", b"scene_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "bucket", b"bucket", "committed_at", b"committed_at", "content_type", b"content_type", "created_at", b"created_at", "filename", b"filename", "job_id", b"job_id", "key", b"key", "kind", b"kind", "object_id", b"object_id", "owner_id", b"owner_id", "scene_index", b"scene_index", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index", "bucket", b"bucket", "committed_at", b"committed_at", "content_type", b"content_type", "created_at", b"created_at", "filename", b"filename", "job_id", b"job_id", "key", b"key", "kind", b"kind", "object_id", b"object_id", "owner_id", b"owner_id", "scene_index", b"scene_index", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__scene_index: _TypeAlias = _typing.Literal["scene_index"]  # noqa: Y015
     _WhichOneofArgType__scene_index: _TypeAlias = _typing.Literal["_scene_index", b"_scene_index"]  # noqa: Y015
