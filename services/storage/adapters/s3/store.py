@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -77,8 +78,7 @@ class S3BlobStore:
         feed = Feed(chunks, asyncio.get_running_loop())
         try:
             await self._run(self._upload, address, feed, content_type, on_cancel=feed.stop)
-            receipt = BlobReceipt(feed.size, feed.sha256)
-            await self._run(self._check, address, receipt)
+            receipt = await self._run(self._checked, address, BlobReceipt(feed.size, feed.sha256))
         except BaseException as error:
             with contextlib.suppress(StorageError):  # the first error counts; the sweep removes what is left
                 await self._run(self._remove, address)
@@ -142,12 +142,16 @@ class S3BlobStore:
         with translated():
             self._client.upload_fileobj(feed, place["Bucket"], place["Key"], ExtraArgs=extra, Config=config)
 
-    def _check(self, address: BlobAddress, receipt: BlobReceipt) -> None:
-        """Raises StorageUnavailable when the store has other bytes than were sent: they may be sent again."""
-        if self._head(address) != receipt.size_bytes:
+    def _checked(self, address: BlobAddress, receipt: BlobReceipt) -> BlobReceipt:
+        """With its version. Raises StorageUnavailable when the store has other bytes than were sent: they may be sent
+        again.
+        """
+        found = self._facts(address)
+        if found is None or found[0] != receipt.size_bytes:
             raise StorageUnavailable("the object store has not kept all bytes")
+        receipt = replace(receipt, version=found[1])
         if not self._verify:
-            return
+            return receipt
         digest = hashlib.sha256()
         with translated():
             body = self._client.get_object(**self._place(address))["Body"]
@@ -156,6 +160,7 @@ class S3BlobStore:
                     digest.update(data)
         if digest.hexdigest() != receipt.sha256:
             raise StorageUnavailable("the object store has kept other bytes than were sent")
+        return receipt
 
     def _open(self, address: BlobAddress, offset: int, length: int) -> Any:
         wanted = f"bytes={offset}-{offset + length - 1}"
@@ -172,9 +177,15 @@ class S3BlobStore:
         return found["Body"]
 
     def _head(self, address: BlobAddress) -> int | None:
+        found = self._facts(address)
+        return None if found is None else found[0]
+
+    def _facts(self, address: BlobAddress) -> tuple[int, str] | None:
+        """Length in bytes and version; None when there is nothing."""
         with translated():
             try:
-                return int(self._client.head_object(**self._place(address))["ContentLength"])
+                found = self._client.head_object(**self._place(address))
+                return int(found["ContentLength"]), str(found.get("VersionId", ""))
             except ClientError as error:
                 if says_missing(error):
                     return None
