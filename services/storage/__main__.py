@@ -63,7 +63,11 @@ def sweep_orphans(dry_run: bool, grace: float | None, limit: int | None, mark_lo
 @click.option("--dry-run", is_flag=True, help="Check the source and say what would be copied.")
 @click.option("--verify-only", is_flag=True, help="Copy nothing; read every copy and compare its SHA-256.")
 @click.option("--parallel", type=click.IntRange(1, 32), default=4, show_default=True, help="Objects at a time.")
-def migrate_files(dry_run: bool, verify_only: bool, parallel: int) -> None:
+@click.option("--from-region", help="Region in the names of the folders, if not T2M_STORAGE_REGION.")
+@click.option("--from-account", help="Account in the names of the folders, if not T2M_STORAGE_ACCOUNT.")
+def migrate_files(
+    dry_run: bool, verify_only: bool, parallel: int, from_region: str | None, from_account: str | None
+) -> None:
     """Copy all objects from the folder T2M_STORAGE_ROOT to the S3 store of T2M_S3_…, while the service runs.
 
     Interrupted, it goes on where it was when it is run again; a second run catches what was added since. Ends with 1
@@ -73,7 +77,8 @@ def migrate_files(dry_run: bool, verify_only: bool, parallel: int) -> None:
     from services.storage.settings import StorageSettings
 
     settings = load_settings(StorageSettings)
-    raise SystemExit(run(settings, parallel=parallel, dry_run=dry_run, verify_only=verify_only))
+    folders = (from_region or settings.storage_region, from_account or settings.storage_account)
+    raise SystemExit(run(settings, folders, parallel=parallel, dry_run=dry_run, verify_only=verify_only))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from services.storage.application.migrating import BAD, MigrateFiles, MigrationP
 from services.storage.application.orphans import Finding, FindingKind, OrphanPolicy, OrphanReport
 from services.storage.bootstrap import build, orphan_policy, s3_client
 from services.storage.domain.errors import StorageError
+from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import Bucket, StoredObject
 from services.storage.settings import StorageSettings
 
@@ -64,13 +65,22 @@ async def _sweep(settings: StorageSettings, policy: OrphanPolicy, note: Callable
         await storage.close()
 
 
-def migrate_files(settings: StorageSettings, *, parallel: int, dry_run: bool, verify_only: bool) -> int:
-    """Copy every object from the file system to S3; prints what is wrong and a summary. The exit code."""
+def migrate_files(
+    settings: StorageSettings, folders: tuple[str, str], *, parallel: int, dry_run: bool, verify_only: bool
+) -> int:
+    """Copy every object from the file system to S3; prints what is wrong and a summary. The exit code.
+
+    `folders`: region and account in the names of the source's folders; the settings have those of the buckets.
+    """
     names = settings.buckets()
+    try:
+        sources = BucketNames(settings.environment, *folders)
+    except ValueError as error:
+        raise click.ClickException(f"--from-region, --from-account: {error}") from None
     target = f"{settings.s3_endpoint_url or 's3:'}/{names.of(Bucket.VIDEOS)}"
     plan = MigrationPlan(target, parallel, dry_run=dry_run, verify_only=verify_only)
     try:
-        report = asyncio.run(_migrate(settings, plan))
+        report = asyncio.run(_migrate(settings, sources, plan))
     except StorageError as error:
         raise click.ClickException(str(error)) from None
     sums = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
@@ -78,10 +88,10 @@ def migrate_files(settings: StorageSettings, *, parallel: int, dry_run: bool, ve
     return 0 if report.complete or (dry_run and not any(report.outcomes[each] for each in BAD)) else 1
 
 
-async def _migrate(settings: StorageSettings, plan: MigrationPlan) -> MigrationReport:
+async def _migrate(settings: StorageSettings, sources: BucketNames, plan: MigrationPlan) -> MigrationReport:
     engine = create_engine(settings.database_url, application_name="t2m-migrate-files")
     client, names, threads = s3_client(settings), settings.buckets(), settings.storage_threads
-    source = FilesystemBlobStore(settings.storage_root, names, threads)
+    source = FilesystemBlobStore(settings.storage_root, sources, threads)
     target = S3BlobStore(client, names, threads=max(threads, plan.parallel))
     ledger = PostgresObjectLedger(engine)
     try:

@@ -26,6 +26,7 @@ from tests.s3_servers import S3Server, credentials, ministack, rclone
 
 _numbers = itertools.count(1)
 OBJECTS = 40
+BEFORE = {"storage_region": "local", "storage_account": "embedded"}
 
 
 @dataclass
@@ -152,3 +153,17 @@ async def test_S7_what_is_missing_or_damaged_is_named_and_the_rest_is_done(move:
     move.server.client.put_object(Bucket=move.names.of(rows[7].placement.bucket), Key=rows[7].key, Body=b"other")
     code, said = await move.run("--verify-only")
     assert (code, "5 present" in said, f"damaged: {rows[7].object_id}" in said) == (1, True, True), said
+
+
+async def test_S1_S7_folders_may_be_named_after_another_region_and_account_than_the_buckets(move: Move) -> None:
+    """As with every deployment that began on the file system, where both have names that no S3 knows."""
+    await stack.migrate("storage", move.settings.database_url)
+    rows = await Move(move.settings.model_copy(update=BEFORE), move.server).fill(4)
+
+    code, said = await move.run()
+    assert (code, "4 missing" in said) == (1, True), said
+    code, said = await move.run("--from-region", "under_score")
+    assert (code, "--from-region, --from-account: not a bucket name" in said) == (1, True), said
+    code, said = await move.run("--from-region", "local", "--from-account", "embedded")
+    assert (code, "4 copied" in said) == (0, True), said
+    assert move.keys() == {row.key for row in rows}
