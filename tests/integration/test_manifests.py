@@ -31,7 +31,7 @@ KUSTOMIZATIONS = sorted(DEPLOY.glob("**/kustomization.yaml"))
 RESOURCES = [
     (f"{path.relative_to(DEPLOY)}:{document['kind']}/{document['metadata']['name']}", document)
     for path in sorted(DEPLOY.glob("**/*.yaml"))
-    if path.name != "kustomization.yaml"
+    if path.name != "kustomization.yaml" and path.parent.name != "aws"
     for document in documents(path)
 ]
 PODS = [(name, document) for name, document in RESOURCES if document["kind"] in {"Deployment", "Job"}]
