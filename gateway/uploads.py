@@ -19,11 +19,12 @@ from google.protobuf.message import Message
 from gateway.auth import call_metadata
 from gateway.binding import Binder
 from gateway.catalog import HttpBinding, Rpc
-from gateway.errors import ApiError, from_rpc
+from gateway.errors import ApiError, from_rpc, unavailable
 from gateway.http import Header, Request
 from gateway.http_rules import Template
 from gateway.transcoder import Toolbox, response_encoder, response_headers
 
+_WANTED = "upload-wanted"
 _MAX_CHUNK = 1 << 18
 """Bytes in one message; the server hands over less at a time, as a rule."""
 
@@ -72,15 +73,26 @@ class UploadEndpoint:
             call.cancel()
 
     async def _send(self, call: Any, header: Message, request: Request) -> None:
-        """Send header and body; ends early when the service has answered before."""
+        """Send the header, and the body once it is wanted; ends early when the service has answered before."""
         with contextlib.suppress(asyncio.InvalidStateError):
             await call.write(self._message(**{self._header_field: header}).SerializeToString())
+            # A write that meets the end of a call can hide with what words it has ended.
+            if not await self._wanted(call):
+                return
             async with aclosing(request.chunks()) as body:
                 async for data in body:
                     for start in range(0, len(data), _MAX_CHUNK):
                         chunk = self._message(**{self._chunk_field: data[start : start + _MAX_CHUNK]})
                         await call.write(chunk.SerializeToString())
             await call.done_writing()
+
+    async def _wanted(self, call: Any) -> bool:
+        """Whether the service wants the body; else the call has ended. Raises ApiError 503."""
+        try:
+            async with asyncio.timeout(self._tools.deadline_s):
+                return any(key == _WANTED for key, _ in await call.initial_metadata())
+        except TimeoutError as error:
+            raise unavailable("the service did not answer in time") from error
 
     def _refusal(self, error: grpc.aio.AioRpcError) -> ApiError:
         """As of any call; the fields of the header are the request's own."""

@@ -20,7 +20,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc
 from t2m.job.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, video_service_pb2, video_service_pb2_grpc
-from t2m.storage.v1 import object_pb2, object_service_pb2, object_service_pb2_grpc
+from t2m.storage.v1 import (
+    file_service_pb2,
+    file_service_pb2_grpc,
+    object_pb2,
+    object_service_pb2,
+    object_service_pb2_grpc,
+)
 
 JOB_ID = "01890000-0000-7000-8000-000000000001"
 OTHER_JOB_ID = "01890000-0000-7000-8000-000000000002"
@@ -71,6 +77,9 @@ class Script:
     watches: list[int | None] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)
     bytes_read: int = 0
+    uploads: list[file_service_pb2.UploadFileHeader] = field(default_factory=list)
+    bytes_uploaded: int = 0
+    upload_refused: bool = False
     watching: int = 0
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Event = field(default_factory=asyncio.Event)
@@ -233,6 +242,30 @@ class Objects(object_service_pb2_grpc.ObjectServiceServicer):
             yield object_service_pb2.ReadObjectResponse(chunk=chunk)
 
 
+class Files(file_service_pb2_grpc.FileServiceServicer):
+    """Takes uploads once the script's `held` is set, and counts their bytes."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def UploadFile(self, request_iterator: Any, context: Any) -> file_service_pb2.UploadFileResponse:
+        script = self._script
+        try:
+            script.uploads.append((await anext(request_iterator)).header)
+            await script.announce()
+            if script.upload_refused:
+                await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "too large")
+            await context.send_initial_metadata((("upload-wanted", "1"),))
+            await script.held.wait()
+            async for message in request_iterator:
+                script.bytes_uploaded += len(message.chunk)
+        finally:
+            # The end of a stream that was cut looks like that of a whole one, or like a cancelled call.
+            if script.bytes_uploaded < script.uploads[-1].size_bytes:
+                script.cancelled.set()
+        return file_service_pb2.UploadFileResponse()
+
+
 class FakeBackends:
     """All services in one server, on a port that stays the same over restarts."""
 
@@ -266,6 +299,7 @@ class FakeBackends:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(Jobs(self.script), server)  # type: ignore[abstract]
         video_service_pb2_grpc.add_VideoServiceServicer_to_server(Videos(self.script), server)  # type: ignore[abstract]
         object_service_pb2_grpc.add_ObjectServiceServicer_to_server(Objects(self.script), server)  # type: ignore[abstract]
+        file_service_pb2_grpc.add_FileServiceServicer_to_server(Files(self.script), server)  # type: ignore[abstract]
         status = health.aio.HealthServicer()
         await status.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(status, server)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,12 +19,15 @@ from services.storage.application.file_intake import AnnouncedFile, FileIntake
 from services.storage.application.file_ports import FileLedger
 from services.storage.application.file_uploads import FileUpload, FileUploads
 from services.storage.application.files import FileLibrary, files_of
-from services.storage.domain.errors import InvalidInput
+from services.storage.domain.errors import InvalidInput, StorageError
 from services.storage.domain.files import PART_BYTES, FilePlan, FilePlans
 from t2m.storage.v1 import file_pb2, file_service_pb2_grpc
 from t2m.storage.v1 import file_service_pb2 as pb
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+_Parts: TypeAlias = AsyncIterator[pb.UploadFileRequest] | AsyncIterator[pb.UploadFilePartRequest]
+
+_READ_ON_BYTES, _READ_ON_S = 16 * 1024 * 1024, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class FileServicer(file_service_pb2_grpc.FileServiceServicer):
         self._do = use_cases
 
     async def UploadFile(
-        self, request_iterator: AsyncIterator[pb.UploadFileRequest], _context: Context
+        self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
     ) -> pb.UploadFileResponse:
         """Header, then bytes."""
         first = await anext(request_iterator, None)
@@ -51,7 +56,7 @@ class FileServicer(file_service_pb2_grpc.FileServiceServicer):
             raise InvalidInput([("header", "must be the first message")])
         header = first.header
         announced = AnnouncedFile(_caller(), header.filename, header.size_bytes, header.sha256)
-        async with aclosing(_chunks(request_iterator)) as chunks:
+        async with _body(request_iterator, context) as chunks:
             stored = await self._do.intake.upload(announced, header.request_id, self._plan(), chunks)
         return pb.UploadFileResponse(file=encode_file(stored))
 
@@ -70,14 +75,14 @@ class FileServicer(file_service_pb2_grpc.FileServiceServicer):
         return pb.GetFileUploadResponse(upload=_encode(await self._do.uploads.get(_caller(), request.upload_id)))
 
     async def UploadFilePart(
-        self, request_iterator: AsyncIterator[pb.UploadFilePartRequest], _context: Context
+        self, request_iterator: AsyncIterator[pb.UploadFilePartRequest], context: Context
     ) -> pb.UploadFilePartResponse:
         """Header, then bytes."""
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidInput([("header", "must be the first message")])
         header = first.header
-        async with aclosing(_chunks(request_iterator)) as chunks:
+        async with _body(request_iterator, context) as chunks:
             upload = await self._do.uploads.put_part(
                 _caller(), header.upload_id, header.offset_bytes, header.size_bytes, chunks
             )
@@ -141,10 +146,35 @@ def _encode(upload: FileUpload) -> file_pb2.FileUpload:
     return encode_file_upload(upload, PART_BYTES)
 
 
-async def _chunks(
-    parts: AsyncIterator[pb.UploadFileRequest] | AsyncIterator[pb.UploadFilePartRequest],
-) -> AsyncGenerator[bytes]:
+@asynccontextmanager
+async def _body(parts: _Parts, context: Context) -> AsyncGenerator[AsyncGenerator[bytes]]:
+    """The bytes after the header. What is under way when they are refused is read on, within bounds: a client whose
+    write meets the end of the call may not see with what words it has ended.
+    """
+    wanted = asyncio.Event()
+    try:
+        async with aclosing(_chunks(parts, context, wanted)) as chunks:
+            yield chunks
+    except StorageError:
+        if wanted.is_set():
+            await _read_on(parts)
+        raise
+
+
+async def _chunks(parts: _Parts, context: Context, wanted: asyncio.Event) -> AsyncGenerator[bytes]:
+    wanted.set()
+    await context.send_initial_metadata((("upload-wanted", "1"),))
     async for part in parts:
         if part.WhichOneof("part") != "chunk":
             raise InvalidInput([("chunk", "must follow the header, which comes once")])
         yield part.chunk
+
+
+async def _read_on(parts: _Parts) -> None:
+    left = _READ_ON_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READ_ON_S):
+            async for part in parts:
+                left -= len(part.chunk)
+                if left < 0:
+                    return

@@ -174,7 +174,9 @@ Global___HttpExtras: _TypeAlias = HttpExtras  # noqa: Y015
 class ByteUpload(_message.Message):
     """How the body of an HTTP request becomes a client stream: one message with the
     header, which path, query and `HttpExtras.headers` fill (their paths start at the
-    header), then messages with the bytes as they arrive.
+    header), then messages with the bytes as they arrive. The service sends initial
+    metadata with `upload-wanted: 1` once it wants the bytes: before that none is sent,
+    so that what it says about the header is not lost among them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -117,8 +117,10 @@ class FileServiceServicer:
 
     def UploadFile(self, request_iterator, context):
         """Stores a file in one go: the header first, then the bytes in order. Over HTTP
-        the body is the bytes, and `Content-Length` is needed. Back-pressure is
-        HTTP/2's; nothing can be read of an upload that was cut.
+        the body is the bytes, and `Content-Length` is needed. Initial metadata
+        with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
+        the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
+        can be read of an upload that was cut.
 
         Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
         is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
@@ -159,7 +161,7 @@ class FileServiceServicer:
     def UploadFilePart(self, request_iterator, context):
         """Stores one part: the header first, then its bytes. A part is there whole or not
         at all. Over HTTP the body is the bytes, and `Content-Length` and
-        `Upload-Offset` are needed.
+        `Upload-Offset` are needed. Initial metadata as of `UploadFile`.
 
         Errors: NOT_FOUND; INVALID_ARGUMENT for an offset that is no multiple of the
         part size, or another length than the part must have; DATA_LOSS when more or

@@ -48,8 +48,10 @@ class FileServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FileServiceAsyncStub: ...
     UploadFile: _grpc.StreamUnaryMultiCallable[_file_service_pb2.UploadFileRequest, _file_service_pb2.UploadFileResponse]
     """Stores a file in one go: the header first, then the bytes in order. Over HTTP
-    the body is the bytes, and `Content-Length` is needed. Back-pressure is
-    HTTP/2's; nothing can be read of an upload that was cut.
+    the body is the bytes, and `Content-Length` is needed. Initial metadata
+    with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
+    the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
+    can be read of an upload that was cut.
 
     Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
     is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
@@ -78,7 +80,7 @@ class FileServiceStub:
     UploadFilePart: _grpc.StreamUnaryMultiCallable[_file_service_pb2.UploadFilePartRequest, _file_service_pb2.UploadFilePartResponse]
     """Stores one part: the header first, then its bytes. A part is there whole or not
     at all. Over HTTP the body is the bytes, and `Content-Length` and
-    `Upload-Offset` are needed.
+    `Upload-Offset` are needed. Initial metadata as of `UploadFile`.
 
     Errors: NOT_FOUND; INVALID_ARGUMENT for an offset that is no multiple of the
     part size, or another length than the part must have; DATA_LOSS when more or
@@ -141,8 +143,10 @@ class FileServiceAsyncStub(FileServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadFile: _aio.StreamUnaryMultiCallable[_file_service_pb2.UploadFileRequest, _file_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Stores a file in one go: the header first, then the bytes in order. Over HTTP
-    the body is the bytes, and `Content-Length` is needed. Back-pressure is
-    HTTP/2's; nothing can be read of an upload that was cut.
+    the body is the bytes, and `Content-Length` is needed. Initial metadata
+    with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
+    the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
+    can be read of an upload that was cut.
 
     Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
     is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
@@ -171,7 +175,7 @@ class FileServiceAsyncStub(FileServiceStub):
     UploadFilePart: _aio.StreamUnaryMultiCallable[_file_service_pb2.UploadFilePartRequest, _file_service_pb2.UploadFilePartResponse]  # type: ignore[assignment]
     """Stores one part: the header first, then its bytes. A part is there whole or not
     at all. Over HTTP the body is the bytes, and `Content-Length` and
-    `Upload-Offset` are needed.
+    `Upload-Offset` are needed. Initial metadata as of `UploadFile`.
 
     Errors: NOT_FOUND; INVALID_ARGUMENT for an offset that is no multiple of the
     part size, or another length than the part must have; DATA_LOSS when more or
@@ -237,8 +241,10 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_file_service_pb2.UploadFileResponse, _abc.Awaitable[_file_service_pb2.UploadFileResponse]]:
         """Stores a file in one go: the header first, then the bytes in order. Over HTTP
-        the body is the bytes, and `Content-Length` is needed. Back-pressure is
-        HTTP/2's; nothing can be read of an upload that was cut.
+        the body is the bytes, and `Content-Length` is needed. Initial metadata
+        with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
+        the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
+        can be read of an upload that was cut.
 
         Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
         is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
@@ -285,7 +291,7 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_file_service_pb2.UploadFilePartResponse, _abc.Awaitable[_file_service_pb2.UploadFilePartResponse]]:
         """Stores one part: the header first, then its bytes. A part is there whole or not
         at all. Over HTTP the body is the bytes, and `Content-Length` and
-        `Upload-Offset` are needed.
+        `Upload-Offset` are needed. Initial metadata as of `UploadFile`.
 
         Errors: NOT_FOUND; INVALID_ARGUMENT for an offset that is no multiple of the
         part size, or another length than the part must have; DATA_LOSS when more or
