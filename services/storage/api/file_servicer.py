@@ -163,7 +163,8 @@ async def _body(parts: _Parts, context: Context) -> AsyncGenerator[AsyncGenerato
 
 async def _chunks(parts: _Parts, context: Context, wanted: asyncio.Event) -> AsyncGenerator[bytes]:
     wanted.set()
-    await context.send_initial_metadata((("upload-wanted", "1"),))
+    with contextlib.suppress(grpc.aio.UsageError):  # sent, to a caller without a request id of its own
+        await context.send_initial_metadata((("upload-wanted", "1"),))
     async for part in parts:
         if part.WhichOneof("part") != "chunk":
             raise InvalidInput([("chunk", "must follow the header, which comes once")])

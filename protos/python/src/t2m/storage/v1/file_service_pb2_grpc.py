@@ -118,9 +118,10 @@ class FileServiceServicer:
     def UploadFile(self, request_iterator, context):
         """Stores a file in one go: the header first, then the bytes in order. Over HTTP
         the body is the bytes, and `Content-Length` is needed. Initial metadata
-        with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
-        the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
-        can be read of an upload that was cut.
+        with `upload-wanted: 1` comes once the bytes are, to callers that send an
+        `x-request-id`; who does not wait for it may see the stream break where the header
+        is refused. Back-pressure is HTTP/2's; nothing can be read of an upload that was
+        cut.
 
         Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
         is not accepted, MALWARE_FOUND, or with a violation of `content` that says what

@@ -49,9 +49,10 @@ class FileServiceStub:
     UploadFile: _grpc.StreamUnaryMultiCallable[_file_service_pb2.UploadFileRequest, _file_service_pb2.UploadFileResponse]
     """Stores a file in one go: the header first, then the bytes in order. Over HTTP
     the body is the bytes, and `Content-Length` is needed. Initial metadata
-    with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
-    the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
-    can be read of an upload that was cut.
+    with `upload-wanted: 1` comes once the bytes are, to callers that send an
+    `x-request-id`; who does not wait for it may see the stream break where the header
+    is refused. Back-pressure is HTTP/2's; nothing can be read of an upload that was
+    cut.
 
     Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
     is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
@@ -144,9 +145,10 @@ class FileServiceAsyncStub(FileServiceStub):
     UploadFile: _aio.StreamUnaryMultiCallable[_file_service_pb2.UploadFileRequest, _file_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Stores a file in one go: the header first, then the bytes in order. Over HTTP
     the body is the bytes, and `Content-Length` is needed. Initial metadata
-    with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
-    the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
-    can be read of an upload that was cut.
+    with `upload-wanted: 1` comes once the bytes are, to callers that send an
+    `x-request-id`; who does not wait for it may see the stream break where the header
+    is refused. Back-pressure is HTTP/2's; nothing can be read of an upload that was
+    cut.
 
     Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
     is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
@@ -242,9 +244,10 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_file_service_pb2.UploadFileResponse, _abc.Awaitable[_file_service_pb2.UploadFileResponse]]:
         """Stores a file in one go: the header first, then the bytes in order. Over HTTP
         the body is the bytes, and `Content-Length` is needed. Initial metadata
-        with `upload-wanted: 1` comes once the bytes are; who does not wait for it may see
-        the stream break where the header is refused. Back-pressure is HTTP/2's; nothing
-        can be read of an upload that was cut.
+        with `upload-wanted: 1` comes once the bytes are, to callers that send an
+        `x-request-id`; who does not wait for it may see the stream break where the header
+        is refused. Back-pressure is HTTP/2's; nothing can be read of an upload that was
+        cut.
 
         Errors: INVALID_ARGUMENT with the reason UNSUPPORTED_MEDIA_TYPE for a type that
         is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
