@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from tests.bench.storage import memory
+from tests.bench.storage import memory, throughput
 
 
 def main() -> None:
@@ -21,7 +21,13 @@ def main() -> None:
     reading.add_argument("--mebibytes", type=int, default=1024)
     reading.add_argument("--seconds", type=float, default=40)
     reading.add_argument("--rate", type=float, default=1.0, help="MiB/s of each client")
+    moving = commands.add_parser("throughput")
+    moving.add_argument("--rounds", type=int, default=5)
+    moving.add_argument("--mebibytes", type=int, nargs="+", default=[8, 256])
     options = parser.parse_args()
+    if options.command == "throughput":
+        asyncio.run(throughput.measure(options.mebibytes, options.rounds))
+        return
     asyncio.run(memory.measure(options.mebibytes, options.readers, options.seconds, options.rate))
 
 

@@ -89,6 +89,7 @@ async def test_a_failing_disk(store: FilesystemBlobStore, monkeypatch: pytest.Mo
     def broken(*_: object) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
+    monkeypatch.setattr(os, "preadv", broken)
     monkeypatch.setattr(os, "pread", broken)
     with pytest.raises(StorageUnavailable):
         async with aclosing(store.read(ADDRESS, 0, 10)) as found:

@@ -25,11 +25,12 @@ from services.storage.domain.objects import BlobAddress, BlobReceipt, Bucket
 T = TypeVar("T")
 
 READ_CHUNK = 128 * 1024
+_VERIFY_CHUNK = 1024 * 1024
 _MIB = 1024 * 1024
 _PART = 8 * _MIB
 _MULTIPART_FROM = {Bucket.VIDEOS: 50 * _MIB}
 _MULTIPART_ELSE = 25 * _MIB
-_PARTS_AT_ONCE = 2
+_PARTS_AT_ONCE = 4
 ENCRYPTION = {"ServerSideEncryption": "AES256"}
 
 
@@ -77,15 +78,16 @@ class S3BlobStore:
         """See `BlobStore.put`. In parts beyond 25 MiB, videos beyond 50 MiB."""
         feed = Feed(chunks, asyncio.get_running_loop())
         try:
-            await self._run(self._upload, address, feed, content_type, on_cancel=feed.stop)
-            receipt = await self._run(self._checked, address, BlobReceipt(feed.size, feed.sha256))
+            version = await self._run(self._upload, address, feed, content_type, on_cancel=feed.stop)
+            return await self._run(self._checked, address, feed, version)
         except BaseException as error:
             with contextlib.suppress(StorageError):  # the first error counts; the sweep removes what is left
                 await self._run(self._remove, address)
             if feed.failure is not None and isinstance(error, Exception):
                 raise feed.failure from None
             raise
-        return receipt
+        finally:
+            feed.close()
 
     async def read(self, address: BlobAddress, offset: int, length: int) -> AsyncGenerator[bytes]:
         """See `BlobStore.read`."""
@@ -130,37 +132,39 @@ class S3BlobStore:
         )
         return url
 
-    def _upload(self, address: BlobAddress, feed: Feed, content_type: str) -> None:
-        config = TransferConfig(
-            multipart_threshold=multipart_threshold(address.bucket),
-            multipart_chunksize=_PART,
-            max_concurrency=_PARTS_AT_ONCE,
-        )
-        config.max_in_memory_upload_chunks = _PARTS_AT_ONCE
+    def _upload(self, address: BlobAddress, feed: Feed, content_type: str) -> str | None:
+        """The version of what is stored, where the store tells: of an object that goes in one piece."""
         place = self._place(address)
         extra = {"ContentType": content_type, **ENCRYPTION}
         with translated():
+            if feed.ends_within(multipart_threshold(address.bucket) - 1):
+                return str(self._client.put_object(**place, **extra, Body=feed.read()).get("VersionId", ""))
+            config = TransferConfig(
+                multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=_PARTS_AT_ONCE
+            )
+            config.max_in_memory_upload_chunks = _PARTS_AT_ONCE
             self._client.upload_fileobj(feed, place["Bucket"], place["Key"], ExtraArgs=extra, Config=config)
+            return None
 
-    def _checked(self, address: BlobAddress, receipt: BlobReceipt) -> BlobReceipt:
-        """With its version. Raises StorageUnavailable when the store has other bytes than were sent: they may be sent
-        again.
-        """
-        found = self._facts(address)
-        if found is None or found[0] != receipt.size_bytes:
-            raise StorageUnavailable("the object store has not kept all bytes")
-        receipt = replace(receipt, version=found[1])
+    def _checked(self, address: BlobAddress, feed: Feed, version: str | None) -> BlobReceipt:
+        """What was sent. Raises StorageUnavailable when the store has other bytes: they may be sent again."""
+        receipt = BlobReceipt(feed.size, feed.sha256, version or "")
         if not self._verify:
-            return receipt
+            if version is not None:
+                return receipt
+            found = self._facts(address)
+            if found is None or found[0] != receipt.size_bytes:
+                raise StorageUnavailable("the object store has not kept all bytes")
+            return replace(receipt, version=found[1])
         digest = hashlib.sha256()
         with translated():
-            body = self._client.get_object(**self._place(address))["Body"]
-            with contextlib.closing(body):
-                while data := body.read(READ_CHUNK):
+            answer = self._client.get_object(**self._place(address))
+            with contextlib.closing(answer["Body"]) as body:
+                while data := body.read(_VERIFY_CHUNK):
                     digest.update(data)
         if digest.hexdigest() != receipt.sha256:
             raise StorageUnavailable("the object store has kept other bytes than were sent")
-        return receipt
+        return replace(receipt, version=str(answer.get("VersionId", "")))
 
     def _open(self, address: BlobAddress, offset: int, length: int) -> Any:
         wanted = f"bytes={offset}-{offset + length - 1}"
