@@ -27,6 +27,14 @@ def test_keys_are_split_at_commas() -> None:
     assert settings.signing_keys() == [b"a" * 32, b"b" * 32]
 
 
+def test_S5_plans_of_files() -> None:
+    """S5: what a plan does not say is as in the default one, which itself may be changed."""
+    settings = StorageSettings(**{**GOOD, "file_plans": {"pro": {"max_files": 7}, "free": {"max_file_bytes": 5}}})
+    plans = settings.known_file_plans()
+    assert (plans.of("pro").max_files, plans.of("pro").max_file_bytes) == (7, 25 * 1024 * 1024)
+    assert (plans.of("").max_file_bytes, plans.of("gold").max_files) == (5, 100)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -36,6 +44,10 @@ def test_keys_are_split_at_commas() -> None:
         {"storage_region": "EU West"},
         {"max_object_bytes": 0},
         {"url_signing_key": "short"},
+        {"clamd_address": "clamd"},
+        {"clamd_address": "clamd:port"},
+        {"file_plans": {"pro": {"max_files": -1}}},
+        {"file_plans": {"pro": {"max_megabytes": 1}}},
     ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
