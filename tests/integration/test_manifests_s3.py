@@ -26,7 +26,6 @@ STAGES = {
     "before": ["s3-access", "s3-migration"],
     "there": ["s3-access", "s3"],
     "latecomers": ["s3-access", "s3", "s3-migration"],
-    "prod": None,
 }
 _UNITS = {"Mi": 2**20, "Gi": 2**30}
 
@@ -79,24 +78,29 @@ def _bytes(quantity: str) -> int:
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
-    """The base with each set of components, and the production overlay."""
+    """The base with each set of components; the production overlay as it is, and before it moved."""
     if shutil.which("kubectl") is None:
         reason = "kubectl is not installed: the manifests are not rendered"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    found = {}
+    copy = tmp_path_factory.mktemp("deploy")
+    for each in ("base", "components", "overlays"):
+        shutil.copytree(DEPLOY / each, copy / each)
+    prod = copy / "overlays" / "prod" / "kustomization.yaml"
+    found = {"prod": Rendered(prod.parent)}
     for stage, components in STAGES.items():
-        folder = DEPLOY / "overlays" / "prod"
-        if components is not None:
-            folder = tmp_path_factory.mktemp(stage).resolve()
-            near = Path(os.path.relpath(DEPLOY, folder))
-            wanted = {"namespace": "t2m-prod", "resources": [str(near / "base")]}
-            wanted["components"] = [str(near / "components" / each) for each in components]
-            (folder / "kustomization.yaml").write_text(yaml.safe_dump(wanted), encoding="utf-8")
+        folder = copy / "overlays" / stage
+        folder.mkdir()
+        wanted = {"namespace": "t2m-prod", "resources": ["../../base"]}
+        wanted["components"] = [f"../../components/{each}" for each in components]
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(wanted), encoding="utf-8")
         found[stage] = Rendered(folder)
-    return found
+    text, count = re.subn("components/s3$", "components/s3-migration", prod.read_text("utf-8"), flags=re.MULTILINE)
+    assert count == 1
+    prod.write_text(text, encoding="utf-8")
+    return found | {"prod before": Rendered(prod.parent)}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "prod", "prod before"])
 def test_O5_S1_what_is_rendered_is_valid_by_the_strict_schema(stages: dict[str, Rendered], stage: str) -> None:
     for document in stages[stage].documents:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
@@ -113,12 +117,15 @@ def test_S1_storage_on_s3_keeps_nothing_and_has_replicas(stages: dict[str, Rende
     assert volumes["objects"].keys() == {"name", "emptyDir"}
 
 
-def test_S1_before_that_storage_still_runs_on_its_volume_by_its_old_names(stages: dict[str, Rendered]) -> None:
-    """`s3-access` must not move the folders of a storage that is running."""
-    rendered = stages["before"]
+@pytest.mark.parametrize("stage", ["before", "prod before"])
+def test_S1_before_that_storage_still_runs_on_its_volume_by_its_old_names(
+    stages: dict[str, Rendered], stage: str
+) -> None:
+    """`s3-access` must not move the folders of a storage that is running, nor give its volume a second writer."""
+    rendered = stages[stage]
     storage = rendered.all("Deployment")["storage"]
     assert rendered.all("PersistentVolumeClaim").keys() == {"t2m-objects"}
-    assert storage["spec"]["strategy"] == {"type": "Recreate"}
+    assert (storage["spec"]["strategy"], storage["spec"]["replicas"]) == ({"type": "Recreate"}, 1)
     settings = _settings(StorageSettings, rendered.environment(storage))
     assert (settings.storage_backend, settings.storage_region, settings.storage_account) == (
         "filesystem",
@@ -137,7 +144,7 @@ def test_S1_the_service_accepts_the_environment_and_finds_the_buckets_of_the_tem
     assert settings.buckets().of(Bucket.VIDEOS) == f"prod-t2m-videos-{region}-000000000000"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "prod", "prod before"])
 def test_S3_storage_acts_as_a_role_and_storage_and_workers_reach_the_store(
     stages: dict[str, Rendered], stage: str
 ) -> None:
