@@ -6,11 +6,11 @@ import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-_MOST_BEHIND = 8 * 1024 * 1024
+_MOST_BEHIND = 4 * 1024 * 1024
 
 
 class BackgroundSha256:
-    """Hashes in a thread of its own, at most 8 MiB behind: hashing costs as much as writing, and both need not wait.
+    """Hashes in a thread of its own, at most 4 MiB behind: hashing costs as much as writing, and both need not wait.
 
     For one caller at a time; `close` gives the thread back.
     """

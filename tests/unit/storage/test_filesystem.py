@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -68,7 +68,7 @@ async def test_a_link_is_not_followed(store: FilesystemBlobStore, root: Path, tm
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize("call", ["writev", "fsync"])
 async def test_a_full_disk(
     store: FilesystemBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str
 ) -> None:
@@ -135,24 +135,30 @@ async def test_the_bytes_are_flushed_before_they_get_their_name(
     assert "fsync" in steps[named:], "the folder that holds the name is flushed too"
 
 
+async def _stalling() -> AsyncIterator[bytes]:
+    yield bytes(2**20)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("source", [lambda: chunks(b"x"), _stalling], ids=["ended", "waiting for more"])
 async def test_the_event_loop_runs_while_the_disk_is_slow(
-    store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch
+    store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch, source: Callable[[], AsyncIterator[bytes]]
 ) -> None:
     """A cancelled operation is waited for, so its descriptor is not closed under a thread that still writes."""
     writing, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
-    whole = os.write
+    whole = os.writev
     closed: list[bool] = []
 
-    def slow(fd: int, data: bytes) -> int:
+    def slow(fd: int, data: Sequence[memoryview]) -> int:
         loop.call_soon_threadsafe(writing.set)
         go_on.wait(10)
         os.fstat(fd)  # raises when somebody has closed it
         closed.append(False)
         return whole(fd, data)
 
-    monkeypatch.setattr(os, "write", slow)
-    task = asyncio.ensure_future(store.put(ADDRESS, chunks(b"x"), content_type="video/mp4"))
+    monkeypatch.setattr(os, "writev", slow)
+    task = asyncio.ensure_future(store.put(ADDRESS, source(), content_type="video/mp4"))
     await asyncio.wait_for(writing.wait(), 10)
     task.cancel()
     await asyncio.wait({task}, timeout=0)

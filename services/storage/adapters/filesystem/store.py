@@ -19,7 +19,7 @@ from services.storage.domain.objects import BlobAddress, BlobReceipt
 T = TypeVar("T")
 
 READ_CHUNK = 128 * 1024
-_WRITE_CHUNK = 1024 * 1024
+_WRITE_BATCH = 1024 * 1024
 
 
 class FilesystemBlobStore:
@@ -49,8 +49,7 @@ class FilesystemBlobStore:
         part = disk.PartFile(self._path(address), self._root)
         try:
             await self._run(part.open)
-            async for block in _coalesced(chunks):
-                await self._run(part.append, block)
+            await self._write(part, chunks)
             return await self._run(part.publish)
         except BaseException:
             with contextlib.suppress(StorageError):  # the first error counts; the sweep removes what is left
@@ -92,6 +91,17 @@ class FilesystemBlobStore:
         """None: files are served through `ReadObject`."""
         return None
 
+    async def _write(self, part: disk.PartFile, chunks: AsyncIterator[bytes]) -> None:
+        """The next chunks are taken while the last ones are written."""
+        writing: asyncio.Future[None] | None = None
+        async for batch in _batches(chunks):
+            if writing is not None:
+                await writing
+            writing = asyncio.ensure_future(self._run(part.append, batch))
+            writing.add_done_callback(_forget)
+        if writing is not None:
+            await writing
+
     def _path(self, address: BlobAddress) -> Path:
         return disk.locate(self._root, self._buckets.of(address.bucket), address.key)
 
@@ -113,15 +123,22 @@ class FilesystemBlobStore:
         return future.result()
 
 
-async def _coalesced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Small chunks together, so that a thread is not woken for a few bytes; whole large ones as they are."""
-    waiting: list[bytes] = []
+async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Chunks together, so that a thread is not woken for a few bytes."""
+    batch: list[bytes] = []
     size = 0
     async for chunk in chunks:
-        waiting.append(chunk)
-        size += len(chunk)
-        if size >= _WRITE_CHUNK // 2:
-            yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
+        if chunk:
+            batch.append(chunk)
+            size += len(chunk)
+        if size >= _WRITE_BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _forget(writing: asyncio.Future[None]) -> None:
+    """Retrieve a failure that nobody waits for any more, because another one was first."""
+    if not writing.cancelled():
+        writing.exception()
