@@ -153,6 +153,43 @@ async def test_S5_O6_refusals_name_field_and_reason(site: GatewayUnderTest) -> N
     assert (error["details"]["quota"], error["details"]["allowed"]) == ("files", "4")
 
 
+EVIL = [
+    "..", "%2e%2e", "..%2f..", "%2fetc%2fpasswd", "..%5c..", "a%00b", "%0d%0aX:%20y", "%e2%80%aegnp", "%ff%fe", "..;",
+    "~", "*", f"{MISSING}%00", f"{MISSING}%2f..%2f{MISSING}", f"{{{MISSING}}}", f"urn:uuid:{MISSING}",
+    MISSING.replace("-", ""), MISSING.upper(), "0" * 5000, "null", "-1", "'%20OR%201=1%20--", "uploads",
+]  # fmt: skip
+
+
+def as_it_is(port: int, method: str, path: str) -> tuple[int, bytes]:
+    """A request whose path nobody tidies."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request(method, path, headers={**ALICE, "Upload-Offset": "0"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.mark.parametrize("site", ["filesystem"], indirect=True)
+async def test_S5_ids_and_names_that_lead_elsewhere(site: GatewayUnderTest) -> None:
+    """S5: as a file, its content, an upload, a part, and in both ways of naming a file: refused, or not there."""
+    for evil in EVIL:
+        for method, path in (
+            ("GET", f"{FILES}/{evil}"),
+            ("DELETE", f"{FILES}/{evil}"),
+            ("GET", f"{FILES}/{evil}/content"),
+            ("PATCH", f"{FILES}/uploads/{evil}"),
+            ("GET", f"{FILES}/uploads/{evil}"),
+            ("POST", f"{FILES}/uploads/{evil}/complete"),
+        ):
+            status, body = await asyncio.to_thread(as_it_is, site.port, method, path)
+            assert status in (400, 404, 405, 422), (method, path, body)
+    for name in ("../a", "a\0b", "a\r\nX: y", "\u202egnp.exe", "a/b", "..", "x" * 256):
+        assert (await upload(site, filename=name)).status_code == 422, name
+        body = {"filename": name, "size_bytes": 1}
+        assert (await site.client.post(f"{FILES}/uploads", json=body, headers=ALICE)).status_code == 422, name
+    assert (await site.client.get(FILES, headers=ALICE)).json()["quota"]["files"] == 0
+
+
 @pytest.fixture
 async def gateway() -> AsyncIterator[GatewayUnderTest]:
     """A storage service that takes bytes when the test says so."""
