@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel chaos clean gallery
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel bench-storage chaos clean gallery
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,7 +95,7 @@ test-browser: deps $(HLS)  ## Playback by hls.js in headless Chromium, which it 
 	@$(PYTHON) deploy/local/system.py --browser
 	@$(PYTEST) tests/browser
 
-bench: bench-render bench-gateway bench-lists bench-cancel  ## Every benchmark, peers in the same run.
+bench: bench-render bench-gateway bench-lists bench-cancel bench-storage  ## Every benchmark, peers in the same run.
 
 bench-render: deps  ## Render wall time beside the manim command line.
 	@$(BIN)/python -m tests.bench.render
@@ -108,6 +108,10 @@ bench-lists: deps  ## Pages of a list at a million rows, beside OFFSET.
 
 bench-cancel: deps  ## How soon a cancel is felt, and a killed worker's scene runs again.
 	@$(BIN)/python -m tests.bench.cancel
+
+bench-storage: deps  ## Bytes beside raw boto3 and file copy; memory under 50 slow readers.
+	@$(BIN)/python -m tests.bench.storage throughput
+	@$(BIN)/python -m tests.bench.storage memory
 
 FAULTS ?= 200
 JOBS ?= 60

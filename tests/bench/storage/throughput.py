@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import os
 import shutil
@@ -29,7 +30,6 @@ from tests.s3_servers import S3Server, credentials, rclone
 
 MIB = 1024 * 1024
 _CHUNK = 256 * 1024
-_NEIGHBOUR = "users/bench/files/video/000000-neighbour.mp4"
 _NAMES = BucketNames("test", "us-east-1", "throughput")
 
 
@@ -45,7 +45,7 @@ class Way:
 
     async def round(self, size: int) -> None:
         """Store one object, fetch it, remove it."""
-        key = f"users/bench/files/video/000000-{new_id()}.mp4"
+        key = _new_key()
         for direction, work in (("up", self.up), ("down", self.down)):
             began = time.perf_counter()
             await work(key)
@@ -75,13 +75,17 @@ async def measure(sizes_mib: list[int], rounds: int) -> None:
             data = os.urandom(mebibytes * MIB)
             groups = [_files(folder, data, local), _objects(server, data, remote)]
             for way in [way for group in groups for way in group]:
-                await way.up(_NEIGHBOUR)  # a job's objects lie together: its folders are there
+                await way.up(_new_key())  # a job's objects lie together: its folders are there
             for number in range(rounds + 1):
                 for way in [way for group in groups for way in group]:
                     await way.round(len(data))
                     if not number:  # the first round warms up
                         way.speeds = {"up": [], "down": []}
             _print(mebibytes, rounds, groups)
+
+
+def _new_key() -> str:
+    return f"users/bench/files/video/000000-{new_id()}.mp4"
 
 
 def _print(mebibytes: int, rounds: int, groups: list[list[Way]]) -> None:
@@ -105,16 +109,30 @@ def _files(folder: Path, data: bytes, service: Running) -> list[Way]:
         with path(key).open("rb") as file:
             os.fsync(file.fileno())
 
+    def copy_and_hash(key: str) -> None:
+        copy(key)
+        with path(key).open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+
     def fetch(key: str) -> None:
         shutil.copyfile(path(key), folder / "fetched")
 
-    raw = Way(
-        "file copy, with fsync; without, to fetch",
-        lambda key: asyncio.to_thread(copy, key),
-        lambda key: asyncio.to_thread(fetch, key),
-        lambda key: asyncio.to_thread(path(key).unlink),
-    )
-    return [raw, _adapter("filesystem adapter", store, data), _called("filesystem, through the service", service, data)]
+    def peer(name: str, up: Callable[[str], None]) -> Way:
+        return Way(
+            name,
+            lambda key: asyncio.to_thread(up, key),
+            lambda key: asyncio.to_thread(fetch, key),
+            lambda key: asyncio.to_thread(path(key).unlink),
+        )
+
+    raw = peer("file copy (fsync; none to fetch)", copy)
+    hashed = peer("file copy (fsync), then its SHA-256", copy_and_hash)
+    return [
+        raw,
+        hashed,
+        _adapter("filesystem adapter", store, data),
+        _called("filesystem, through the service", service, data),
+    ]
 
 
 def _objects(server: S3Server, data: bytes, service: Running) -> list[Way]:
