@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import psutil
 from services.storage.adapters.s3 import S3Options, create_client
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import Bucket
+from services.video_render.adapters.process.lifeline import die_with_parent
 from tests.stack import data_folder
 
 _READY_S = 60
@@ -108,7 +109,13 @@ def _start(command: list[str], port: int, environment: dict[str, str]) -> psutil
     log = data_folder() / f"{Path(command[0]).name}.log"
     with log.open("wb") as out:
         process = psutil.Popen(
-            command, env={**os.environ, **environment}, stdout=out, stderr=out, cwd=data_folder(), process_group=0
+            command,
+            env={**os.environ, **environment},
+            stdout=out,
+            stderr=out,
+            cwd=data_folder(),
+            process_group=0,
+            preexec_fn=partial(die_with_parent, os.getpid()),  # nothing but two system calls
         )
     atexit.register(_stop, process)
     deadline = time.monotonic() + _READY_S

@@ -32,7 +32,7 @@ async def begun(storage: Running, data: bytes, **fields: Any) -> pb.BeginUploadR
 
 async def sent(plan: pb.UploadPlan, data: bytes) -> list[str]:
     """Put every part where it belongs; their entity tags."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
 
         async def put(part: pb.UploadPart) -> str:
             content = data[part.offset_bytes : part.offset_bytes + part.size_bytes]
@@ -157,7 +157,7 @@ async def test_S3_a_plan_is_for_one_thing_only(
     assert "key" not in change or url != part.url
     headers = {**part.headers, **{name.title(): value for name, value in change.items() if "-" in name}}
     content = data + b"x" * (int(headers["Content-Length"]) - 100)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.request(change.get("method", "PUT"), url, content=content, headers=headers)
     assert answer.status_code == 403, why
     assert keys(server, storage) == []

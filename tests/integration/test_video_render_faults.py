@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ from t2m.video_render.v1 import render_pb2
 from tests.integration.video_render_harness import Stack, eventually, running
 
 SUCCEEDED = render_pb2.RENDER_STATE_SUCCEEDED
-FAST = {"lease_s": 8.0, "heartbeat_s": 0.5}
+FAST: dict[str, Any] = {"lease_s": 8.0, "heartbeat_s": 0.5}
 """The lease of most tests here, so that nobody waits 15 s; the figure itself is no part of what they show."""
 
 
