@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 import zlib
 from typing import Any
 
+import av
 import httpx
 import jsonschema
+from PIL import Image
 
 from tests.e2e.local_stack import LocalStack, watch
 
@@ -149,3 +152,39 @@ def test_V10_a_scene_that_cannot_be_drawn_fails_the_video_or_is_replaced(stack: 
     assert [scene["fallback"] for scene in scenes] == [False, True]
     chapters = api.get(f"/api/v1/videos/jobs/{job_id}/metadata").json()["chapters"]
     assert [chapter["fallback"] for chapter in chapters] == [False, True]
+
+
+def red_picture() -> bytes:
+    """A PNG file."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_S5_V9_a_picture_may_be_a_file_of_the_user(api: httpx.Client, stack: LocalStack, key: str) -> None:
+    """S5, V9: uploaded once, named in a scene; somebody else's, and one that is no picture, are refused by field."""
+    with stack.client(stack.api_key("eve@t2m.example")) as eve:
+        foreign = eve.post("/api/v1/files?filename=red.png", content=red_picture())
+        assert foreign.status_code == 201, foreign.text
+    text = api.post("/api/v1/files?filename=notes.txt", content=b"Two words, and a line.\n")
+    own = api.post("/api/v1/files?filename=red.png", content=red_picture())
+    assert (own.status_code, own.json()["content_type"]) == (201, "image/png")
+    ids = [answer.json()["file_id"] for answer in (own, foreign, text)]
+    scenes = [{"id": f"s{at}", "image": {"file_id": file}, "duration_s": 2} for at, file in enumerate(ids)]
+    refused = api.post("/api/v1/videos/render", json={"storyboard": with_scenes(*scenes), "quality": "low"})
+    assert refused.status_code == 422
+    named = {each["field"]: each["message"] for each in refused.json()["error"]["details"]["violations"]}
+    assert named == {
+        "storyboard.scenes[1].image.file_id": "there is no such file",
+        "storyboard.scenes[2].image.file_id": "must be a PNG or JPEG file, is text/plain",
+    }
+    order = {"storyboard": with_scenes(scenes[0]), "quality": "low"}
+    job_id = api.post("/api/v1/videos/render", json=order).json()["job"]["job_id"]
+    seen = watch(lambda: stack.client(key), job_id)
+    assert seen.ended == "completed", seen.events[-1]
+    content = api.get(f"/api/v1/videos/jobs/{job_id}/download").content
+    with av.open(io.BytesIO(content), "r") as container:
+        frame = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][-8]
+    red, green, blue = (int(value) for value in frame[frame.shape[0] // 2, frame.shape[1] // 2])
+    assert red > 150
+    assert max(green, blue) < 80

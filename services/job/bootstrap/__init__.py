@@ -8,6 +8,7 @@ import grpc
 from redis.asyncio import Redis
 
 from services.job.adapters.credit_client import GrpcCredits
+from services.job.adapters.picture_files import WithPictureFiles
 from services.job.adapters.render_client import GrpcRenders
 from services.job.adapters.storage_client import GrpcObjects
 from services.job.adapters.storyboard_client import GrpcStoryboards
@@ -31,6 +32,7 @@ from services.runtime.db import create_engine
 from services.runtime.jwks import RemoteKeys
 from services.runtime.server import ServiceServer
 from services.runtime.tokens import TokenVerifier
+from t2m.storage.v1 import object_service_pb2_grpc
 
 
 def build_server(
@@ -51,6 +53,7 @@ def build_server(
         settings.storage_address, settings, credentials, services=["t2m.storage.v1.ObjectService"]
     )
     renders, objects = GrpcRenders(render_channel), GrpcObjects(storage_channel)
+    storage_stub = object_service_pb2_grpc.ObjectServiceStub(storage_channel)
 
     credit_channel = channel(settings.auth_address, settings, credentials, services=["t2m.auth.v1.CreditService"])
     credit_accounts = GrpcCredits(credit_channel)
@@ -58,7 +61,7 @@ def build_server(
     parts = [
         build_orders(base, renders, objects, rules or follow_rules(settings)),
         build_batches(base, base.orders),
-        build_storyboards(base, GrpcStoryboards(render_channel)),
+        build_storyboards(base, WithPictureFiles(GrpcStoryboards(render_channel), storage_stub)),
         build_credits(base, credit_accounts),
         build_retention(base, renders, objects),
         build_logs(base),

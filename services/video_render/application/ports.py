@@ -180,6 +180,12 @@ class FileStore(Protocol):
         """Store a file, verified end to end; raises `FileUnavailable`."""
         ...
 
+    async def fetch(self, object_id: str, owner_id: str, target: Path) -> None:
+        """Fetch what an owner has stored by other ways; raises `FileLost`, also for somebody else's, and
+        `FileUnavailable`.
+        """
+        ...
+
     async def load(self, file: StoredFile, target: Path) -> None:
         """Fetch a file and verify it; `target` appears only when complete. Raises `FileLost`, `FileUnavailable`."""
         ...

@@ -6,11 +6,19 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.video_render.application.engine import AudioOutput, MediaTools, SceneOutput, SegmentOutput, ladder_of
+from services.video_render.application.engine import (
+    AudioOutput,
+    MediaTools,
+    SceneFailed,
+    SceneOutput,
+    SegmentOutput,
+    ladder_of,
+)
 from services.video_render.application.ports import (
     Change,
     DrawnScene,
     FileKind,
+    FileLost,
     FileSpec,
     FileStore,
     FileUnavailable,
@@ -25,8 +33,9 @@ from services.video_render.application.steps import Claim
 from services.video_render.application.transition import transition
 from services.video_render.application.voice import LEAD_S, Voice, narrated
 from services.video_render.domain.editing import plain
+from services.video_render.domain.kinds.diagrams import MAX_IMAGE_FILE_BYTES
 from services.video_render.domain.outcomes import RenderedScene, Segment, Still, StoredFile
-from services.video_render.domain.storyboard import Storyboard
+from services.video_render.domain.storyboard import Image, Scene, Storyboard
 
 AUDIO = "audio"
 """What stands in place of a rung's name for what is heard."""
@@ -88,6 +97,7 @@ class SceneStep:
         scene = board.scenes[claim.step.index]
         if claim.step.fallback:
             scene = plain(scene)
+        scene = await self._with_picture(scene, request.owner_id, folder)
         narration = await narrated(self.voice if request.narration else None, scene, board.language, folder)
         scenes = [narration.scene if at == claim.step.index else each for at, each in enumerate(board.scenes)]
         output = await self._drawn(claim, replace(board, scenes=tuple(scenes)), folder)
@@ -98,6 +108,22 @@ class SceneStep:
             audio = await asyncio.to_thread(self.media.voice_track, speech, LEAD_S, output.duration_s, track)
         captions = tuple(narration.captions(output.duration_s)) if narration.speech else ()
         return DrawnScene(output, audio, captions, narration.warning)
+
+    async def _with_picture(self, scene: Scene, owner_id: str, folder: Path) -> Scene:
+        """The scene with the bytes of its picture, where that is a file. Raises `SceneFailed`, `FileUnavailable`."""
+        picture = scene.content
+        if not isinstance(picture, Image) or not picture.file_id:
+            return scene
+        path = folder / "picture"
+        try:
+            await self.files.fetch(picture.file_id, owner_id, path)
+        except FileLost as lost:
+            message = f"there is no file {picture.file_id} (any more)"
+            raise SceneFailed("IMAGE_NOT_FOUND", message, retryable=False) from lost
+        if path.stat().st_size > MAX_IMAGE_FILE_BYTES:
+            message = f"the file of the picture has more than {MAX_IMAGE_FILE_BYTES} bytes"
+            raise SceneFailed("IMAGE_TOO_LARGE", message, retryable=False)
+        return replace(scene, content=replace(picture, data=path.read_bytes(), file_id=""))
 
     async def _known(self, claim: Claim) -> RenderedScene | None:
         """The same scene, if another render of the owner has finished it since this one was planned."""

@@ -76,6 +76,7 @@ class MemoryFiles:
         self.contents: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.away = False
+        self.owned: dict[tuple[str, str], bytes] = {}
 
     async def save(self, source: Path, spec: FileSpec, on_bytes: OnBytes | None = None) -> StoredFile:
         """Keep the bytes."""
@@ -87,6 +88,14 @@ class MemoryFiles:
         if on_bytes is not None:
             on_bytes(len(self.contents[object_id]))
         return StoredFile(object_id, object_id, len(self.contents[object_id]), spec.content_type)
+
+    async def fetch(self, object_id: str, owner_id: str, target: Path) -> None:
+        """Those of `owned`."""
+        if self.away:
+            raise FileUnavailable("away")
+        if (owner_id, object_id) not in self.owned:
+            raise FileLost(object_id)
+        target.write_bytes(self.owned[owner_id, object_id])  # noqa: ASYNC240  # a few bytes
 
     async def load(self, file: StoredFile, target: Path) -> None:
         """Write them out."""

@@ -103,12 +103,16 @@ class GrpcFileStore:
         finally:
             part.unlink(missing_ok=True)
 
-    async def _read(self, object_id: str, part: Path) -> str:
+    async def fetch(self, object_id: str, owner_id: str, target: Path) -> None:
+        """Fetch what an owner has stored by other ways; raises `FileLost`, `FileUnavailable`."""
+        await self._patiently(lambda: self._read(object_id, target, owner_id))
+
+    async def _read(self, object_id: str, part: Path, owner_id: str = "") -> str:
         """Stream an object into a file; its SHA-256. Raises `FileLost`."""
         digest = hashlib.sha256()
         try:
             with part.open("wb") as out:
-                async with aclosing(self._bytes(object_id)) as chunks:
+                async with aclosing(self._bytes(object_id, owner_id)) as chunks:
                     async for chunk in chunks:
                         digest.update(chunk)
                         out.write(chunk)
@@ -120,9 +124,9 @@ class GrpcFileStore:
             raise
         return digest.hexdigest()
 
-    async def _bytes(self, object_id: str) -> AsyncGenerator[bytes]:
-        """From the store itself where that serves clients, else through the service."""
-        named = object_service_pb2.GetObjectRequest(object_id=object_id)
+    async def _bytes(self, object_id: str, owner_id: str) -> AsyncGenerator[bytes]:
+        """From the store itself where that serves clients, else through the service. No owner: whoever it is."""
+        named = object_service_pb2.GetObjectRequest(object_id=object_id, owner_id=owner_id)
         owner = (await self._stub.GetObject(named, timeout=_CALL_TIMEOUT_S)).object.owner_id
         wanted = object_service_pb2.CreateObjectLocationRequest(object_id=object_id, owner_id=owner)
         location = (await self._stub.CreateObjectLocation(wanted, timeout=_CALL_TIMEOUT_S)).location

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,23 +11,39 @@ from services.video_render.domain import checks, pictures
 from services.video_render.domain.violations import Violation
 
 MAX_IMAGE_BYTES = 512 * 1024
+MAX_IMAGE_FILE_BYTES = 16 * 1024 * 1024
+"""Of a picture that is a file of its own."""
 MAX_IMAGE_SIDE = 4096
 MAX_NODES = 24
 MAX_EDGES = 60
 MAX_NODE_ID = 32
 MAX_EDGE_LABEL = 20
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A PNG or JPEG picture, shown whole. `description` is for who cannot see it."""
+    """A PNG or JPEG picture, shown whole: its bytes, or the id of a file of the owner. `description` is for who cannot
+    see it.
+    """
 
-    data: bytes
+    data: bytes = b""
     caption: str = ""
     description: str = ""
+    file_id: str = ""
 
     def violations(self, path: str) -> Iterator[Violation]:
         """Broken rules; the size is read from the file's own header, before anything decodes it."""
+        yield from checks.text(self.caption, f"{path}.caption", checks.MAX_CAPTION, required=False)
+        yield from checks.text(self.description, f"{path}.description", checks.MAX_CAPTION, required=False)
+        if bool(self.data) == bool(self.file_id):
+            yield Violation(f"{path}.data", "must be given, or file_id, but not both")
+        elif self.file_id and not _UUID.fullmatch(self.file_id):
+            yield Violation(f"{path}.file_id", "must be the id of a file, a UUID")
+        elif self.data:
+            yield from self._pixels(path)
+
+    def _pixels(self, path: str) -> Iterator[Violation]:
         if len(self.data) > MAX_IMAGE_BYTES:
             yield Violation(f"{path}.data", f"must have at most {MAX_IMAGE_BYTES} bytes, has {len(self.data)}")
         size = pictures.size_of(self.data)
@@ -35,8 +52,6 @@ class Image:
         elif not (0 < size[0] <= MAX_IMAGE_SIDE and 0 < size[1] <= MAX_IMAGE_SIDE):
             side = MAX_IMAGE_SIDE
             yield Violation(f"{path}.data", f"must have at most {side} × {side} pixels, has {size[0]} × {size[1]}")
-        yield from checks.text(self.caption, f"{path}.caption", checks.MAX_CAPTION, required=False)
-        yield from checks.text(self.description, f"{path}.description", checks.MAX_CAPTION, required=False)
 
 
 class NetworkLayout(StrEnum):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(t2m/video_render/v1/scene_diagrams.proto\x12\x13t2m.video_render.v1\x1a\x1bt2m/common/v1/options.proto\"Y\n\x05Image\x12\x18\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\n\xa2\xbb\x18\x06\x08\x01`\x80\x80 \x12\x18\n\x07\x63\x61ption\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xac\x02\x12\x1c\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xac\x02\"\xfd\x01\n\x07Network\x12\x39\n\x05nodes\x18\x01 \x03(\x0b\x32 .t2m.video_render.v1.NetworkNodeB\x08\xa2\xbb\x18\x04H\x01P\x18\x12\x37\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32 .t2m.video_render.v1.NetworkEdgeB\x06\xa2\xbb\x18\x02P<\x12\x10\n\x08\x64irected\x18\x03 \x01(\x08\x12:\n\x06layout\x18\x04 \x01(\x0e\x32\".t2m.video_render.v1.NetworkLayoutB\x06\xa2\xbb\x18\x02h\x01\x12\x16\n\x04path\x18\x05 \x03(\tB\x08\xa2\xbb\x18\x04\x18 P\x18\x12\x18\n\x07\x63\x61ption\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xac\x02\":\n\x0bNetworkNode\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18 \x12\x15\n\x05label\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18(\"X\n\x0bNetworkEdge\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18 \x12\x18\n\x06target\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18 \x12\x15\n\x05label\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x14*~\n\rNetworkLayout\x12\x1e\n\x1aNETWORK_LAYOUT_UNSPECIFIED\x10\x00\x12\x19\n\x15NETWORK_LAYOUT_SPRING\x10\x01\x12\x19\n\x15NETWORK_LAYOUT_CIRCLE\x10\x02\x12\x17\n\x13NETWORK_LAYOUT_TREE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(t2m/video_render/v1/scene_diagrams.proto\x12\x13t2m.video_render.v1\x1a\x1bt2m/common/v1/options.proto\"t\n\x05Image\x12\x16\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x08\xa2\xbb\x18\x04`\x80\x80 \x12\x18\n\x07\x63\x61ption\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xac\x02\x12\x1c\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xac\x02\x12\x1b\n\x07\x66ile_id\x18\x04 \x01(\tB\n\xa2\xbb\x18\x06\x32\x04uuid\"\xfd\x01\n\x07Network\x12\x39\n\x05nodes\x18\x01 \x03(\x0b\x32 .t2m.video_render.v1.NetworkNodeB\x08\xa2\xbb\x18\x04H\x01P\x18\x12\x37\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32 .t2m.video_render.v1.NetworkEdgeB\x06\xa2\xbb\x18\x02P<\x12\x10\n\x08\x64irected\x18\x03 \x01(\x08\x12:\n\x06layout\x18\x04 \x01(\x0e\x32\".t2m.video_render.v1.NetworkLayoutB\x06\xa2\xbb\x18\x02h\x01\x12\x16\n\x04path\x18\x05 \x03(\tB\x08\xa2\xbb\x18\x04\x18 P\x18\x12\x18\n\x07\x63\x61ption\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x18\xac\x02\":\n\x0bNetworkNode\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18 \x12\x15\n\x05label\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18(\"X\n\x0bNetworkEdge\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18 \x12\x18\n\x06target\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18 \x12\x15\n\x05label\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x14*~\n\rNetworkLayout\x12\x1e\n\x1aNETWORK_LAYOUT_UNSPECIFIED\x10\x00\x12\x19\n\x15NETWORK_LAYOUT_SPRING\x10\x01\x12\x19\n\x15NETWORK_LAYOUT_CIRCLE\x10\x02\x12\x17\n\x13NETWORK_LAYOUT_TREE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,11 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.video_render.v1.scene_d
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGE'].fields_by_name['data']._loaded_options = None
-  _globals['_IMAGE'].fields_by_name['data']._serialized_options = b'\242\273\030\006\010\001`\200\200 '
+  _globals['_IMAGE'].fields_by_name['data']._serialized_options = b'\242\273\030\004`\200\200 '
   _globals['_IMAGE'].fields_by_name['caption']._loaded_options = None
   _globals['_IMAGE'].fields_by_name['caption']._serialized_options = b'\242\273\030\003\030\254\002'
   _globals['_IMAGE'].fields_by_name['description']._loaded_options = None
   _globals['_IMAGE'].fields_by_name['description']._serialized_options = b'\242\273\030\003\030\254\002'
+  _globals['_IMAGE'].fields_by_name['file_id']._loaded_options = None
+  _globals['_IMAGE'].fields_by_name['file_id']._serialized_options = b'\242\273\030\0062\004uuid'
   _globals['_NETWORK'].fields_by_name['nodes']._loaded_options = None
   _globals['_NETWORK'].fields_by_name['nodes']._serialized_options = b'\242\273\030\004H\001P\030'
   _globals['_NETWORK'].fields_by_name['edges']._loaded_options = None
@@ -58,14 +60,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NETWORKEDGE'].fields_by_name['target']._serialized_options = b'\242\273\030\004\010\001\030 '
   _globals['_NETWORKEDGE'].fields_by_name['label']._loaded_options = None
   _globals['_NETWORKEDGE'].fields_by_name['label']._serialized_options = b'\242\273\030\002\030\024'
-  _globals['_NETWORKLAYOUT']._serialized_start=591
-  _globals['_NETWORKLAYOUT']._serialized_end=717
+  _globals['_NETWORKLAYOUT']._serialized_start=618
+  _globals['_NETWORKLAYOUT']._serialized_end=744
   _globals['_IMAGE']._serialized_start=94
-  _globals['_IMAGE']._serialized_end=183
-  _globals['_NETWORK']._serialized_start=186
-  _globals['_NETWORK']._serialized_end=439
-  _globals['_NETWORKNODE']._serialized_start=441
-  _globals['_NETWORKNODE']._serialized_end=499
-  _globals['_NETWORKEDGE']._serialized_start=501
-  _globals['_NETWORKEDGE']._serialized_end=589
+  _globals['_IMAGE']._serialized_end=210
+  _globals['_NETWORK']._serialized_start=213
+  _globals['_NETWORK']._serialized_end=466
+  _globals['_NETWORKNODE']._serialized_start=468
+  _globals['_NETWORKNODE']._serialized_end=526
+  _globals['_NETWORKEDGE']._serialized_start=528
+  _globals['_NETWORKEDGE']._serialized_end=616
 # @@protoc_insertion_point(module_scope)

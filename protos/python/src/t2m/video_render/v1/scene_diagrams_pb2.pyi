@@ -49,29 +49,36 @@ Global___NetworkLayout: _TypeAlias = NetworkLayout  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """A picture, shown whole."""
+    """A picture, shown whole: `data` or `file_id`, one of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     CAPTION_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """A PNG or JPEG file of at most 512 KiB and 4096 × 4096 pixels."""
     caption: _builtins.str
     """A line of text under it. At most 300 characters; may be empty."""
     description: _builtins.str
     """What it shows, for who cannot see it. At most 300 characters; may be empty."""
+    file_id: _builtins.str
+    """A file of the owner (`FileService`), PNG or JPEG of at most 16 MiB and 4096 × 4096
+    pixels. It is read when the scene is drawn: a scene whose file has been deleted by
+    then fails with `IMAGE_NOT_FOUND`.
+    """
     def __init__(
         self,
         *,
         data: _builtins.bytes = ...,
         caption: _builtins.str = ...,
         description: _builtins.str = ...,
+        file_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "data", b"data", "description", b"description"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "data", b"data", "description", b"description", "file_id", b"file_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
