@@ -109,9 +109,10 @@ bench-lists: deps  ## Pages of a list at a million rows, beside OFFSET.
 bench-cancel: deps  ## How soon a cancel is felt, and a killed worker's scene runs again.
 	@$(BIN)/python -m tests.bench.cancel
 
-bench-storage: deps  ## Bytes beside raw boto3 and file copy; memory under 50 slow readers.
+bench-storage: deps  ## Bytes beside raw boto3 and file copy; memory under 50 slow readers; S3 away for a minute.
 	@$(BIN)/python -m tests.bench.storage throughput
 	@$(BIN)/python -m tests.bench.storage memory
+	@$(BIN)/python -m tests.bench.storage outage
 
 FAULTS ?= 200
 JOBS ?= 60

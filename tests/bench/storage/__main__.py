@@ -1,7 +1,8 @@
-"""Storage (V4, S1).
+"""Storage (V4, S1, S4).
 
 python -m tests.bench.storage memory [--readers 50] [--mebibytes 1024] [--seconds 40] [--rate 1.0]
 python -m tests.bench.storage throughput [--rounds 5] [--mebibytes 8 256]
+python -m tests.bench.storage outage [--seconds 60]
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from tests.bench.storage import memory, throughput
+from tests.bench.storage import memory, outage, throughput
 
 
 def main() -> None:
@@ -24,7 +25,12 @@ def main() -> None:
     moving = commands.add_parser("throughput")
     moving.add_argument("--rounds", type=int, default=5)
     moving.add_argument("--mebibytes", type=int, nargs="+", default=[8, 256])
+    leaving = commands.add_parser("outage")
+    leaving.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
+    if options.command == "outage":
+        outage.main(options.seconds)
+        return
     if options.command == "throughput":
         asyncio.run(throughput.measure(options.mebibytes, options.rounds))
         return

@@ -139,7 +139,3 @@ def main(away_s: float = 60.0) -> None:
         f"| {completed} | {RENDERS - completed} | {found.waited} | {found.whole} | {found.drawn_again} "
         f"| {found.spool_bytes / 1024:.0f} KiB | {found.drained_s:.1f} s |"
     )
-
-
-if __name__ == "__main__":
-    main()

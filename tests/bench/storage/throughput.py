@@ -13,15 +13,18 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from services.runtime.ids import new_id
 from services.storage.adapters.filesystem import FilesystemBlobStore
-from services.storage.adapters.s3 import S3BlobStore
-from services.storage.application.ports import BlobStore
+from services.storage.adapters.s3 import S3BlobStore, S3DirectStore
+from services.storage.application.ports import BlobStore, Presentation
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import BlobAddress, Bucket
+from services.video_render.adapters.storage.direct import receive, send
+from services.video_render.adapters.storage.hashing import sha256_of
 from t2m.storage.v1 import object_service_pb2 as pb
 from tests import stack
 from tests.integration.storage_harness import Running, header, make_settings, metadata
@@ -73,7 +76,7 @@ async def measure(sizes_mib: list[int], rounds: int) -> None:
         local, remote = [await stacked.enter_async_context(_service(folder, each)) for each in (None, server)]
         for mebibytes in sizes_mib:
             data = os.urandom(mebibytes * MIB)
-            groups = [_files(folder, data, local), _objects(server, data, remote)]
+            groups = [_files(folder, data, local), _objects(server, folder, data, remote)]
             for way in [way for group in groups for way in group]:
                 await way.up(_new_key())  # a job's objects lie together: its folders are there
             for number in range(rounds + 1):
@@ -135,7 +138,7 @@ def _files(folder: Path, data: bytes, service: Running) -> list[Way]:
     ]
 
 
-def _objects(server: S3Server, data: bytes, service: Running) -> list[Way]:
+def _objects(server: S3Server, folder: Path, data: bytes, service: Running) -> list[Way]:
     client, bucket = server.client, _NAMES.of(Bucket.VIDEOS)
 
     def upload(key: str) -> None:
@@ -155,6 +158,7 @@ def _objects(server: S3Server, data: bytes, service: Running) -> list[Way]:
         raw,
         _adapter("S3 adapter, trusting the store", S3BlobStore(client, _NAMES, verify=False), data),
         _adapter("S3 adapter, reading back", S3BlobStore(client, _NAMES), data),
+        _straight("S3, straight to the store and from it, as workers do", client, folder, data),
         _called("S3, reading back, through the service", service, data),
     ]
 
@@ -170,6 +174,34 @@ def _adapter(name: str, store: BlobStore, data: bytes) -> Way:
 
     async def down(key: str) -> None:
         async with aclosing(store.read(at(key), 0, len(data))) as chunks:
+            assert sum([len(chunk) async for chunk in chunks]) == len(data)
+
+    return Way(name, up, down, lambda key: store.delete(at(key)))
+
+
+def _straight(name: str, client: Any, folder: Path, data: bytes) -> Way:
+    """Presigned, what a worker does with a file: its SHA-256 is taken before, and nobody reads it back."""
+    store, direct = S3BlobStore(client, _NAMES), S3DirectStore(client, _NAMES)
+    source = folder / "straight"
+    source.write_bytes(data)
+
+    def at(key: str) -> BlobAddress:
+        return BlobAddress(Bucket.VIDEOS, key)
+
+    async def up(key: str) -> None:
+        await asyncio.to_thread(sha256_of, source)
+        plan = await direct.plan(at(key), len(data), content_type="video/mp4", lifetime=timedelta(minutes=5))
+        parts = [
+            pb.UploadPart(url=each.url, headers=each.headers, offset_bytes=each.offset, size_bytes=each.size_bytes)
+            for each in plan.parts
+        ]
+        await direct.join(at(key), plan.upload_id, await send(source, parts))
+
+    async def down(key: str) -> None:
+        until = datetime.now(UTC) + timedelta(minutes=5)
+        url = await store.presign(at(key), expires_at=until, content_type="video/mp4", presentation=Presentation())
+        assert url is not None
+        async with aclosing(receive(url)) as chunks:
             assert sum([len(chunk) async for chunk in chunks]) == len(data)
 
     return Way(name, up, down, lambda key: store.delete(at(key)))
