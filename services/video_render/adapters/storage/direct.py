@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,16 @@ from t2m.storage.v1 import object_service_pb2
 _CHUNK_BYTES = 512 * 1024
 _PARTS_AT_ONCE = 3
 _TIMEOUT = httpx.Timeout(60.0, connect=3.0)
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Made once: reading the certificates takes longer than a small upload."""
+    return httpx.create_ssl_context()
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, verify=_trust())
 
 
 class StoreRefused(Exception):
@@ -33,7 +45,7 @@ class ObjectMissing(Exception):
 
 async def receive(url: str) -> AsyncGenerator[bytes]:
     """The bytes behind a presigned URL; close it. Raises `StoreRefused`, `ObjectMissing`."""
-    async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+    async with _client() as client:
         try:
             async with client.stream("GET", url) as answer:
                 if answer.status_code == httpx.codes.NOT_FOUND:
@@ -52,7 +64,7 @@ async def send(
 ) -> list[str]:
     """PUT every part of a file; their entity tags, in order. Raises `StoreRefused`; the others are stopped then."""
     gate = asyncio.Semaphore(_PARTS_AT_ONCE)
-    async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+    async with _client() as client:
 
         async def put(part: object_service_pb2.UploadPart) -> str:
             async with gate:
