@@ -88,6 +88,14 @@ class Rclone(S3Server):
         """Be away."""
         _stop(self._process)
 
+    def hang(self) -> None:
+        """Take connections, and answer none."""
+        self._process.suspend()
+
+    def go_on(self) -> None:
+        """Answer what has waited."""
+        self._process.resume()
+
 
 @cache
 def rclone() -> S3Server:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from t2m.storage.v1 import object_service_pb2 as pb
 from t2m.video_render.v1 import render_pb2
+from tests.integration.storage_harness import metadata, sha256
 from tests.integration.video_render_harness import Stack, eventually, running
 from tests.s3_servers import Rclone, credentials
 
@@ -142,3 +144,31 @@ async def test_S4_a_full_spool_is_back_pressure(stack: Stack, s3: Rclone, marks:
     render, _ = await stack.finished("r1")
     await whole(stack, render, lines)
     assert begun(marks) == 2
+
+
+async def test_S6_a_worker_killed_in_the_middle_of_its_uploads_leaves_nothing_false(
+    stack: Stack, s3: Rclone, marks: Path
+) -> None:
+    """S6, V10: its rows stay pending, the scene is drawn again, and every committed row has its bytes."""
+    worker = await stack.start_worker()
+    s3.hang()
+    await stack.start("r1", f"mark {marks}")
+
+    async def uploading() -> bool:
+        return any(state == "pending" for state, _ in await stack.storage.rows())
+
+    await eventually(uploading, "an upload begun")
+    worker.tree.kill()
+    worker.process.wait(10)
+    s3.go_on()
+    await stack.start_worker()
+    render, _ = await stack.finished("r1")
+    await whole(stack, render, [f"mark {marks}"])
+    named = pb.ListObjectsRequest(owner_id="u1", page_size=500)
+    listed = (await stack.storage.stub.ListObjects(named, metadata=metadata())).objects
+    assert len(listed) >= 5
+    for each in listed:
+        assert sha256(await stack.storage.read(object_id=each.object_id)) == each.sha256
+    states = [state for state, _ in await stack.storage.rows()]
+    assert states.count("committed") == len(listed)
+    assert "pending" in states, "what the killed worker has begun, for the sweep"
