@@ -41,8 +41,8 @@ class Player:
     def load(self, master: str, key: str, *, lowest: bool = False) -> None:
         """Attach a master playlist; returns when the first frame can be shown.
 
-        `lowest` leaves every switch of rungs to the test. For hls.js 1.7, told to switch while it loads the first segment
-        of that rung by its own choice, was seen once to leave out the rung's initialization segment: Chromium then
+        `lowest` leaves every switch of rungs to the test. For hls.js 1.7, told to switch while it loads the first
+        segment of that rung by its own choice, was seen once to leave out the initialization segment: Chromium then
         reads the segment with the time scale and size of the former rung, and gives up.
         """
         self.page.evaluate("arguments => load(...arguments)", [master, key, lowest])
