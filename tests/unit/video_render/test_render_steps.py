@@ -76,11 +76,14 @@ class MemoryFiles:
         self.contents: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.away = False
+        self.refused = 0
+        """Files that were not taken while it was away."""
         self.owned: dict[tuple[str, str], bytes] = {}
 
     async def save(self, source: Path, spec: FileSpec, on_bytes: OnBytes | None = None) -> StoredFile:
         """Keep the bytes."""
         if self.away:
+            self.refused += 1
             raise FileUnavailable("away")
         object_id = f"o{len(self.contents)}"
         self.contents[object_id] = source.read_bytes()  # noqa: ASYNC240  # a few bytes
