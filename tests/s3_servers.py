@@ -23,7 +23,7 @@ from services.storage.adapters.s3 import S3Options, create_client
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import Bucket
 from services.video_render.adapters.process.lifeline import die_with_parent
-from tests.stack import data_folder
+from tests.stack import data_folder, free_port
 
 _READY_S = 60
 _SCRIPTS = Path(sys.executable).parent
@@ -73,7 +73,7 @@ class Rclone(S3Server):
     """`rclone serve s3`, which can go away and come back with what it has."""
 
     def __init__(self, folder: Path) -> None:
-        self._port, self._folder = _free_port(), folder
+        self._port, self._folder = free_port(), folder
         super().__init__(f"http://127.0.0.1:{self._port}", "t2m-test-access", "t2m-test-secret-of-nobody")
         folder.mkdir()
         self.start()
@@ -106,7 +106,7 @@ def rclone() -> S3Server:
 @cache
 def ministack() -> S3Server:
     """Ministack's S3: versions, encryption, life-cycle rules, no signatures."""
-    port = _free_port()
+    port = free_port()
     environment = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "s3", "LOG_LEVEL": "WARNING"}
     environment["AWS_SECRET_ACCESS_KEY"] = "test"  # it checks presigned URLs with what it finds here
     _start([str(_SCRIPTS / "ministack")], port, environment)
@@ -147,9 +147,3 @@ def _listens(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(0.2)
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

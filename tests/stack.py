@@ -9,6 +9,7 @@ import atexit
 import itertools
 import re
 import shutil
+import socket
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -66,3 +67,10 @@ def redis_url(database: int = 0) -> str:
 async def migrate(service: str, url: str) -> None:
     """Bring the database at `url` to the newest revision of `services/<service>`."""
     await run_migrations(CHECKOUT / "services" / service, url)
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -28,8 +28,8 @@ from services.video_render.adapters.storage.scratch import LocalSegments, Scratc
 from services.video_render.application.ports import FileKind, FileLost, FileSpec, FileUnavailable
 from services.video_render.settings import VideoRenderSettings
 from tests.integration import storage_harness
-from tests.integration.video_render_harness import free_port
 from tests.s3_servers import Rclone, credentials
+from tests.stack import free_port
 
 SPEC = FileSpec("r1:scene.0:1:segment", "u1", "j1", FileKind.SEGMENT, 1, "video/mp4", "scene.mp4", 0)
 

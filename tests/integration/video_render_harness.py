@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -37,6 +36,7 @@ from t2m.video_render.v1 import render_service_pb2 as pb
 from tests import stack as servers
 from tests.integration import storage_harness
 from tests.integration.storage_harness import KEY
+from tests.stack import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
@@ -240,13 +240,6 @@ async def running(
         made = Stack(settings, database, redis, server, channel, storage, folder, environment)
         stack.callback(_end_workers, made.workers)
         yield made
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _auth() -> tuple[grpc.aio.Server, str]:

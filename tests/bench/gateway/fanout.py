@@ -18,8 +18,9 @@ import psutil
 import uvloop
 
 from t2m.job.v1 import job_pb2
-from tests.bench.gateway.unary import PEERS, free_port, process
+from tests.bench.gateway.unary import PEERS, process
 from tests.fakes.grpc_backends import JOB_ID, FakeBackends
+from tests.stack import free_port
 
 REQUEST = (
     f"GET /api/v1/jobs/{JOB_ID}/events?after_seq=0 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer alice-token\r\n\r\n"

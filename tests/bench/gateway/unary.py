@@ -26,6 +26,7 @@ import psutil
 import uvloop
 
 from tests.fakes.grpc_backends import JOB_ID
+from tests.stack import free_port
 
 CHECKOUT = Path(__file__).parents[3]
 ORDER = json.dumps(
@@ -53,13 +54,6 @@ class Result:
 
     cpu_us: float
     per_second: float
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager
