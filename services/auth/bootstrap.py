@@ -17,9 +17,12 @@ from services.auth.adapters.jose.tokens import JoseTokens
 from services.auth.adapters.postgres.credits import PostgresCredits
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.adapters.secrets import PepperedSecrets
+from services.auth.api.api_key_servicer import ApiKeyServicer
 from services.auth.api.credit_servicer import CreditServicer
 from services.auth.api.errors import TABLE
-from services.auth.api.servicer import ApiKeyServicer, SessionServicer, TokenServicer, UserServicer
+from services.auth.api.session_servicer import SessionServicer
+from services.auth.api.token_servicer import TokenServicer
+from services.auth.api.user_servicer import UserServicer
 from services.auth.application.accounts import Accounts
 from services.auth.application.api_keys import ApiKeys
 from services.auth.application.credits import Credits

@@ -31,6 +31,12 @@ class Principal:
     expires_at: datetime
     plan: str = ""
     """The plan of the user; empty for services and where auth says nothing."""
+    session_id: str = ""
+    """The session in whose name the token was made, if there is one."""
+    api_key_id: str = ""
+    """The API key in whose name the token was made, if there is one."""
+    authenticated_at: datetime | None = None
+    """When the person proved who they are (claim `auth_time`, OpenID Connect Core 2); None for keys and services."""
 
 
 @dataclass(slots=True)
@@ -41,6 +47,10 @@ class CallContext:
     request_id: str
     principal: Principal | None = None
     drain: asyncio.Event = field(default_factory=asyncio.Event)
+    client_address: str = ""
+    """IP address of the client as the gateway saw it; empty where nobody said. Good for counting and for the audit
+    trail, never for permission: whoever reaches the port can say anything.
+    """
 
 
 _current: ContextVar[CallContext] = ContextVar("t2m_call")

@@ -222,6 +222,7 @@ def _principal(token: str, claims: Mapping[str, Any]) -> Principal:
     subject = claims["sub"]
     if not isinstance(subject, str) or not subject:
         raise ValueError("sub is not a name")
+    auth_time = claims.get("auth_time")
     return Principal(
         subject=subject,
         role=Role(claims["role"]),
@@ -229,4 +230,7 @@ def _principal(token: str, claims: Mapping[str, Any]) -> Principal:
         token=token,
         expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
         plan=str(claims.get("plan", "")),
+        session_id=str(claims.get("sid", "")),
+        api_key_id=str(claims.get("akid", "")),
+        authenticated_at=None if auth_time is None else datetime.fromtimestamp(int(auth_time), UTC),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.auth.api import codec
-from services.auth.api.servicer import Context
+from services.auth.api.context import Context
 from services.auth.application.credits import Balance, Credits
 from services.auth.domain.credits import Reservation, ReservationState
 from services.runtime.identity import current_principal

@@ -145,5 +145,6 @@ class Sessions:
             expires_at=issued + ACCESS_LIFETIME,
             session_id=session.session_id,
             plan=user.plan,
+            authenticated_at=session.created_at,
         )
         return SessionTokens(self._signer.sign(claims), claims.expires_at, secret, token.expires_at)

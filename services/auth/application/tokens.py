@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from services.auth.application.api_keys import PURPOSE as API_KEY_PURPOSE
 from services.auth.application.ports import Clock, SecretMaker, TokenSigner, UnitsOfWork
@@ -53,7 +54,7 @@ class Tokens:
             user = await unit.users.get(key.user_id)
         if user is None:
             raise CredentialInvalid
-        return self._internal(user, now, key.expires_at, key.scopes or None)
+        return self._internal(user, now, key.expires_at, scopes=key.scopes or None, api_key_id=key.api_key_id)
 
     async def exchange_access_token(self, token: str) -> InternalToken:
         """An internal token for the session's user, with the role that the user has now.
@@ -69,7 +70,9 @@ class Tokens:
             user = await unit.users.get(access.user_id)
         if session is None or not session.active or user is None:
             raise CredentialInvalid
-        return self._internal(user, now, access.expires_at, None)
+        return self._internal(
+            user, now, access.expires_at, session_id=session.session_id, authenticated_at=session.created_at
+        )
 
     def issue_service_token(self, service_id: str, secret: str) -> tuple[str, datetime]:
         """A service's own token and its end. Raises CredentialInvalid, alike for an unknown service."""
@@ -83,12 +86,10 @@ class Tokens:
         """The public keys as a JWK Set."""
         return self._signer.jwks_json()
 
-    def _internal(
-        self, user: User, now: datetime, credential_end: datetime | None, scopes: tuple[str, ...] | None
-    ) -> InternalToken:
+    def _internal(self, user: User, now: datetime, credential_end: datetime | None, **more: Any) -> InternalToken:
         issued = now.replace(microsecond=0)
         end = issued + INTERNAL_LIFETIME
         if credential_end is not None:
             end = min(end, credential_end.replace(microsecond=0))
-        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, scopes, plan=user.plan)
+        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, plan=user.plan, **more)
         return InternalToken(self._signer.sign(claims), end, user.user_id, user.role)

@@ -38,6 +38,9 @@ class TokenClaims:
     """None for unrestricted."""
     session_id: str | None = None
     plan: str = ""
+    api_key_id: str | None = None
+    authenticated_at: datetime | None = None
+    """When the person last proved who they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 from services.runtime.authorization import MethodRule, authorize
 from services.runtime.identity import Principal
@@ -12,6 +13,7 @@ from services.runtime.tokens import CredentialError, TokenVerifier
 
 REQUEST_ID_KEY = "x-request-id"
 AUTHORIZATION_KEY = "authorization"
+CLIENT_ADDRESS_KEY = "x-client-address"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 
 
@@ -21,6 +23,17 @@ def request_id_of(metadata: Mapping[str, str | bytes]) -> tuple[str, bool]:
     if isinstance(sent, str) and _SANE_REQUEST_ID.fullmatch(sent):
         return sent, False
     return new_id(), True
+
+
+def client_address_of(metadata: Mapping[str, str | bytes]) -> str:
+    """The client's IP address as the gateway says it, in its canonical form; empty when it is none."""
+    sent = metadata.get(CLIENT_ADDRESS_KEY)
+    if not isinstance(sent, str):
+        return ""
+    try:
+        return str(ip_address(sent))
+    except ValueError:
+        return ""
 
 
 def bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:

@@ -14,7 +14,7 @@ import structlog
 from services.runtime.authorization import MethodRule
 from services.runtime.errors import DETAILS_KEY, ErrorTable, ServiceError, status_from_exception
 from services.runtime.identity import CallContext, bind_call
-from services.runtime.interceptors.admission import REQUEST_ID_KEY, admit, request_id_of
+from services.runtime.interceptors.admission import REQUEST_ID_KEY, admit, client_address_of, request_id_of
 from services.runtime.interceptors.metrics import MethodMetrics
 from services.runtime.tokens import TokenVerifier
 from services.runtime.validation import MessageCheck, Violation
@@ -102,8 +102,10 @@ class ServedCall:
         self._code = grpc.StatusCode.OK
         self.received = 0
         self.sent = 0
-        request_id, self._minted = request_id_of(self._metadata())
-        self.info = CallContext(method.rule.method, request_id, drain=method.shared.drain)
+        metadata = self._metadata()
+        request_id, self._minted = request_id_of(metadata)
+        address = client_address_of(metadata)
+        self.info = CallContext(method.rule.method, request_id, drain=method.shared.drain, client_address=address)
         bind_call(self.info)
         method.shared.active.enter()
         method.metrics.started()

@@ -61,6 +61,10 @@ class JoseTokens:
             payload["plan"] = claims.plan
         if claims.session_id is not None:
             payload[_SESSION_CLAIM] = claims.session_id
+        if claims.api_key_id is not None:
+            payload["akid"] = claims.api_key_id
+        if claims.authenticated_at is not None:
+            payload["auth_time"] = int(claims.authenticated_at.timestamp())
         header = {"alg": self._algorithm, "kid": self._key.kid, "typ": _TYPES[claims.kind]}
         return jwt.encode(header, payload, self._key, algorithms=[self._algorithm])
 

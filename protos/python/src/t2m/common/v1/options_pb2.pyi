@@ -101,21 +101,31 @@ class Permission(_message.Message):
 
     ACCESS_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
     access: Global___Access.ValueType
     """The kind of caller."""
     scope: _builtins.str
     """The scope an API key must hold when the caller authenticated with one that
     is restricted, as `resource:verb`, for example `jobs:read`. Empty: any key.
     """
+    @_builtins.property
+    def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Services of the deployment that may call the method: with their service token where
+        `access` is `ACCESS_SERVICE`, and, where services prove themselves by certificates,
+        at the other end of the connection. Empty: the gateway, and services that act for a
+        user. A method with `ACCESS_SERVICE` names at least one; that is checked at start-up.
+        """
+
     def __init__(
         self,
         *,
         access: Global___Access.ValueType = ...,
         scope: _builtins.str = ...,
+        callers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "callers", b"callers", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

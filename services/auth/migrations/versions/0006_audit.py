@@ -1,0 +1,21 @@
+"""The audit trail, and accounts that are being erased."""
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+_UP: tuple[str, ...] = ()
+_DOWN: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Add everything."""
+    for statement in _UP:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Take everything away."""
+    for statement in _DOWN:
+        op.execute(statement)
