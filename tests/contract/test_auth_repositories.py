@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,7 +18,8 @@ from services.auth.application.accounts import Accounts
 from services.auth.application.ports import UnitOfWork
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import LastAdmin
-from services.auth.domain.session import RefreshToken, Session
+from services.auth.domain.revocation import RevocationKind
+from services.auth.domain.session import ACCESS_LIFETIME, RefreshToken, Session
 from services.auth.domain.user import Role, User
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
@@ -50,7 +51,7 @@ async def units(request: pytest.FixtureRequest) -> AsyncIterator[Units]:
         return
     engine = create_engine(await asyncio.to_thread(database))
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users CASCADE"))
+        await connection.execute(text("TRUNCATE users, revocations CASCADE"))
     yield postgres_units(engine)
     await engine.dispose()
 
@@ -207,6 +208,59 @@ class TestSessions:
             assert await unit.sessions.get(ended.session_id, ada.user_id) is None
             assert await unit.sessions.get(living.session_id, ada.user_id) == living
             assert await unit.sessions.find_by_token(b"next") is not None
+
+
+class TestRevocations:
+    """What ended before its tokens did (A2)."""
+
+    async def numbers(
+        self, units: Units, after: int = 0, skipped: Collection[int] = (), now: datetime = START
+    ) -> list[int]:
+        """Of the revocations that are read."""
+        async with units() as unit:
+            return [row.sequence for row in await unit.revocations.since(after, skipped, now)]
+
+    async def test_they_are_read_in_order_and_each_as_long_as_it_is_needed(self, units: Units) -> None:
+        ada = user()
+        async with units() as unit:
+            await unit.revocations.add(RevocationKind.SESSION, "a session", START)
+            await unit.revocations.add(RevocationKind.USER, ada.user_id, START)
+            await unit.commit()
+        async with units() as unit:
+            session, everything = await unit.revocations.since(0, (), START)
+        assert (session.kind, session.subject_id, session.at) == (RevocationKind.SESSION, "a session", START)
+        assert START + ACCESS_LIFETIME < session.until < everything.until
+        assert await self.numbers(units, session.sequence) == [everything.sequence]
+        assert await self.numbers(units, now=session.until) == [everything.sequence]
+        async with units() as unit:
+            assert await unit.revocations.prune(session.until) == 1
+            await unit.commit()
+        assert await self.numbers(units) == [everything.sequence]
+
+    async def test_one_that_is_committed_late_is_found_by_its_skipped_number(self, units: Units) -> None:
+        first, undone, third = await self.numbers_of_three(units)
+        assert await self.numbers(units, first) == [third]
+        assert await self.numbers(units, third, {first, undone}) == [first]
+
+    async def numbers_of_three(self, units: Units) -> tuple[int, int, int]:
+        """Of three revocations in a row, of which the second was undone."""
+        for index in range(3):
+            async with units() as unit:
+                await unit.revocations.add(RevocationKind.API_KEY, f"key{index}", START)
+                if index != 1:
+                    await unit.commit()
+        first, third = await self.numbers(units)
+        assert third == first + 2
+        return first, first + 1, third
+
+    async def test_the_last_moment_at_which_a_user_lost_everything(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        async with units() as unit:
+            for moment in (START + HOUR, START):
+                await unit.revocations.add(RevocationKind.USER, ada.user_id, moment)
+            await unit.revocations.add(RevocationKind.SESSION, eve.user_id, START)
+            assert await unit.revocations.user_revoked_at(ada.user_id) == START + HOUR
+            assert await unit.revocations.user_revoked_at(eve.user_id) is None
 
 
 class TestApiKeys:

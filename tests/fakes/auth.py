@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
+from services.auth.domain.revocation import Revocation, RevocationKind, needed_until
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
 from services.auth.domain.user import Role, User
@@ -130,10 +132,11 @@ class Tables:
     sessions: dict[str, Session] = field(default_factory=dict)
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
+    revocations: dict[int, Revocation] = field(default_factory=dict)
 
     def copy(self) -> Tables:
         """Of the tables, not of the (immutable) rows."""
-        return Tables(dict(self.users), dict(self.sessions), dict(self.tokens), dict(self.api_keys))
+        return Tables(**{each.name: dict(getattr(self, each.name)) for each in fields(self)})
 
 
 class FakeUsers:
@@ -265,6 +268,38 @@ class FakeApiKeys:
         return True
 
 
+class FakeRevocations:
+    """`RevocationRepository`."""
+
+    def __init__(self, tables: Tables, numbers: Iterator[int]) -> None:
+        self._rows = tables.revocations
+        self._numbers = numbers
+
+    async def add(self, kind: RevocationKind, subject_id: str, at: datetime) -> None:
+        """With the next number, which is spent even if the unit is undone."""
+        number = next(self._numbers)
+        self._rows[number] = Revocation(number, kind, subject_id, at, needed_until(kind, at))
+
+    async def since(self, sequence: int, skipped: Collection[int], now: datetime) -> list[Revocation]:
+        """In order."""
+        wanted = [row for row in self._rows.values() if row.sequence > sequence or row.sequence in skipped]
+        return sorted((row for row in wanted if row.until > now), key=lambda row: row.sequence)
+
+    async def user_revoked_at(self, user_id: str) -> datetime | None:
+        """The latest."""
+        rows = self._rows.values()
+        return max(
+            (row.at for row in rows if (row.kind, row.subject_id) == (RevocationKind.USER, user_id)), default=None
+        )
+
+    async def prune(self, now: datetime) -> int:
+        """Those that nobody needs."""
+        old = [number for number, row in self._rows.items() if row.until <= now]
+        for number in old:
+            del self._rows[number]
+        return len(old)
+
+
 class FakeUnit:
     """`UnitOfWork` on a copy of the tables."""
 
@@ -277,6 +312,7 @@ class FakeUnit:
         self.users = FakeUsers(self._copy)
         self.sessions = FakeSessions(self._copy)
         self.api_keys = FakeApiKeys(self._copy)
+        self.revocations = FakeRevocations(self._copy, self._store.revocation_numbers)
 
     async def commit(self) -> None:
         """Make the copy the truth."""
@@ -290,6 +326,7 @@ class FakeUnits:
 
     def __init__(self) -> None:
         self.tables = Tables()
+        self.revocation_numbers = itertools.count(1)
         self._turn = asyncio.Lock()
 
     @asynccontextmanager

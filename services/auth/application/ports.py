@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
 from services.auth.domain.api_key import ApiKey
+from services.auth.domain.revocation import Revocation, RevocationKind
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims
 from services.auth.domain.user import Role, User
@@ -174,6 +175,29 @@ class ApiKeyRepository(Protocol):
         ...
 
 
+class RevocationRepository(Protocol):
+    """What ended before its tokens did; every verifier learns of it within seconds of the commit."""
+
+    async def add(self, kind: RevocationKind, subject_id: str, at: datetime) -> None:
+        """Revoke a session, an API key, or every token of a user that was issued before `at`."""
+        ...
+
+    async def since(self, sequence: int, skipped: Collection[int], now: datetime) -> list[Revocation]:
+        """Those with a higher number and those with one of the skipped numbers, by number, that `now` still needs.
+
+        Numbers are given before the commit, so a lower one may appear after a higher one.
+        """
+        ...
+
+    async def user_revoked_at(self, user_id: str) -> datetime | None:
+        """When all tokens of the user were revoked last, as far as it still matters."""
+        ...
+
+    async def prune(self, now: datetime) -> int:
+        """Forget those that no living token needs any more; how many."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. What is not committed when its block ends is undone."""
 
@@ -190,6 +214,11 @@ class UnitOfWork(Protocol):
     @property
     def api_keys(self) -> ApiKeyRepository:
         """The API keys."""
+        ...
+
+    @property
+    def revocations(self) -> RevocationRepository:
+        """What ended before its tokens did."""
         ...
 
     async def commit(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.auth.adapters.postgres.api_keys import PostgresApiKeys
+from services.auth.adapters.postgres.revocations import PostgresRevocations
 from services.auth.adapters.postgres.sessions import PostgresSessions
 from services.auth.adapters.postgres.users import PostgresUsers
 
@@ -20,6 +21,7 @@ class PostgresUnit:
         self.users = PostgresUsers(connection)
         self.sessions = PostgresSessions(connection)
         self.api_keys = PostgresApiKeys(connection)
+        self.revocations = PostgresRevocations(connection)
 
     async def commit(self) -> None:
         """Make everything so far permanent."""
