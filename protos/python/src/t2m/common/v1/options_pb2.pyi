@@ -93,6 +93,34 @@ RATE_CLASS_STREAM: RateClass.ValueType  # 4
 """Long-lived streams: the connection is charged, not its messages."""
 Global___RateClass: _TypeAlias = RateClass  # noqa: Y015
 
+class _SessionCookies:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SessionCookiesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionCookies.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SESSION_COOKIES_UNSPECIFIED: _SessionCookies.ValueType  # 0
+    """The method has nothing to do with it."""
+    SESSION_COOKIES_SET: _SessionCookies.ValueType  # 1
+    """The answer (after `response_body`) is `t2m.auth.v1.SessionTokens`: its tokens go into
+    cookies that scripts cannot read, and are left out of the body.
+    """
+    SESSION_COOKIES_CLEAR: _SessionCookies.ValueType  # 2
+    """A success ends the session: the cookies are removed."""
+
+class SessionCookies(_SessionCookies, metaclass=_SessionCookiesEnumTypeWrapper):
+    """Methods that begin, go on with and end sessions, for clients with cookies."""
+
+SESSION_COOKIES_UNSPECIFIED: SessionCookies.ValueType  # 0
+"""The method has nothing to do with it."""
+SESSION_COOKIES_SET: SessionCookies.ValueType  # 1
+"""The answer (after `response_body`) is `t2m.auth.v1.SessionTokens`: its tokens go into
+cookies that scripts cannot read, and are left out of the body.
+"""
+SESSION_COOKIES_CLEAR: SessionCookies.ValueType  # 2
+"""A success ends the session: the cookies are removed."""
+Global___SessionCookies: _TypeAlias = SessionCookies  # noqa: Y015
+
 @_typing.final
 class Permission(_message.Message):
     """The least a caller must hold to pass."""
@@ -142,12 +170,18 @@ class HttpExtras(_message.Message):
     EVENT_STREAM_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
     UPLOAD_FIELD_NUMBER: _builtins.int
+    SESSION_COOKIES_FIELD_NUMBER: _builtins.int
     success_status: _builtins.int
     """The status of a success, 200 when 0."""
     file: _builtins.bool
     """For a response body (after `response_body`) of type
     `t2m.storage.v1.ObjectLocation`: the answer is the object itself, as a
     redirect or as a Range-capable body (RFC 9110).
+    """
+    session_cookies: Global___SessionCookies.ValueType
+    """What the method does to the session of a browser that keeps its tokens in cookies
+    (`X-Session-Transport: cookie`). Its request's field `refresh_token`, where it has one
+    and the body does not give it, is filled from the cookie.
     """
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderBinding]:
@@ -171,10 +205,11 @@ class HttpExtras(_message.Message):
         event_stream: Global___EventStream | None = ...,
         file: _builtins.bool = ...,
         upload: Global___ByteUpload | None = ...,
+        session_cookies: Global___SessionCookies.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
