@@ -20,6 +20,7 @@ from services.auth.domain.revocation import Revocation, RevocationKind, needed_u
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
 from services.auth.domain.user import Role, User
+from tests.fakes.auth_audit import FakeAuditTrail, Note
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -133,6 +134,7 @@ class Tables:
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     revocations: dict[int, Revocation] = field(default_factory=dict)
+    notes: dict[int, Note] = field(default_factory=dict)
 
     def copy(self) -> Tables:
         """Of the tables, not of the (immutable) rows."""
@@ -312,6 +314,7 @@ class FakeUnit:
         self.users = FakeUsers(self._copy)
         self.sessions = FakeSessions(self._copy)
         self.api_keys = FakeApiKeys(self._copy)
+        self.audit = FakeAuditTrail(self._copy.notes)
         self.revocations = FakeRevocations(self._copy, self._store.revocation_numbers)
 
     async def commit(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -198,6 +198,17 @@ class RevocationRepository(Protocol):
         ...
 
 
+class AuditTrail(Protocol):
+    """Notes what no call shows: a part of the unit of work, so it is stored if and only if the change is."""
+
+    async def note(self, event: str, user_id: str, resources: Mapping[str, str] | None = None) -> None:
+        """Something happened to a user, as `login.locked_out`. `resources`: names and ids, never anything else.
+
+        Time, request id and client address are those of the call being served.
+        """
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. What is not committed when its block ends is undone."""
 
@@ -219,6 +230,11 @@ class UnitOfWork(Protocol):
     @property
     def revocations(self) -> RevocationRepository:
         """What ended before its tokens did."""
+        ...
+
+    @property
+    def audit(self) -> AuditTrail:
+        """Where is noted what no call shows."""
         ...
 
     async def commit(self) -> None:

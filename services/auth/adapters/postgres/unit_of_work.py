@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.auth.adapters.postgres.api_keys import PostgresApiKeys
+from services.auth.adapters.postgres.audit import PostgresAuditTrail
 from services.auth.adapters.postgres.revocations import PostgresRevocations
 from services.auth.adapters.postgres.sessions import PostgresSessions
 from services.auth.adapters.postgres.users import PostgresUsers
@@ -22,6 +23,7 @@ class PostgresUnit:
         self.sessions = PostgresSessions(connection)
         self.api_keys = PostgresApiKeys(connection)
         self.revocations = PostgresRevocations(connection)
+        self.audit = PostgresAuditTrail(connection)
 
     async def commit(self) -> None:
         """Make everything so far permanent."""
