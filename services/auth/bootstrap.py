@@ -28,6 +28,7 @@ from services.auth.application.api_keys import ApiKeys
 from services.auth.application.credits import Credits
 from services.auth.application.operator import Operator
 from services.auth.application.ports import Clock, Ids
+from services.auth.application.revocations import Revocations
 from services.auth.application.sessions import Sessions
 from services.auth.application.tokens import Tokens
 from services.auth.domain.credits import CreditPlan, CreditPlans
@@ -54,6 +55,8 @@ SERVICES = (
 )
 _PURGE_EVERY_S = 3600.0
 _LAPSE_EVERY_S = 10.0
+_REVOCATIONS_EVERY_S = 0.25
+_FORGET_EVERY_S = 60.0
 
 
 class UuidIds:
@@ -75,6 +78,7 @@ class Auth:
     api_keys: ApiKeyServicer
     token_service: TokenServicer
     credits: Credits
+    revocations: Revocations
 
 
 def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = None) -> Auth:
@@ -85,6 +89,7 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     hasher = Argon2Hasher()
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
     tokens = JoseTokens(load_or_create_keys(settings.keys_dir), clock, ids)
+    revocations = Revocations(units, clock, tokens.jwks_json)
     clients = ServiceClients(
         {service: secret.get_secret_value() for service, secret in settings.service_secrets.items()}
     )
@@ -100,7 +105,8 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
         users=UserServicer(Accounts(units, hasher, clock, ids), credit_cases),
         sessions=Sessions(units, hasher, secrets, tokens, clock=clock, ids=ids),
         api_keys=ApiKeyServicer(ApiKeys(units, secrets, clock)),
-        token_service=TokenServicer(Tokens(units, secrets, tokens, clients, clock)),
+        token_service=TokenServicer(Tokens(units, secrets, tokens, clients, clock), revocations),
+        revocations=revocations,
     )
 
 
@@ -126,6 +132,16 @@ def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceS
             await auth.sessions.purge()
             await asyncio.sleep(_PURGE_EVERY_S)
 
+    async def follow_revocations() -> None:
+        while True:
+            await auth.revocations.look()
+            await asyncio.sleep(_REVOCATIONS_EVERY_S)
+
+    async def forget_revocations() -> None:
+        while True:
+            await auth.revocations.prune()
+            await asyncio.sleep(_FORGET_EVERY_S)
+
     return ServiceServer(
         settings,
         table=TABLE,
@@ -134,6 +150,8 @@ def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceS
         background=[
             BackgroundTask("purge ended sessions", purge),
             BackgroundTask("give back lapsed reservations", lapse),
+            BackgroundTask("follow revocations", follow_revocations),
+            BackgroundTask("forget revocations", forget_revocations),
         ],
         on_close=auth.engine.dispose,
     )

@@ -23,5 +23,6 @@ TABLE = ErrorTable(
         errors.ScopeBeyondCaller: ErrorSpec(StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED),
         errors.CredentialInvalid: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_INVALID),
         errors.CredentialExpired: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED),
+        errors.FollowerTooSlow: ErrorSpec(StatusCode.ABORTED, ErrorReason.ERROR_REASON_READER_TOO_SLOW),
     }
 )

@@ -92,4 +92,12 @@ class Tokens:
         if credential_end is not None:
             end = min(end, credential_end.replace(microsecond=0))
         claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, plan=user.plan, **more)
-        return InternalToken(self._signer.sign(claims), end, user.user_id, user.role)
+        return InternalToken(
+            self._signer.sign(claims),
+            end,
+            user.user_id,
+            user.role,
+            user.plan,
+            claims.session_id or "",
+            claims.api_key_id or "",
+        )

@@ -106,3 +106,10 @@ class GrantConflict(AuthError):
 
     def __init__(self) -> None:
         super().__init__("this request id was used for a different grant")
+
+
+class FollowerTooSlow(AuthError):
+    """A stream was read more slowly than revocations came."""
+
+    def __init__(self) -> None:
+        super().__init__("the stream was read too slowly; open it again")

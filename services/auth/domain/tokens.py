@@ -70,3 +70,7 @@ class InternalToken:
     expires_at: datetime
     user_id: str
     role: Role
+    plan: str = ""
+    session_id: str = ""
+    api_key_id: str = ""
+    """Of the credential that was exchanged, whichever it was."""

@@ -34,6 +34,7 @@ EXPECTED = {
     "CredentialInvalid": ("UNAUTHENTICATED", "CREDENTIAL_INVALID"),
     "LoginRefused": ("UNAUTHENTICATED", "CREDENTIAL_INVALID"),
     "CredentialExpired": ("UNAUTHENTICATED", "CREDENTIAL_EXPIRED"),
+    "FollowerTooSlow": ("ABORTED", "READER_TOO_SLOW"),
 }
 """What each domain error is on the wire."""
 

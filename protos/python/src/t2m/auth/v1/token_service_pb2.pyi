@@ -3,9 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from t2m.auth.v1 import user_pb2 as _user_pb2
 import builtins as _builtins
 import sys
@@ -17,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RevocationKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevocationKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_KIND_UNSPECIFIED: _RevocationKind.ValueType  # 0
+    """Not set."""
+    REVOCATION_KIND_SESSION: _RevocationKind.ValueType  # 1
+    """Every token with this `sid`."""
+    REVOCATION_KIND_API_KEY: _RevocationKind.ValueType  # 2
+    """Every token with this `akid`."""
+    REVOCATION_KIND_USER: _RevocationKind.ValueType  # 3
+    """Every token with this `sub` whose `iat` is before `revoked_at`."""
+
+class RevocationKind(_RevocationKind, metaclass=_RevocationKindEnumTypeWrapper):
+    """What a revocation names."""
+
+REVOCATION_KIND_UNSPECIFIED: RevocationKind.ValueType  # 0
+"""Not set."""
+REVOCATION_KIND_SESSION: RevocationKind.ValueType  # 1
+"""Every token with this `sid`."""
+REVOCATION_KIND_API_KEY: RevocationKind.ValueType  # 2
+"""Every token with this `akid`."""
+REVOCATION_KIND_USER: RevocationKind.ValueType  # 3
+"""Every token with this `sub` whose `iat` is before `revoked_at`."""
+Global___RevocationKind: _TypeAlias = RevocationKind  # noqa: Y015
 
 @_typing.final
 class ExchangeCredentialRequest(_message.Message):
@@ -56,12 +87,21 @@ class ExchangeCredentialResponse(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    API_KEY_ID_FIELD_NUMBER: _builtins.int
     internal_token: _builtins.str
     """For the metadata `authorization: Bearer …` of calls to the services."""
     user_id: _builtins.str
     """Whom it stands for."""
     role: _user_pb2.Role.ValueType
     """Their role."""
+    plan: _builtins.str
+    """Their plan."""
+    session_id: _builtins.str
+    """The session that was exchanged; empty for an API key and for another issuer's token."""
+    api_key_id: _builtins.str
+    """The API key that was exchanged, its public half."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When it ends."""
@@ -73,10 +113,13 @@ class ExchangeCredentialResponse(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         user_id: _builtins.str = ...,
         role: _user_pb2.Role.ValueType = ...,
+        plan: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        api_key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "internal_token", b"internal_token", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "expires_at", b"expires_at", "internal_token", b"internal_token", "plan", b"plan", "role", b"role", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,3 +217,100 @@ class GetJwksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetJwksResponse: _TypeAlias = GetJwksResponse  # noqa: Y015
+
+@_typing.final
+class WatchRevocationsRequest(_message.Message):
+    """Nothing to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRevocationsRequest: _TypeAlias = WatchRevocationsRequest  # noqa: Y015
+
+@_typing.final
+class WatchRevocationsResponse(_message.Message):
+    """Revocations, or a sign of life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    JWKS_JSON_FIELD_NUMBER: _builtins.int
+    snapshot: _builtins.bool
+    """Whether these were revoked before the stream was opened."""
+    complete: _builtins.bool
+    """Whether everything that was revoked before has been sent by now."""
+    jwks_json: _builtins.str
+    """The public keys as `GetJwks` gives them: in the first message, and again when they
+    have changed, so that a key that was withdrawn is refused at once.
+    """
+    @_builtins.property
+    def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Revocation]:
+        """In the order of their commits; none: nothing was revoked since the last message."""
+
+    def __init__(
+        self,
+        *,
+        revocations: _abc.Iterable[Global___Revocation] | None = ...,
+        snapshot: _builtins.bool = ...,
+        complete: _builtins.bool = ...,
+        jwks_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "jwks_json", b"jwks_json", "revocations", b"revocations", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRevocationsResponse: _TypeAlias = WatchRevocationsResponse  # noqa: Y015
+
+@_typing.final
+class Revocation(_message.Message):
+    """An ending that verifiers have to know of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Counts revocations, with gaps."""
+    kind: Global___RevocationKind.ValueType
+    """What the id names."""
+    subject_id: _builtins.str
+    """Id of the session, public half of the API key, or id of the user."""
+    @_builtins.property
+    def revoked_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """After this nobody needs to know of it: every token that it concerns has ended."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        kind: Global___RevocationKind.ValueType = ...,
+        subject_id: _builtins.str = ...,
+        revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "revoked_at", b"revoked_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "kind", b"kind", "revoked_at", b"revoked_at", "sequence", b"sequence", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Revocation: _TypeAlias = Revocation  # noqa: Y015

@@ -49,6 +49,11 @@ class TokenServiceStub:
                 request_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.IssueServiceTokenRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.IssueServiceTokenResponse.FromString,
                 _registered_method=True)
+        self.WatchRevocations = channel.unary_stream(
+                '/t2m.auth.v1.TokenService/WatchRevocations',
+                request_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.WatchRevocationsRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.WatchRevocationsResponse.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/t2m.auth.v1.TokenService/GetJwks',
                 request_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksRequest.SerializeToString,
@@ -84,6 +89,24 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchRevocations(self, request, context):
+        """What ended before its tokens did: sessions that were closed, API keys that were
+        revoked, users all of whose tokens were. First everything that any living token
+        still needs (with `snapshot` set), at the latest in a message with `complete` set;
+        then each as it is committed, by whichever replica. About once a second a message
+        without revocations says that there were none.
+
+        A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
+        it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
+        What was sent may be sent again.
+
+        Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
+        UNAVAILABLE when it is gone. While its database is away the stream stays silent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJwks(self, request, context):
         """The public keys that tokens are checked with (RFC 7517). Fetch again when a
         token names an unknown key; keep serving from the last answer when this
@@ -105,6 +128,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.IssueServiceToken,
                     request_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.IssueServiceTokenRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.IssueServiceTokenResponse.SerializeToString,
+            ),
+            'WatchRevocations': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRevocations,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.WatchRevocationsRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.WatchRevocationsResponse.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
@@ -171,6 +199,33 @@ class TokenService:
             '/t2m.auth.v1.TokenService/IssueServiceToken',
             t2m_dot_auth_dot_v1_dot_token__service__pb2.IssueServiceTokenRequest.SerializeToString,
             t2m_dot_auth_dot_v1_dot_token__service__pb2.IssueServiceTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/t2m.auth.v1.TokenService/WatchRevocations',
+            t2m_dot_auth_dot_v1_dot_token__service__pb2.WatchRevocationsRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_token__service__pb2.WatchRevocationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,20 @@ class TokenServiceStub:
 
     Errors: UNAUTHENTICATED for an unknown service or a wrong secret.
     """
+    WatchRevocations: _grpc.UnaryStreamMultiCallable[_token_service_pb2.WatchRevocationsRequest, _token_service_pb2.WatchRevocationsResponse]
+    """What ended before its tokens did: sessions that were closed, API keys that were
+    revoked, users all of whose tokens were. First everything that any living token
+    still needs (with `snapshot` set), at the latest in a message with `complete` set;
+    then each as it is committed, by whichever replica. About once a second a message
+    without revocations says that there were none.
+
+    A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
+    it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
+    What was sent may be sent again.
+
+    Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
+    UNAVAILABLE when it is gone. While its database is away the stream stays silent.
+    """
     GetJwks: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetJwksRequest, _token_service_pb2.GetJwksResponse]
     """The public keys that tokens are checked with (RFC 7517). Fetch again when a
     token names an unknown key; keep serving from the last answer when this
@@ -77,6 +91,20 @@ class TokenServiceAsyncStub(TokenServiceStub):
     retry.
 
     Errors: UNAUTHENTICATED for an unknown service or a wrong secret.
+    """
+    WatchRevocations: _aio.UnaryStreamMultiCallable[_token_service_pb2.WatchRevocationsRequest, _token_service_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
+    """What ended before its tokens did: sessions that were closed, API keys that were
+    revoked, users all of whose tokens were. First everything that any living token
+    still needs (with `snapshot` set), at the latest in a message with `complete` set;
+    then each as it is committed, by whichever replica. About once a second a message
+    without revocations says that there were none.
+
+    A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
+    it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
+    What was sent may be sent again.
+
+    Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
+    UNAVAILABLE when it is gone. While its database is away the stream stays silent.
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetJwksRequest, _token_service_pb2.GetJwksResponse]  # type: ignore[assignment]
     """The public keys that tokens are checked with (RFC 7517). Fetch again when a
@@ -114,6 +142,26 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         retry.
 
         Errors: UNAUTHENTICATED for an unknown service or a wrong secret.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRevocations(
+        self,
+        request: _token_service_pb2.WatchRevocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_token_service_pb2.WatchRevocationsResponse], _abc.AsyncIterator[_token_service_pb2.WatchRevocationsResponse]]:
+        """What ended before its tokens did: sessions that were closed, API keys that were
+        revoked, users all of whose tokens were. First everything that any living token
+        still needs (with `snapshot` set), at the latest in a message with `complete` set;
+        then each as it is committed, by whichever replica. About once a second a message
+        without revocations says that there were none.
+
+        A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
+        it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
+        What was sent may be sent again.
+
+        Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
+        UNAVAILABLE when it is gone. While its database is away the stream stays silent.
         """
 
     @_abc_1.abstractmethod
