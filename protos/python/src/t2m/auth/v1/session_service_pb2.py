@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/auth/v1/session_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\xb8\x01\n\rSessionTokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12\x12\n\ntoken_type\x18\x03 \x01(\t\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12refresh_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x0cLoginRequest\x12+\n\x05\x65mail\x18\x01 \x01(\tB\x1c\xa2\xbb\x18\x18\x08\x01\x18\xfe\x01r\x11\"ada@example.com\"\x12;\n\x08password\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x18\x80\x01r\x1e\"correct horse battery staple\"\";\n\rLoginResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.SessionTokens\"2\n\x0eRefreshRequest\x12 \n\rrefresh_token\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x02\"=\n\x0fRefreshResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.SessionTokens\"1\n\rLogoutRequest\x12 \n\rrefresh_token\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x02\"\x10\n\x0eLogoutResponse2\xf4\x02\n\x0eSessionService\x12p\n\x05Login\x12\x19.t2m.auth.v1.LoginRequest\x1a\x1a.t2m.auth.v1.LoginResponse\"0\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x13/api/v1/users/login:\x01*b\x06tokens\x12x\n\x07Refresh\x12\x1b.t2m.auth.v1.RefreshRequest\x1a\x1c.t2m.auth.v1.RefreshResponse\"2\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\"\"\x15/api/v1/users/refresh:\x01*b\x06tokens\x12v\n\x06Logout\x12\x1a.t2m.auth.v1.LogoutRequest\x1a\x1b.t2m.auth.v1.LogoutResponse\"3\x90\x02\x02\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/users/logout:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/auth/v1/session_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\xb8\x01\n\rSessionTokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12\x12\n\ntoken_type\x18\x03 \x01(\t\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12refresh_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x01\n\x0cLoginRequest\x12+\n\x05\x65mail\x18\x01 \x01(\tB\x1c\xa2\xbb\x18\x18\x08\x01\x18\xfe\x01r\x11\"ada@example.com\"\x12;\n\x08password\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x18\x80\x01r\x1e\"correct horse battery staple\"\x12\x12\n\nuser_agent\x18\x03 \x01(\t\";\n\rLoginResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.SessionTokens\"F\n\x0eRefreshRequest\x12 \n\rrefresh_token\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x02\x12\x12\n\nuser_agent\x18\x02 \x01(\t\"=\n\x0fRefreshResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.SessionTokens\"1\n\rLogoutRequest\x12 \n\rrefresh_token\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x02\"\x10\n\x0eLogoutResponse\"\x12\n\x10LogoutAllRequest\"\x13\n\x11LogoutAllResponse\"\x15\n\x13ListSessionsRequest\"B\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.t2m.auth.v1.SessionInfo\"8\n\x14RevokeSessionRequest\x12 \n\nsession_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x17\n\x15RevokeSessionResponse\"\xc0\x01\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12\x12\n\nuser_agent\x18\x05 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x06 \x01(\x08\x32\x80\x07\n\x0eSessionService\x12\x90\x01\n\x05Login\x12\x19.t2m.auth.v1.LoginRequest\x1a\x1a.t2m.auth.v1.LoginResponse\"P\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x1c\x12\x18\n\nUser-Agent\x12\nuser_agent0\x01\x82\xd3\xe4\x93\x02 \"\x13/api/v1/users/login:\x01*b\x06tokens\x12\x98\x01\n\x07Refresh\x12\x1b.t2m.auth.v1.RefreshRequest\x1a\x1c.t2m.auth.v1.RefreshResponse\"R\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x1c\x12\x18\n\nUser-Agent\x12\nuser_agent0\x01\x82\xd3\xe4\x93\x02\"\"\x15/api/v1/users/refresh:\x01*b\x06tokens\x12x\n\x06Logout\x12\x1a.t2m.auth.v1.LogoutRequest\x1a\x1b.t2m.auth.v1.LogoutResponse\"5\x90\x02\x02\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x05\x08\xcc\x01\x30\x02\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/users/logout:\x01*\x12\x91\x01\n\tLogoutAll\x12\x1d.t2m.auth.v1.LogoutAllRequest\x1a\x1e.t2m.auth.v1.LogoutAllResponse\"E\x90\x02\x02\xa2\xbb\x18\x12\x08\x02\x12\x0esessions:write\xb2\xbb\x18\x05\x08\xcc\x01\x30\x02\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/users/logout-all:\x01*\x12\x8b\x01\n\x0cListSessions\x12 .t2m.auth.v1.ListSessionsRequest\x1a!.t2m.auth.v1.ListSessionsResponse\"6\x90\x02\x01\xa2\xbb\x18\x11\x08\x02\x12\rsessions:read\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/users/sessions\x12\xa3\x01\n\rRevokeSession\x12!.t2m.auth.v1.RevokeSessionRequest\x1a\".t2m.auth.v1.RevokeSessionResponse\"K\x90\x02\x02\xa2\xbb\x18\x12\x08\x02\x12\x0esessions:write\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02%*#/api/v1/users/sessions/{session_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,26 +42,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESHREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\242\273\030\005\010\001\030\200\002'
   _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\242\273\030\005\010\001\030\200\002'
+  _globals['_REVOKESESSIONREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_REVOKESESSIONREQUEST'].fields_by_name['session_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_SESSIONSERVICE'].methods_by_name['Login']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['Login']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\202\323\344\223\002 \"\023/api/v1/users/login:\001*b\006tokens'
+  _globals['_SESSIONSERVICE'].methods_by_name['Login']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\034\022\030\n\nUser-Agent\022\nuser_agent0\001\202\323\344\223\002 \"\023/api/v1/users/login:\001*b\006tokens'
   _globals['_SESSIONSERVICE'].methods_by_name['Refresh']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['Refresh']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\202\323\344\223\002\"\"\025/api/v1/users/refresh:\001*b\006tokens'
+  _globals['_SESSIONSERVICE'].methods_by_name['Refresh']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\034\022\030\n\nUser-Agent\022\nuser_agent0\001\202\323\344\223\002\"\"\025/api/v1/users/refresh:\001*b\006tokens'
   _globals['_SESSIONSERVICE'].methods_by_name['Logout']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['Logout']._serialized_options = b'\220\002\002\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\314\001\202\323\344\223\002\031\"\024/api/v1/users/logout:\001*'
+  _globals['_SESSIONSERVICE'].methods_by_name['Logout']._serialized_options = b'\220\002\002\242\273\030\002\010\001\250\273\030\003\262\273\030\005\010\314\0010\002\202\323\344\223\002\031\"\024/api/v1/users/logout:\001*'
+  _globals['_SESSIONSERVICE'].methods_by_name['LogoutAll']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['LogoutAll']._serialized_options = b'\220\002\002\242\273\030\022\010\002\022\016sessions:write\262\273\030\005\010\314\0010\002\202\323\344\223\002\035\"\030/api/v1/users/logout-all:\001*'
+  _globals['_SESSIONSERVICE'].methods_by_name['ListSessions']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['ListSessions']._serialized_options = b'\220\002\001\242\273\030\021\010\002\022\rsessions:read\202\323\344\223\002\030\022\026/api/v1/users/sessions'
+  _globals['_SESSIONSERVICE'].methods_by_name['RevokeSession']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['RevokeSession']._serialized_options = b'\220\002\002\242\273\030\022\010\002\022\016sessions:write\262\273\030\003\010\314\001\202\323\344\223\002%*#/api/v1/users/sessions/{session_id}'
   _globals['_SESSIONTOKENS']._serialized_start=143
   _globals['_SESSIONTOKENS']._serialized_end=327
-  _globals['_LOGINREQUEST']._serialized_start=329
-  _globals['_LOGINREQUEST']._serialized_end=449
-  _globals['_LOGINRESPONSE']._serialized_start=451
-  _globals['_LOGINRESPONSE']._serialized_end=510
-  _globals['_REFRESHREQUEST']._serialized_start=512
-  _globals['_REFRESHREQUEST']._serialized_end=562
-  _globals['_REFRESHRESPONSE']._serialized_start=564
-  _globals['_REFRESHRESPONSE']._serialized_end=625
-  _globals['_LOGOUTREQUEST']._serialized_start=627
-  _globals['_LOGOUTREQUEST']._serialized_end=676
-  _globals['_LOGOUTRESPONSE']._serialized_start=678
-  _globals['_LOGOUTRESPONSE']._serialized_end=694
-  _globals['_SESSIONSERVICE']._serialized_start=697
-  _globals['_SESSIONSERVICE']._serialized_end=1069
+  _globals['_LOGINREQUEST']._serialized_start=330
+  _globals['_LOGINREQUEST']._serialized_end=470
+  _globals['_LOGINRESPONSE']._serialized_start=472
+  _globals['_LOGINRESPONSE']._serialized_end=531
+  _globals['_REFRESHREQUEST']._serialized_start=533
+  _globals['_REFRESHREQUEST']._serialized_end=603
+  _globals['_REFRESHRESPONSE']._serialized_start=605
+  _globals['_REFRESHRESPONSE']._serialized_end=666
+  _globals['_LOGOUTREQUEST']._serialized_start=668
+  _globals['_LOGOUTREQUEST']._serialized_end=717
+  _globals['_LOGOUTRESPONSE']._serialized_start=719
+  _globals['_LOGOUTRESPONSE']._serialized_end=735
+  _globals['_LOGOUTALLREQUEST']._serialized_start=737
+  _globals['_LOGOUTALLREQUEST']._serialized_end=755
+  _globals['_LOGOUTALLRESPONSE']._serialized_start=757
+  _globals['_LOGOUTALLRESPONSE']._serialized_end=776
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=778
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=799
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=801
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=867
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=869
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=925
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=927
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=950
+  _globals['_SESSIONINFO']._serialized_start=953
+  _globals['_SESSIONINFO']._serialized_end=1145
+  _globals['_SESSIONSERVICE']._serialized_start=1148
+  _globals['_SESSIONSERVICE']._serialized_end=2044
 # @@protoc_insertion_point(module_scope)

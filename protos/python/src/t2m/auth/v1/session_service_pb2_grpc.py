@@ -29,7 +29,8 @@ class SessionServiceStub:
     """Logging in and staying logged in.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
-    UNAVAILABLE (with a retry delay); further errors are listed at the method.
+    UNAVAILABLE (with a retry delay), and, unless it is public, with
+    UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     def __init__(self, channel):
@@ -53,20 +54,40 @@ class SessionServiceStub:
                 request_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutResponse.FromString,
                 _registered_method=True)
+        self.LogoutAll = channel.unary_unary(
+                '/t2m.auth.v1.SessionService/LogoutAll',
+                request_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutAllRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutAllResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/t2m.auth.v1.SessionService/ListSessions',
+                request_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.RevokeSession = channel.unary_unary(
+                '/t2m.auth.v1.SessionService/RevokeSession',
+                request_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.RevokeSessionRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.RevokeSessionResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
     """Logging in and staying logged in.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
-    UNAVAILABLE (with a retry delay); further errors are listed at the method.
+    UNAVAILABLE (with a retry delay), and, unless it is public, with
+    UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     def Login(self, request, context):
         """Opens a session with an e-mail address and a password.
 
-        Errors: UNAUTHENTICATED for a wrong address or password, alike in wording and
-        in time.
+        Errors: UNAUTHENTICATED for a wrong address or password, and for an address that
+        is not verified yet, alike in wording and in time. RESOURCE_EXHAUSTED
+        (RATE_LIMITED, with the delay after which to try again) after too many wrong
+        passwords for this address, whether or not it has an account, or from this
+        client. A client that has logged in to the account before is counted by itself, so
+        that strangers cannot shut its owner out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +96,13 @@ class SessionServiceServicer:
     def Refresh(self, request, context):
         """Trades a refresh token for a new pair. A refresh token works once: using one
         a second time revokes its whole session.
+
+        With one exception, for two tabs that refresh at once and for an answer that got
+        lost: within 10 seconds (by default) after its first use, and only as long as no
+        token that came of it has been used, a used token gives a further pair. Tokens of
+        such pairs are alternatives: the first use of one of them uses up all. So whoever
+        copied a token is found out at the next refresh all the same. Clients that
+        hold several tabs should nevertheless refresh in one of them at a time.
 
         Errors: UNAUTHENTICATED for an unknown, expired, used or revoked token.
         """
@@ -85,6 +113,29 @@ class SessionServiceServicer:
     def Logout(self, request, context):
         """Closes the session of a refresh token. Succeeds for a token that no longer
         works, so a retry is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LogoutAll(self, request, context):
+        """Closes all sessions of the caller, also the one that calls. API keys go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """The caller's open sessions, the one used last first; at most 100.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSession(self, request, context):
+        """Closes one session of the caller. Succeeds for one that is closed already.
+
+        Errors: NOT_FOUND, also for somebody else's session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +159,21 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutResponse.SerializeToString,
             ),
+            'LogoutAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogoutAll,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutAllRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutAllResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RevokeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSession,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.RevokeSessionRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_session__service__pb2.RevokeSessionResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             't2m.auth.v1.SessionService', rpc_method_handlers)
@@ -120,7 +186,8 @@ class SessionService:
     """Logging in and staying logged in.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
-    UNAVAILABLE (with a retry delay); further errors are listed at the method.
+    UNAVAILABLE (with a retry delay), and, unless it is public, with
+    UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     @staticmethod
@@ -194,6 +261,87 @@ class SessionService:
             '/t2m.auth.v1.SessionService/Logout',
             t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutRequest.SerializeToString,
             t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogoutAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.SessionService/LogoutAll',
+            t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutAllRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_session__service__pb2.LogoutAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.SessionService/ListSessions',
+            t2m_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.SessionService/RevokeSession',
+            t2m_dot_auth_dot_v1_dot_session__service__pb2.RevokeSessionRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_session__service__pb2.RevokeSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

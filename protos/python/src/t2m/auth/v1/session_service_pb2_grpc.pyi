@@ -30,7 +30,8 @@ class SessionServiceStub:
     """Logging in and staying logged in.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
-    UNAVAILABLE (with a retry delay); further errors are listed at the method.
+    UNAVAILABLE (with a retry delay), and, unless it is public, with
+    UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     @_typing.overload
@@ -40,12 +41,23 @@ class SessionServiceStub:
     Login: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.LoginRequest, _session_service_pb2.LoginResponse]
     """Opens a session with an e-mail address and a password.
 
-    Errors: UNAUTHENTICATED for a wrong address or password, alike in wording and
-    in time.
+    Errors: UNAUTHENTICATED for a wrong address or password, and for an address that
+    is not verified yet, alike in wording and in time. RESOURCE_EXHAUSTED
+    (RATE_LIMITED, with the delay after which to try again) after too many wrong
+    passwords for this address, whether or not it has an account, or from this
+    client. A client that has logged in to the account before is counted by itself, so
+    that strangers cannot shut its owner out.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RefreshRequest, _session_service_pb2.RefreshResponse]
     """Trades a refresh token for a new pair. A refresh token works once: using one
     a second time revokes its whole session.
+
+    With one exception, for two tabs that refresh at once and for an answer that got
+    lost: within 10 seconds (by default) after its first use, and only as long as no
+    token that came of it has been used, a used token gives a further pair. Tokens of
+    such pairs are alternatives: the first use of one of them uses up all. So whoever
+    copied a token is found out at the next refresh all the same. Clients that
+    hold several tabs should nevertheless refresh in one of them at a time.
 
     Errors: UNAUTHENTICATED for an unknown, expired, used or revoked token.
     """
@@ -53,25 +65,46 @@ class SessionServiceStub:
     """Closes the session of a refresh token. Succeeds for a token that no longer
     works, so a retry is safe.
     """
+    LogoutAll: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.LogoutAllRequest, _session_service_pb2.LogoutAllResponse]
+    """Closes all sessions of the caller, also the one that calls. API keys go on."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
+    """The caller's open sessions, the one used last first; at most 100."""
+    RevokeSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RevokeSessionRequest, _session_service_pb2.RevokeSessionResponse]
+    """Closes one session of the caller. Succeeds for one that is closed already.
+
+    Errors: NOT_FOUND, also for somebody else's session.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
     """Logging in and staying logged in.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
-    UNAVAILABLE (with a retry delay); further errors are listed at the method.
+    UNAVAILABLE (with a retry delay), and, unless it is public, with
+    UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Login: _aio.UnaryUnaryMultiCallable[_session_service_pb2.LoginRequest, _session_service_pb2.LoginResponse]  # type: ignore[assignment]
     """Opens a session with an e-mail address and a password.
 
-    Errors: UNAUTHENTICATED for a wrong address or password, alike in wording and
-    in time.
+    Errors: UNAUTHENTICATED for a wrong address or password, and for an address that
+    is not verified yet, alike in wording and in time. RESOURCE_EXHAUSTED
+    (RATE_LIMITED, with the delay after which to try again) after too many wrong
+    passwords for this address, whether or not it has an account, or from this
+    client. A client that has logged in to the account before is counted by itself, so
+    that strangers cannot shut its owner out.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RefreshRequest, _session_service_pb2.RefreshResponse]  # type: ignore[assignment]
     """Trades a refresh token for a new pair. A refresh token works once: using one
     a second time revokes its whole session.
+
+    With one exception, for two tabs that refresh at once and for an answer that got
+    lost: within 10 seconds (by default) after its first use, and only as long as no
+    token that came of it has been used, a used token gives a further pair. Tokens of
+    such pairs are alternatives: the first use of one of them uses up all. So whoever
+    copied a token is found out at the next refresh all the same. Clients that
+    hold several tabs should nevertheless refresh in one of them at a time.
 
     Errors: UNAUTHENTICATED for an unknown, expired, used or revoked token.
     """
@@ -79,12 +112,22 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Closes the session of a refresh token. Succeeds for a token that no longer
     works, so a retry is safe.
     """
+    LogoutAll: _aio.UnaryUnaryMultiCallable[_session_service_pb2.LogoutAllRequest, _session_service_pb2.LogoutAllResponse]  # type: ignore[assignment]
+    """Closes all sessions of the caller, also the one that calls. API keys go on."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """The caller's open sessions, the one used last first; at most 100."""
+    RevokeSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RevokeSessionRequest, _session_service_pb2.RevokeSessionResponse]  # type: ignore[assignment]
+    """Closes one session of the caller. Succeeds for one that is closed already.
+
+    Errors: NOT_FOUND, also for somebody else's session.
+    """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Logging in and staying logged in.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
-    UNAVAILABLE (with a retry delay); further errors are listed at the method.
+    UNAVAILABLE (with a retry delay), and, unless it is public, with
+    UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     @_abc_1.abstractmethod
@@ -95,8 +138,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_session_service_pb2.LoginResponse, _abc.Awaitable[_session_service_pb2.LoginResponse]]:
         """Opens a session with an e-mail address and a password.
 
-        Errors: UNAUTHENTICATED for a wrong address or password, alike in wording and
-        in time.
+        Errors: UNAUTHENTICATED for a wrong address or password, and for an address that
+        is not verified yet, alike in wording and in time. RESOURCE_EXHAUSTED
+        (RATE_LIMITED, with the delay after which to try again) after too many wrong
+        passwords for this address, whether or not it has an account, or from this
+        client. A client that has logged in to the account before is counted by itself, so
+        that strangers cannot shut its owner out.
         """
 
     @_abc_1.abstractmethod
@@ -107,6 +154,13 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_session_service_pb2.RefreshResponse, _abc.Awaitable[_session_service_pb2.RefreshResponse]]:
         """Trades a refresh token for a new pair. A refresh token works once: using one
         a second time revokes its whole session.
+
+        With one exception, for two tabs that refresh at once and for an answer that got
+        lost: within 10 seconds (by default) after its first use, and only as long as no
+        token that came of it has been used, a used token gives a further pair. Tokens of
+        such pairs are alternatives: the first use of one of them uses up all. So whoever
+        copied a token is found out at the next refresh all the same. Clients that
+        hold several tabs should nevertheless refresh in one of them at a time.
 
         Errors: UNAUTHENTICATED for an unknown, expired, used or revoked token.
         """
@@ -119,6 +173,33 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_session_service_pb2.LogoutResponse, _abc.Awaitable[_session_service_pb2.LogoutResponse]]:
         """Closes the session of a refresh token. Succeeds for a token that no longer
         works, so a retry is safe.
+        """
+
+    @_abc_1.abstractmethod
+    def LogoutAll(
+        self,
+        request: _session_service_pb2.LogoutAllRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.LogoutAllResponse, _abc.Awaitable[_session_service_pb2.LogoutAllResponse]]:
+        """Closes all sessions of the caller, also the one that calls. API keys go on."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _session_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
+        """The caller's open sessions, the one used last first; at most 100."""
+
+    @_abc_1.abstractmethod
+    def RevokeSession(
+        self,
+        request: _session_service_pb2.RevokeSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.RevokeSessionResponse, _abc.Awaitable[_session_service_pb2.RevokeSessionResponse]]:
+        """Closes one session of the caller. Succeeds for one that is closed already.
+
+        Errors: NOT_FOUND, also for somebody else's session.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -57,14 +57,22 @@ class User(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    EMAIL_VERIFIED_FIELD_NUMBER: _builtins.int
+    HAS_PASSWORD_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Assigned by the service, a UUIDv7."""
     email: _builtins.str
-    """Unique, compared without regard to case."""
+    """Unique, compared without regard to case; empty for an account that came without one
+    from another issuer of tokens.
+    """
     display_name: _builtins.str
     """What to call them."""
     role: Global___Role.ValueType
     """What they may do."""
+    email_verified: _builtins.bool
+    """Whether somebody has proved to read what is sent to the address."""
+    has_password: _builtins.bool
+    """Whether the account can log in with a password."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When they registered."""
@@ -77,10 +85,12 @@ class User(_message.Message):
         display_name: _builtins.str = ...,
         role: Global___Role.ValueType = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        email_verified: _builtins.bool = ...,
+        has_password: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "display_name", b"display_name", "email", b"email", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "display_name", b"display_name", "email", b"email", "email_verified", b"email_verified", "has_password", b"has_password", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from t2m.auth.v1 import preferences_pb2 as t2m_dot_auth_dot_v1_dot_preferences__pb2
 from t2m.auth.v1 import user_pb2 as t2m_dot_auth_dot_v1_dot_user__pb2
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1et2m/auth/v1/user_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x16t2m/auth/v1/user.proto\x1a\x1bt2m/common/v1/options.proto\"\xad\x01\n\x13RegisterUserRequest\x12\x32\n\x05\x65mail\x18\x01 \x01(\tB#\xa2\xbb\x18\x1f\x08\x01\x18\xfe\x01\x32\x05\x65mailr\x11\"ada@example.com\"\x12=\n\x08password\x18\x02 \x01(\tB+\xa2\xbb\x18\'\x08\x01\x10\x0c\x18\x80\x01r\x1e\"correct horse battery staple\"\x12#\n\x0c\x64isplay_name\x18\x03 \x01(\tB\r\xa2\xbb\x18\t\x18\x64r\x05\"Ada\"\"7\n\x14RegisterUserResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User\"\x13\n\x11GetProfileRequest\"5\n\x12GetProfileResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User\"a\n\x15UpdateUserRoleRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12)\n\x04role\x18\x02 \x01(\x0e\x32\x11.t2m.auth.v1.RoleB\x08\xa2\xbb\x18\x04\x08\x01h\x01\"9\n\x16UpdateUserRoleResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User2\xd0\x03\n\x0bUserService\x12\x8d\x01\n\x0cRegisterUser\x12 .t2m.auth.v1.RegisterUserRequest\x1a!.t2m.auth.v1.RegisterUserResponse\"8\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02!\"\x16/api/v1/users/register:\x01*b\x04user\x12\x89\x01\n\nGetProfile\x12\x1e.t2m.auth.v1.GetProfileRequest\x1a\x1f.t2m.auth.v1.GetProfileResponse\":\x90\x02\x01\xa2\xbb\x18\x10\x08\x02\x12\x0cprofile:read\x82\xd3\xe4\x93\x02\x1d\x12\x15/api/v1/users/profileb\x04user\x12\xa4\x01\n\x0eUpdateUserRole\x12\".t2m.auth.v1.UpdateUserRoleRequest\x1a#.t2m.auth.v1.UpdateUserRoleResponse\"I\x90\x02\x02\xa2\xbb\x18\x0f\x08\x04\x12\x0busers:write\x82\xd3\xe4\x93\x02-\x1a\"/api/v1/admin/users/{user_id}/role:\x01*b\x04userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1et2m/auth/v1/user_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1dt2m/auth/v1/preferences.proto\x1a\x16t2m/auth/v1/user.proto\x1a\x1bt2m/common/v1/options.proto\"\xa6\x01\n\x13RegisterUserRequest\x12+\n\x05\x65mail\x18\x01 \x01(\tB\x1c\xa2\xbb\x18\x18\x08\x01\x18\xfe\x01r\x11\"ada@example.com\"\x12=\n\x08password\x18\x02 \x01(\tB+\xa2\xbb\x18\'\x08\x01\x10\x0c\x18\x80\x01r\x1e\"correct horse battery staple\"\x12#\n\x0c\x64isplay_name\x18\x03 \x01(\tB\r\xa2\xbb\x18\t\x18\x64r\x05\"Ada\"\"\"\n\x14RegisterUserResponseJ\x04\x08\x01\x10\x02R\x04user\".\n\x12VerifyEmailRequest\x12\x18\n\x05token\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x01\"\x15\n\x13VerifyEmailResponse\"H\n\x19ResendVerificationRequest\x12+\n\x05\x65mail\x18\x01 \x01(\tB\x1c\xa2\xbb\x18\x18\x08\x01\x18\xfe\x01r\x11\"ada@example.com\"\"\x1c\n\x1aResendVerificationResponse\"J\n\x1bRequestPasswordResetRequest\x12+\n\x05\x65mail\x18\x01 \x01(\tB\x1c\xa2\xbb\x18\x18\x08\x01\x18\xfe\x01r\x11\"ada@example.com\"\"\x1e\n\x1cRequestPasswordResetResponse\"z\n\x1b\x43onfirmPasswordResetRequest\x12\x18\n\x05token\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x01\x12\x41\n\x0cnew_password\x18\x02 \x01(\tB+\xa2\xbb\x18\'\x08\x01\x10\x0c\x18\x80\x01r\x1e\"staple battery horse correct\"\"\x1e\n\x1c\x43onfirmPasswordResetResponse\"\x9f\x01\n\x15\x43hangePasswordRequest\x12\x43\n\x10\x63urrent_password\x18\x01 \x01(\tB)\xa2\xbb\x18%\x08\x01\x18\x80\x01r\x1e\"correct horse battery staple\"\x12\x41\n\x0cnew_password\x18\x02 \x01(\tB+\xa2\xbb\x18\'\x08\x01\x10\x0c\x18\x80\x01r\x1e\"staple battery horse correct\"\"\x18\n\x16\x43hangePasswordResponse\"\x13\n\x11GetProfileRequest\"5\n\x12GetProfileResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User\"\xae\x01\n\x14UpdateProfileRequest\x12(\n\x0c\x64isplay_name\x18\x01 \x01(\tB\r\xa2\xbb\x18\t\x18\x64r\x05\"Ada\"H\x00\x88\x01\x01\x12.\n\x05\x65mail\x18\x02 \x01(\tB\x1a\xa2\xbb\x18\x16\x18\xfe\x01r\x11\"ada@example.com\"H\x01\x88\x01\x01\x12!\n\x10\x63urrent_password\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x01\x42\x0f\n\r_display_nameB\x08\n\x06_email\"8\n\x15UpdateProfileResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User\"\x17\n\x15GetPreferencesRequest\"G\n\x16GetPreferencesResponse\x12-\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x18.t2m.auth.v1.Preferences\"Q\n\x18UpdatePreferencesRequest\x12\x35\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x18.t2m.auth.v1.PreferencesB\x06\xa2\xbb\x18\x02\x08\x01\"J\n\x19UpdatePreferencesResponse\x12-\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x18.t2m.auth.v1.Preferences\"\x99\x01\n\x10ListUsersRequest\x12\x15\n\x05query\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x18\x64\x12\'\n\x04role\x18\x02 \x01(\x0e\x32\x11.t2m.auth.v1.RoleB\x06\xa2\xbb\x18\x02h\x01\x12)\n\tpage_size\x18\x03 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00\x00i@\x12\x1a\n\npage_token\x18\x04 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"N\n\x11ListUsersResponse\x12 \n\x05users\x18\x01 \x03(\x0b\x32\x11.t2m.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x0eGetUserRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"2\n\x0fGetUserResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User\"a\n\x15UpdateUserRoleRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12)\n\x04role\x18\x02 \x01(\x0e\x32\x11.t2m.auth.v1.RoleB\x08\xa2\xbb\x18\x04\x08\x01h\x01\"9\n\x16UpdateUserRoleResponse\x12\x1f\n\x04user\x18\x01 \x01(\x0b\x32\x11.t2m.auth.v1.User2\xfa\x0f\n\x0bUserService\x12\x87\x01\n\x0cRegisterUser\x12 .t2m.auth.v1.RegisterUserRequest\x1a!.t2m.auth.v1.RegisterUserResponse\"2\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xca\x01\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/users/register:\x01*\x12\x8b\x01\n\x0bVerifyEmail\x12\x1f.t2m.auth.v1.VerifyEmailRequest\x1a .t2m.auth.v1.VerifyEmailResponse\"9\x90\x02\x02\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\x1f\"\x1a/api/v1/users/verify-email:\x01*\x12\xa4\x01\n\x12ResendVerification\x12&.t2m.auth.v1.ResendVerificationRequest\x1a\'.t2m.auth.v1.ResendVerificationResponse\"=\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xca\x01\x82\xd3\xe4\x93\x02&\"!/api/v1/users/verify-email/resend:\x01*\x12\xa5\x01\n\x14RequestPasswordReset\x12(.t2m.auth.v1.RequestPasswordResetRequest\x1a).t2m.auth.v1.RequestPasswordResetResponse\"8\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xca\x01\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/users/reset-password:\x01*\x12\xad\x01\n\x14\x43onfirmPasswordReset\x12(.t2m.auth.v1.ConfirmPasswordResetRequest\x1a).t2m.auth.v1.ConfirmPasswordResetResponse\"@\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02)\"$/api/v1/users/reset-password/confirm:\x01*\x12\xa3\x01\n\x0e\x43hangePassword\x12\".t2m.auth.v1.ChangePasswordRequest\x1a#.t2m.auth.v1.ChangePasswordResponse\"H\xa2\xbb\x18\x11\x08\x02\x12\rprofile:write\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\"\"\x1d/api/v1/users/change-password:\x01*\x12\x89\x01\n\nGetProfile\x12\x1e.t2m.auth.v1.GetProfileRequest\x1a\x1f.t2m.auth.v1.GetProfileResponse\":\x90\x02\x01\xa2\xbb\x18\x10\x08\x02\x12\x0cprofile:read\x82\xd3\xe4\x93\x02\x1d\x12\x15/api/v1/users/profileb\x04user\x12\x96\x01\n\rUpdateProfile\x12!.t2m.auth.v1.UpdateProfileRequest\x1a\".t2m.auth.v1.UpdateProfileResponse\">\x90\x02\x02\xa2\xbb\x18\x11\x08\x02\x12\rprofile:write\x82\xd3\xe4\x93\x02 \x1a\x15/api/v1/users/profile:\x01*b\x04user\x12\xa0\x01\n\x0eGetPreferences\x12\".t2m.auth.v1.GetPreferencesRequest\x1a#.t2m.auth.v1.GetPreferencesResponse\"E\x90\x02\x01\xa2\xbb\x18\x10\x08\x02\x12\x0cprofile:read\x82\xd3\xe4\x93\x02(\x12\x19/api/v1/users/preferencesb\x0bpreferences\x12\xb7\x01\n\x11UpdatePreferences\x12%.t2m.auth.v1.UpdatePreferencesRequest\x1a&.t2m.auth.v1.UpdatePreferencesResponse\"S\x90\x02\x02\xa2\xbb\x18\x11\x08\x02\x12\rprofile:write\x82\xd3\xe4\x93\x02\x35\x1a\x19/api/v1/users/preferences:\x0bpreferencesb\x0bpreferences\x12|\n\tListUsers\x12\x1d.t2m.auth.v1.ListUsersRequest\x1a\x1e.t2m.auth.v1.ListUsersResponse\"0\x90\x02\x01\xa2\xbb\x18\x0e\x08\x04\x12\nusers:read\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/admin/users\x12\x86\x01\n\x07GetUser\x12\x1b.t2m.auth.v1.GetUserRequest\x1a\x1c.t2m.auth.v1.GetUserResponse\"@\x90\x02\x01\xa2\xbb\x18\x0e\x08\x04\x12\nusers:read\x82\xd3\xe4\x93\x02%\x12\x1d/api/v1/admin/users/{user_id}b\x04user\x12\xa4\x01\n\x0eUpdateUserRole\x12\".t2m.auth.v1.UpdateUserRoleRequest\x1a#.t2m.auth.v1.UpdateUserRoleResponse\"I\x90\x02\x02\xa2\xbb\x18\x0f\x08\x04\x12\x0busers:write\x82\xd3\xe4\x93\x02-\x1a\"/api/v1/admin/users/{user_id}/role:\x01*b\x04userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,33 +36,125 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.auth.v1.user_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REGISTERUSERREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_REGISTERUSERREQUEST'].fields_by_name['email']._serialized_options = b'\242\273\030\037\010\001\030\376\0012\005emailr\021\"ada@example.com\"'
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['email']._serialized_options = b'\242\273\030\030\010\001\030\376\001r\021\"ada@example.com\"'
   _globals['_REGISTERUSERREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_REGISTERUSERREQUEST'].fields_by_name['password']._serialized_options = b'\242\273\030\'\010\001\020\014\030\200\001r\036\"correct horse battery staple\"'
   _globals['_REGISTERUSERREQUEST'].fields_by_name['display_name']._loaded_options = None
   _globals['_REGISTERUSERREQUEST'].fields_by_name['display_name']._serialized_options = b'\242\273\030\t\030dr\005\"Ada\"'
+  _globals['_VERIFYEMAILREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_VERIFYEMAILREQUEST'].fields_by_name['token']._serialized_options = b'\242\273\030\005\010\001\030\200\001'
+  _globals['_RESENDVERIFICATIONREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_RESENDVERIFICATIONREQUEST'].fields_by_name['email']._serialized_options = b'\242\273\030\030\010\001\030\376\001r\021\"ada@example.com\"'
+  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['email']._serialized_options = b'\242\273\030\030\010\001\030\376\001r\021\"ada@example.com\"'
+  _globals['_CONFIRMPASSWORDRESETREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_CONFIRMPASSWORDRESETREQUEST'].fields_by_name['token']._serialized_options = b'\242\273\030\005\010\001\030\200\001'
+  _globals['_CONFIRMPASSWORDRESETREQUEST'].fields_by_name['new_password']._loaded_options = None
+  _globals['_CONFIRMPASSWORDRESETREQUEST'].fields_by_name['new_password']._serialized_options = b'\242\273\030\'\010\001\020\014\030\200\001r\036\"staple battery horse correct\"'
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._loaded_options = None
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._serialized_options = b'\242\273\030%\010\001\030\200\001r\036\"correct horse battery staple\"'
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\242\273\030\'\010\001\020\014\030\200\001r\036\"staple battery horse correct\"'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._loaded_options = None
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._serialized_options = b'\242\273\030\t\030dr\005\"Ada\"'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['email']._serialized_options = b'\242\273\030\026\030\376\001r\021\"ada@example.com\"'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['current_password']._loaded_options = None
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['current_password']._serialized_options = b'\242\273\030\003\030\200\001'
+  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['preferences']._loaded_options = None
+  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['preferences']._serialized_options = b'\242\273\030\002\010\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['query']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['query']._serialized_options = b'\242\273\030\002\030d'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['role']._serialized_options = b'\242\273\030\002h\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\273\030\0229\000\000\000\000\000\000\000\000A\000\000\000\000\000\000i@'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\002\030@'
+  _globals['_GETUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_UPDATEUSERROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_UPDATEUSERROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_UPDATEUSERROLEREQUEST'].fields_by_name['role']._loaded_options = None
   _globals['_UPDATEUSERROLEREQUEST'].fields_by_name['role']._serialized_options = b'\242\273\030\004\010\001h\001'
   _globals['_USERSERVICE'].methods_by_name['RegisterUser']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['RegisterUser']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\311\001\202\323\344\223\002!\"\026/api/v1/users/register:\001*b\004user'
+  _globals['_USERSERVICE'].methods_by_name['RegisterUser']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\312\001\202\323\344\223\002\033\"\026/api/v1/users/register:\001*'
+  _globals['_USERSERVICE'].methods_by_name['VerifyEmail']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['VerifyEmail']._serialized_options = b'\220\002\002\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\314\001\202\323\344\223\002\037\"\032/api/v1/users/verify-email:\001*'
+  _globals['_USERSERVICE'].methods_by_name['ResendVerification']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ResendVerification']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\312\001\202\323\344\223\002&\"!/api/v1/users/verify-email/resend:\001*'
+  _globals['_USERSERVICE'].methods_by_name['RequestPasswordReset']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['RequestPasswordReset']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\312\001\202\323\344\223\002!\"\034/api/v1/users/reset-password:\001*'
+  _globals['_USERSERVICE'].methods_by_name['ConfirmPasswordReset']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ConfirmPasswordReset']._serialized_options = b'\242\273\030\002\010\001\250\273\030\003\262\273\030\003\010\314\001\202\323\344\223\002)\"$/api/v1/users/reset-password/confirm:\001*'
+  _globals['_USERSERVICE'].methods_by_name['ChangePassword']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ChangePassword']._serialized_options = b'\242\273\030\021\010\002\022\rprofile:write\250\273\030\003\262\273\030\003\010\314\001\202\323\344\223\002\"\"\035/api/v1/users/change-password:\001*'
   _globals['_USERSERVICE'].methods_by_name['GetProfile']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetProfile']._serialized_options = b'\220\002\001\242\273\030\020\010\002\022\014profile:read\202\323\344\223\002\035\022\025/api/v1/users/profileb\004user'
+  _globals['_USERSERVICE'].methods_by_name['UpdateProfile']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UpdateProfile']._serialized_options = b'\220\002\002\242\273\030\021\010\002\022\rprofile:write\202\323\344\223\002 \032\025/api/v1/users/profile:\001*b\004user'
+  _globals['_USERSERVICE'].methods_by_name['GetPreferences']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['GetPreferences']._serialized_options = b'\220\002\001\242\273\030\020\010\002\022\014profile:read\202\323\344\223\002(\022\031/api/v1/users/preferencesb\013preferences'
+  _globals['_USERSERVICE'].methods_by_name['UpdatePreferences']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UpdatePreferences']._serialized_options = b'\220\002\002\242\273\030\021\010\002\022\rprofile:write\202\323\344\223\0025\032\031/api/v1/users/preferences:\013preferencesb\013preferences'
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\220\002\001\242\273\030\016\010\004\022\nusers:read\202\323\344\223\002\025\022\023/api/v1/admin/users'
+  _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\220\002\001\242\273\030\016\010\004\022\nusers:read\202\323\344\223\002%\022\035/api/v1/admin/users/{user_id}b\004user'
   _globals['_USERSERVICE'].methods_by_name['UpdateUserRole']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['UpdateUserRole']._serialized_options = b'\220\002\002\242\273\030\017\010\004\022\013users:write\202\323\344\223\002-\032\"/api/v1/admin/users/{user_id}/role:\001*b\004user'
-  _globals['_REGISTERUSERREQUEST']._serialized_start=131
-  _globals['_REGISTERUSERREQUEST']._serialized_end=304
-  _globals['_REGISTERUSERRESPONSE']._serialized_start=306
-  _globals['_REGISTERUSERRESPONSE']._serialized_end=361
-  _globals['_GETPROFILEREQUEST']._serialized_start=363
-  _globals['_GETPROFILEREQUEST']._serialized_end=382
-  _globals['_GETPROFILERESPONSE']._serialized_start=384
-  _globals['_GETPROFILERESPONSE']._serialized_end=437
-  _globals['_UPDATEUSERROLEREQUEST']._serialized_start=439
-  _globals['_UPDATEUSERROLEREQUEST']._serialized_end=536
-  _globals['_UPDATEUSERROLERESPONSE']._serialized_start=538
-  _globals['_UPDATEUSERROLERESPONSE']._serialized_end=595
-  _globals['_USERSERVICE']._serialized_start=598
-  _globals['_USERSERVICE']._serialized_end=1062
+  _globals['_REGISTERUSERREQUEST']._serialized_start=162
+  _globals['_REGISTERUSERREQUEST']._serialized_end=328
+  _globals['_REGISTERUSERRESPONSE']._serialized_start=330
+  _globals['_REGISTERUSERRESPONSE']._serialized_end=364
+  _globals['_VERIFYEMAILREQUEST']._serialized_start=366
+  _globals['_VERIFYEMAILREQUEST']._serialized_end=412
+  _globals['_VERIFYEMAILRESPONSE']._serialized_start=414
+  _globals['_VERIFYEMAILRESPONSE']._serialized_end=435
+  _globals['_RESENDVERIFICATIONREQUEST']._serialized_start=437
+  _globals['_RESENDVERIFICATIONREQUEST']._serialized_end=509
+  _globals['_RESENDVERIFICATIONRESPONSE']._serialized_start=511
+  _globals['_RESENDVERIFICATIONRESPONSE']._serialized_end=539
+  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_start=541
+  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_end=615
+  _globals['_REQUESTPASSWORDRESETRESPONSE']._serialized_start=617
+  _globals['_REQUESTPASSWORDRESETRESPONSE']._serialized_end=647
+  _globals['_CONFIRMPASSWORDRESETREQUEST']._serialized_start=649
+  _globals['_CONFIRMPASSWORDRESETREQUEST']._serialized_end=771
+  _globals['_CONFIRMPASSWORDRESETRESPONSE']._serialized_start=773
+  _globals['_CONFIRMPASSWORDRESETRESPONSE']._serialized_end=803
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=806
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=965
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=967
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=991
+  _globals['_GETPROFILEREQUEST']._serialized_start=993
+  _globals['_GETPROFILEREQUEST']._serialized_end=1012
+  _globals['_GETPROFILERESPONSE']._serialized_start=1014
+  _globals['_GETPROFILERESPONSE']._serialized_end=1067
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1070
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1244
+  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1246
+  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1302
+  _globals['_GETPREFERENCESREQUEST']._serialized_start=1304
+  _globals['_GETPREFERENCESREQUEST']._serialized_end=1327
+  _globals['_GETPREFERENCESRESPONSE']._serialized_start=1329
+  _globals['_GETPREFERENCESRESPONSE']._serialized_end=1400
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=1402
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=1483
+  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_start=1485
+  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_end=1559
+  _globals['_LISTUSERSREQUEST']._serialized_start=1562
+  _globals['_LISTUSERSREQUEST']._serialized_end=1715
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1717
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1795
+  _globals['_GETUSERREQUEST']._serialized_start=1797
+  _globals['_GETUSERREQUEST']._serialized_end=1844
+  _globals['_GETUSERRESPONSE']._serialized_start=1846
+  _globals['_GETUSERRESPONSE']._serialized_end=1896
+  _globals['_UPDATEUSERROLEREQUEST']._serialized_start=1898
+  _globals['_UPDATEUSERROLEREQUEST']._serialized_end=1995
+  _globals['_UPDATEUSERROLERESPONSE']._serialized_start=1997
+  _globals['_UPDATEUSERROLERESPONSE']._serialized_end=2054
+  _globals['_USERSERVICE']._serialized_start=2057
+  _globals['_USERSERVICE']._serialized_end=4099
 # @@protoc_insertion_point(module_scope)

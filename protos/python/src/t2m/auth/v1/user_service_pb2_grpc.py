@@ -28,6 +28,13 @@ if _version_not_supported:
 class UserServiceStub:
     """Accounts.
 
+    Methods that take an e-mail address of anybody (RegisterUser, ResendVerification,
+    RequestPasswordReset) never tell whether it has an account: status, body and work
+    are the same, and everything else is said by mail to whoever reads the address.
+    An address gets at most 5 such mails an hour; what is beyond is dropped without a word.
+    Tokens in mails are good once, and do not have to be: repeating a call that
+    succeeded succeeds again while its token has not ended, unless said otherwise.
+
     Every method may fail with INVALID_ARGUMENT (with field violations) and
     UNAVAILABLE (with a retry delay), and, unless it is public, with
     UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
@@ -44,10 +51,60 @@ class UserServiceStub:
                 request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RegisterUserRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RegisterUserResponse.FromString,
                 _registered_method=True)
+        self.VerifyEmail = channel.unary_unary(
+                '/t2m.auth.v1.UserService/VerifyEmail',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.VerifyEmailRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.VerifyEmailResponse.FromString,
+                _registered_method=True)
+        self.ResendVerification = channel.unary_unary(
+                '/t2m.auth.v1.UserService/ResendVerification',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ResendVerificationRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ResendVerificationResponse.FromString,
+                _registered_method=True)
+        self.RequestPasswordReset = channel.unary_unary(
+                '/t2m.auth.v1.UserService/RequestPasswordReset',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RequestPasswordResetRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RequestPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ConfirmPasswordReset = channel.unary_unary(
+                '/t2m.auth.v1.UserService/ConfirmPasswordReset',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ConfirmPasswordResetRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ConfirmPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/t2m.auth.v1.UserService/ChangePassword',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ChangePasswordResponse.FromString,
+                _registered_method=True)
         self.GetProfile = channel.unary_unary(
                 '/t2m.auth.v1.UserService/GetProfile',
                 request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetProfileRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
+        self.UpdateProfile = channel.unary_unary(
+                '/t2m.auth.v1.UserService/UpdateProfile',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdateProfileRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdateProfileResponse.FromString,
+                _registered_method=True)
+        self.GetPreferences = channel.unary_unary(
+                '/t2m.auth.v1.UserService/GetPreferences',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetPreferencesRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetPreferencesResponse.FromString,
+                _registered_method=True)
+        self.UpdatePreferences = channel.unary_unary(
+                '/t2m.auth.v1.UserService/UpdatePreferences',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdatePreferencesRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdatePreferencesResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/t2m.auth.v1.UserService/ListUsers',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.GetUser = channel.unary_unary(
+                '/t2m.auth.v1.UserService/GetUser',
+                request_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetUserResponse.FromString,
                 _registered_method=True)
         self.UpdateUserRole = channel.unary_unary(
                 '/t2m.auth.v1.UserService/UpdateUserRole',
@@ -59,16 +116,77 @@ class UserServiceStub:
 class UserServiceServicer:
     """Accounts.
 
+    Methods that take an e-mail address of anybody (RegisterUser, ResendVerification,
+    RequestPasswordReset) never tell whether it has an account: status, body and work
+    are the same, and everything else is said by mail to whoever reads the address.
+    An address gets at most 5 such mails an hour; what is beyond is dropped without a word.
+    Tokens in mails are good once, and do not have to be: repeating a call that
+    succeeded succeeds again while its token has not ended, unless said otherwise.
+
     Every method may fail with INVALID_ARGUMENT (with field violations) and
     UNAVAILABLE (with a retry delay), and, unless it is public, with
     UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
     """
 
     def RegisterUser(self, request, context):
-        """Creates an account with role `user`.
+        """Asks for an account with role `user`. A mail is on its way to the address: with a
+        token for VerifyEmail, or, when there is an account already, saying so. The account
+        exists, and can log in, once the address is verified; of several requests for one
+        address the verified one counts. Deployments may do without verification
+        (`T2M_EMAIL_VERIFICATION=off`): then the account exists at once, the answer is the same.
 
-        Errors: ALREADY_EXISTS when the e-mail address is taken. A retry after a lost
-        answer gets that error; log in instead.
+        Errors: INVALID_ARGUMENT also for a password that is easy to guess; the violation
+        says why, and how to do better.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyEmail(self, request, context):
+        """Proves with the token of a mail that the address is the caller's: a registration
+        becomes an account, a changed address takes effect (and its account's other address
+        gets a notice). Safe to repeat.
+
+        Errors: INVALID_ARGUMENT for a token that is unknown, has ended (24 hours), or came
+        too late because the address got an account meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResendVerification(self, request, context):
+        """Sends the mail of the newest unfinished registration of an address once more. The
+        token of an earlier mail stays good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestPasswordReset(self, request, context):
+        """Sends a token for ConfirmPasswordReset to the address, if it has an account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmPasswordReset(self, request, context):
+        """Sets a new password with the token of a mail. Ends all sessions of the account and
+        all other such tokens; API keys go on. Not to be repeated: the token is used up. The
+        address gets a notice.
+
+        Errors: INVALID_ARGUMENT for a token that is unknown, used or has ended (1 hour), and
+        for a password that is easy to guess; a refused password does not use up the token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Sets a new password with the old one. Ends all other sessions of the account; API
+        keys go on. The address gets a notice.
+
+        Errors: INVALID_ARGUMENT for a wrong old password and for a new one that is easy to
+        guess; RESOURCE_EXHAUSTED (RATE_LIMITED) after too many wrong ones, as with Login.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,6 +194,48 @@ class UserServiceServicer:
 
     def GetProfile(self, request, context):
         """The caller's own account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProfile(self, request, context):
+        """Changes what is set. Another e-mail address needs the password, and takes effect once
+        the token that is sent there has come back through VerifyEmail; until then the
+        answer shows the old one, which gets a notice. Whether the new one is free is not told.
+
+        Errors: INVALID_ARGUMENT also for a wrong password; RESOURCE_EXHAUSTED
+        (RATE_LIMITED) after too many wrong ones, as with Login.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPreferences(self, request, context):
+        """The caller's preferences; all defaults until they are set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePreferences(self, request, context):
+        """Replaces the caller's preferences; what is not set is the default again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """All accounts, newest first, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUser(self, request, context):
+        """One account.
+
+        Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,10 +259,60 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RegisterUserRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RegisterUserResponse.SerializeToString,
             ),
+            'VerifyEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyEmail,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.VerifyEmailRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.VerifyEmailResponse.SerializeToString,
+            ),
+            'ResendVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResendVerification,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ResendVerificationRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ResendVerificationResponse.SerializeToString,
+            ),
+            'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPasswordReset,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RequestPasswordResetRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.RequestPasswordResetResponse.SerializeToString,
+            ),
+            'ConfirmPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmPasswordReset,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ConfirmPasswordResetRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ConfirmPasswordResetResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ChangePasswordResponse.SerializeToString,
+            ),
             'GetProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProfile,
                     request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetProfileRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'UpdateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProfile,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdateProfileRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdateProfileResponse.SerializeToString,
+            ),
+            'GetPreferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPreferences,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetPreferencesRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetPreferencesResponse.SerializeToString,
+            ),
+            'UpdatePreferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePreferences,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdatePreferencesRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdatePreferencesResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'GetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUser,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetUserRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_user__service__pb2.GetUserResponse.SerializeToString,
             ),
             'UpdateUserRole': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateUserRole,
@@ -119,6 +329,13 @@ def add_UserServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class UserService:
     """Accounts.
+
+    Methods that take an e-mail address of anybody (RegisterUser, ResendVerification,
+    RequestPasswordReset) never tell whether it has an account: status, body and work
+    are the same, and everything else is said by mail to whoever reads the address.
+    An address gets at most 5 such mails an hour; what is beyond is dropped without a word.
+    Tokens in mails are good once, and do not have to be: repeating a call that
+    succeeded succeeds again while its token has not ended, unless said otherwise.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
     UNAVAILABLE (with a retry delay), and, unless it is public, with
@@ -153,6 +370,141 @@ class UserService:
             _registered_method=True)
 
     @staticmethod
+    def VerifyEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/VerifyEmail',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.VerifyEmailRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.VerifyEmailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResendVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/ResendVerification',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ResendVerificationRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ResendVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/RequestPasswordReset',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.RequestPasswordResetRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.RequestPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/ConfirmPasswordReset',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ConfirmPasswordResetRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ConfirmPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/ChangePassword',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ChangePasswordRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetProfile(request,
             target,
             options=(),
@@ -169,6 +521,141 @@ class UserService:
             '/t2m.auth.v1.UserService/GetProfile',
             t2m_dot_auth_dot_v1_dot_user__service__pb2.GetProfileRequest.SerializeToString,
             t2m_dot_auth_dot_v1_dot_user__service__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/UpdateProfile',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdateProfileRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPreferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/GetPreferences',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.GetPreferencesRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.GetPreferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePreferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/UpdatePreferences',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdatePreferencesRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.UpdatePreferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/ListUsers',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.UserService/GetUser',
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_user__service__pb2.GetUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

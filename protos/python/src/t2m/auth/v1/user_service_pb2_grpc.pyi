@@ -29,6 +29,13 @@ GRPC_VERSION: str
 class UserServiceStub:
     """Accounts.
 
+    Methods that take an e-mail address of anybody (RegisterUser, ResendVerification,
+    RequestPasswordReset) never tell whether it has an account: status, body and work
+    are the same, and everything else is said by mail to whoever reads the address.
+    An address gets at most 5 such mails an hour; what is beyond is dropped without a word.
+    Tokens in mails are good once, and do not have to be: repeating a call that
+    succeeded succeeds again while its token has not ended, unless said otherwise.
+
     Every method may fail with INVALID_ARGUMENT (with field violations) and
     UNAVAILABLE (with a retry delay), and, unless it is public, with
     UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
@@ -39,13 +46,65 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     RegisterUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.RegisterUserRequest, _user_service_pb2.RegisterUserResponse]
-    """Creates an account with role `user`.
+    """Asks for an account with role `user`. A mail is on its way to the address: with a
+    token for VerifyEmail, or, when there is an account already, saying so. The account
+    exists, and can log in, once the address is verified; of several requests for one
+    address the verified one counts. Deployments may do without verification
+    (`T2M_EMAIL_VERIFICATION=off`): then the account exists at once, the answer is the same.
 
-    Errors: ALREADY_EXISTS when the e-mail address is taken. A retry after a lost
-    answer gets that error; log in instead.
+    Errors: INVALID_ARGUMENT also for a password that is easy to guess; the violation
+    says why, and how to do better.
+    """
+    VerifyEmail: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.VerifyEmailRequest, _user_service_pb2.VerifyEmailResponse]
+    """Proves with the token of a mail that the address is the caller's: a registration
+    becomes an account, a changed address takes effect (and its account's other address
+    gets a notice). Safe to repeat.
+
+    Errors: INVALID_ARGUMENT for a token that is unknown, has ended (24 hours), or came
+    too late because the address got an account meanwhile.
+    """
+    ResendVerification: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ResendVerificationRequest, _user_service_pb2.ResendVerificationResponse]
+    """Sends the mail of the newest unfinished registration of an address once more. The
+    token of an earlier mail stays good.
+    """
+    RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.RequestPasswordResetRequest, _user_service_pb2.RequestPasswordResetResponse]
+    """Sends a token for ConfirmPasswordReset to the address, if it has an account."""
+    ConfirmPasswordReset: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ConfirmPasswordResetRequest, _user_service_pb2.ConfirmPasswordResetResponse]
+    """Sets a new password with the token of a mail. Ends all sessions of the account and
+    all other such tokens; API keys go on. Not to be repeated: the token is used up. The
+    address gets a notice.
+
+    Errors: INVALID_ARGUMENT for a token that is unknown, used or has ended (1 hour), and
+    for a password that is easy to guess; a refused password does not use up the token.
+    """
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ChangePasswordRequest, _user_service_pb2.ChangePasswordResponse]
+    """Sets a new password with the old one. Ends all other sessions of the account; API
+    keys go on. The address gets a notice.
+
+    Errors: INVALID_ARGUMENT for a wrong old password and for a new one that is easy to
+    guess; RESOURCE_EXHAUSTED (RATE_LIMITED) after too many wrong ones, as with Login.
     """
     GetProfile: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetProfileRequest, _user_service_pb2.GetProfileResponse]
     """The caller's own account."""
+    UpdateProfile: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateProfileRequest, _user_service_pb2.UpdateProfileResponse]
+    """Changes what is set. Another e-mail address needs the password, and takes effect once
+    the token that is sent there has come back through VerifyEmail; until then the
+    answer shows the old one, which gets a notice. Whether the new one is free is not told.
+
+    Errors: INVALID_ARGUMENT also for a wrong password; RESOURCE_EXHAUSTED
+    (RATE_LIMITED) after too many wrong ones, as with Login.
+    """
+    GetPreferences: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetPreferencesRequest, _user_service_pb2.GetPreferencesResponse]
+    """The caller's preferences; all defaults until they are set."""
+    UpdatePreferences: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdatePreferencesRequest, _user_service_pb2.UpdatePreferencesResponse]
+    """Replaces the caller's preferences; what is not set is the default again."""
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
+    """All accounts, newest first, in pages."""
+    GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]
+    """One account.
+
+    Errors: NOT_FOUND.
+    """
     UpdateUserRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRoleRequest, _user_service_pb2.UpdateUserRoleResponse]
     """Gives a user another role. Takes effect when the user's current access token
     ends, at most 15 minutes later.
@@ -57,6 +116,13 @@ class UserServiceStub:
 class UserServiceAsyncStub(UserServiceStub):
     """Accounts.
 
+    Methods that take an e-mail address of anybody (RegisterUser, ResendVerification,
+    RequestPasswordReset) never tell whether it has an account: status, body and work
+    are the same, and everything else is said by mail to whoever reads the address.
+    An address gets at most 5 such mails an hour; what is beyond is dropped without a word.
+    Tokens in mails are good once, and do not have to be: repeating a call that
+    succeeded succeeds again while its token has not ended, unless said otherwise.
+
     Every method may fail with INVALID_ARGUMENT (with field violations) and
     UNAVAILABLE (with a retry delay), and, unless it is public, with
     UNAUTHENTICATED and PERMISSION_DENIED; further errors are listed at the method.
@@ -64,13 +130,65 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RegisterUserRequest, _user_service_pb2.RegisterUserResponse]  # type: ignore[assignment]
-    """Creates an account with role `user`.
+    """Asks for an account with role `user`. A mail is on its way to the address: with a
+    token for VerifyEmail, or, when there is an account already, saying so. The account
+    exists, and can log in, once the address is verified; of several requests for one
+    address the verified one counts. Deployments may do without verification
+    (`T2M_EMAIL_VERIFICATION=off`): then the account exists at once, the answer is the same.
 
-    Errors: ALREADY_EXISTS when the e-mail address is taken. A retry after a lost
-    answer gets that error; log in instead.
+    Errors: INVALID_ARGUMENT also for a password that is easy to guess; the violation
+    says why, and how to do better.
+    """
+    VerifyEmail: _aio.UnaryUnaryMultiCallable[_user_service_pb2.VerifyEmailRequest, _user_service_pb2.VerifyEmailResponse]  # type: ignore[assignment]
+    """Proves with the token of a mail that the address is the caller's: a registration
+    becomes an account, a changed address takes effect (and its account's other address
+    gets a notice). Safe to repeat.
+
+    Errors: INVALID_ARGUMENT for a token that is unknown, has ended (24 hours), or came
+    too late because the address got an account meanwhile.
+    """
+    ResendVerification: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ResendVerificationRequest, _user_service_pb2.ResendVerificationResponse]  # type: ignore[assignment]
+    """Sends the mail of the newest unfinished registration of an address once more. The
+    token of an earlier mail stays good.
+    """
+    RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RequestPasswordResetRequest, _user_service_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
+    """Sends a token for ConfirmPasswordReset to the address, if it has an account."""
+    ConfirmPasswordReset: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ConfirmPasswordResetRequest, _user_service_pb2.ConfirmPasswordResetResponse]  # type: ignore[assignment]
+    """Sets a new password with the token of a mail. Ends all sessions of the account and
+    all other such tokens; API keys go on. Not to be repeated: the token is used up. The
+    address gets a notice.
+
+    Errors: INVALID_ARGUMENT for a token that is unknown, used or has ended (1 hour), and
+    for a password that is easy to guess; a refused password does not use up the token.
+    """
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ChangePasswordRequest, _user_service_pb2.ChangePasswordResponse]  # type: ignore[assignment]
+    """Sets a new password with the old one. Ends all other sessions of the account; API
+    keys go on. The address gets a notice.
+
+    Errors: INVALID_ARGUMENT for a wrong old password and for a new one that is easy to
+    guess; RESOURCE_EXHAUSTED (RATE_LIMITED) after too many wrong ones, as with Login.
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetProfileRequest, _user_service_pb2.GetProfileResponse]  # type: ignore[assignment]
     """The caller's own account."""
+    UpdateProfile: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateProfileRequest, _user_service_pb2.UpdateProfileResponse]  # type: ignore[assignment]
+    """Changes what is set. Another e-mail address needs the password, and takes effect once
+    the token that is sent there has come back through VerifyEmail; until then the
+    answer shows the old one, which gets a notice. Whether the new one is free is not told.
+
+    Errors: INVALID_ARGUMENT also for a wrong password; RESOURCE_EXHAUSTED
+    (RATE_LIMITED) after too many wrong ones, as with Login.
+    """
+    GetPreferences: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetPreferencesRequest, _user_service_pb2.GetPreferencesResponse]  # type: ignore[assignment]
+    """The caller's preferences; all defaults until they are set."""
+    UpdatePreferences: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdatePreferencesRequest, _user_service_pb2.UpdatePreferencesResponse]  # type: ignore[assignment]
+    """Replaces the caller's preferences; what is not set is the default again."""
+    ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """All accounts, newest first, in pages."""
+    GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]  # type: ignore[assignment]
+    """One account.
+
+    Errors: NOT_FOUND.
+    """
     UpdateUserRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRoleRequest, _user_service_pb2.UpdateUserRoleResponse]  # type: ignore[assignment]
     """Gives a user another role. Takes effect when the user's current access token
     ends, at most 15 minutes later.
@@ -80,6 +198,13 @@ class UserServiceAsyncStub(UserServiceStub):
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accounts.
+
+    Methods that take an e-mail address of anybody (RegisterUser, ResendVerification,
+    RequestPasswordReset) never tell whether it has an account: status, body and work
+    are the same, and everything else is said by mail to whoever reads the address.
+    An address gets at most 5 such mails an hour; what is beyond is dropped without a word.
+    Tokens in mails are good once, and do not have to be: repeating a call that
+    succeeded succeeds again while its token has not ended, unless said otherwise.
 
     Every method may fail with INVALID_ARGUMENT (with field violations) and
     UNAVAILABLE (with a retry delay), and, unless it is public, with
@@ -92,10 +217,73 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.RegisterUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.RegisterUserResponse, _abc.Awaitable[_user_service_pb2.RegisterUserResponse]]:
-        """Creates an account with role `user`.
+        """Asks for an account with role `user`. A mail is on its way to the address: with a
+        token for VerifyEmail, or, when there is an account already, saying so. The account
+        exists, and can log in, once the address is verified; of several requests for one
+        address the verified one counts. Deployments may do without verification
+        (`T2M_EMAIL_VERIFICATION=off`): then the account exists at once, the answer is the same.
 
-        Errors: ALREADY_EXISTS when the e-mail address is taken. A retry after a lost
-        answer gets that error; log in instead.
+        Errors: INVALID_ARGUMENT also for a password that is easy to guess; the violation
+        says why, and how to do better.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyEmail(
+        self,
+        request: _user_service_pb2.VerifyEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.VerifyEmailResponse, _abc.Awaitable[_user_service_pb2.VerifyEmailResponse]]:
+        """Proves with the token of a mail that the address is the caller's: a registration
+        becomes an account, a changed address takes effect (and its account's other address
+        gets a notice). Safe to repeat.
+
+        Errors: INVALID_ARGUMENT for a token that is unknown, has ended (24 hours), or came
+        too late because the address got an account meanwhile.
+        """
+
+    @_abc_1.abstractmethod
+    def ResendVerification(
+        self,
+        request: _user_service_pb2.ResendVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ResendVerificationResponse, _abc.Awaitable[_user_service_pb2.ResendVerificationResponse]]:
+        """Sends the mail of the newest unfinished registration of an address once more. The
+        token of an earlier mail stays good.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestPasswordReset(
+        self,
+        request: _user_service_pb2.RequestPasswordResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.RequestPasswordResetResponse, _abc.Awaitable[_user_service_pb2.RequestPasswordResetResponse]]:
+        """Sends a token for ConfirmPasswordReset to the address, if it has an account."""
+
+    @_abc_1.abstractmethod
+    def ConfirmPasswordReset(
+        self,
+        request: _user_service_pb2.ConfirmPasswordResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ConfirmPasswordResetResponse, _abc.Awaitable[_user_service_pb2.ConfirmPasswordResetResponse]]:
+        """Sets a new password with the token of a mail. Ends all sessions of the account and
+        all other such tokens; API keys go on. Not to be repeated: the token is used up. The
+        address gets a notice.
+
+        Errors: INVALID_ARGUMENT for a token that is unknown, used or has ended (1 hour), and
+        for a password that is easy to guess; a refused password does not use up the token.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _user_service_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ChangePasswordResponse, _abc.Awaitable[_user_service_pb2.ChangePasswordResponse]]:
+        """Sets a new password with the old one. Ends all other sessions of the account; API
+        keys go on. The address gets a notice.
+
+        Errors: INVALID_ARGUMENT for a wrong old password and for a new one that is easy to
+        guess; RESOURCE_EXHAUSTED (RATE_LIMITED) after too many wrong ones, as with Login.
         """
 
     @_abc_1.abstractmethod
@@ -105,6 +293,55 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.GetProfileResponse, _abc.Awaitable[_user_service_pb2.GetProfileResponse]]:
         """The caller's own account."""
+
+    @_abc_1.abstractmethod
+    def UpdateProfile(
+        self,
+        request: _user_service_pb2.UpdateProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.UpdateProfileResponse, _abc.Awaitable[_user_service_pb2.UpdateProfileResponse]]:
+        """Changes what is set. Another e-mail address needs the password, and takes effect once
+        the token that is sent there has come back through VerifyEmail; until then the
+        answer shows the old one, which gets a notice. Whether the new one is free is not told.
+
+        Errors: INVALID_ARGUMENT also for a wrong password; RESOURCE_EXHAUSTED
+        (RATE_LIMITED) after too many wrong ones, as with Login.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPreferences(
+        self,
+        request: _user_service_pb2.GetPreferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.GetPreferencesResponse, _abc.Awaitable[_user_service_pb2.GetPreferencesResponse]]:
+        """The caller's preferences; all defaults until they are set."""
+
+    @_abc_1.abstractmethod
+    def UpdatePreferences(
+        self,
+        request: _user_service_pb2.UpdatePreferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.UpdatePreferencesResponse, _abc.Awaitable[_user_service_pb2.UpdatePreferencesResponse]]:
+        """Replaces the caller's preferences; what is not set is the default again."""
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _user_service_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ListUsersResponse, _abc.Awaitable[_user_service_pb2.ListUsersResponse]]:
+        """All accounts, newest first, in pages."""
+
+    @_abc_1.abstractmethod
+    def GetUser(
+        self,
+        request: _user_service_pb2.GetUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.GetUserResponse, _abc.Awaitable[_user_service_pb2.GetUserResponse]]:
+        """One account.
+
+        Errors: NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def UpdateUserRole(
