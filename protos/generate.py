@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import importlib.resources
+import os
 import shutil
 import sys
 import tempfile
@@ -90,6 +91,20 @@ def differences(fresh: Path) -> list[str]:
     return sorted((wanted ^ present) | changed)
 
 
+def replace(fresh: Path) -> None:
+    """Bring the committed stubs up to date, file by file: whoever imports them meanwhile finds each, old or new."""
+    present = files_of(OUTPUT)
+    for name in differences(fresh):
+        source, target = fresh / name, OUTPUT / name
+        if name in present and not source.exists():
+            target.unlink()
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+
+
 def main() -> None:
     """Entry point of `make generate` and `make check-generate`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -106,8 +121,7 @@ def main() -> None:
             if stale:
                 sys.exit("stubs differ from the protos, run `make generate`:\n  " + "\n  ".join(stale))
             return
-        shutil.rmtree(OUTPUT / "t2m", ignore_errors=True)
-        shutil.copytree(Path(scratch) / "t2m", OUTPUT / "t2m")
+        replace(Path(scratch))
 
 
 if __name__ == "__main__":

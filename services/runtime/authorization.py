@@ -42,12 +42,15 @@ class MethodRule:
     public: bool
     roles: frozenset[Role]
     scope: str
+    callers: frozenset[str] = frozenset()
+    """Services that may call it; empty: the gateway, and whom the deployment lets in."""
 
 
 def load_method_rules(service_names: Iterable[str]) -> dict[str, MethodRule]:
     """The rules of every method of the services, by full method path.
 
-    Raises ContractError when a service is unknown to the descriptor pool or a method names no permission.
+    Raises ContractError when a service is unknown to the descriptor pool, or a method names no permission, or is for
+    services and names none.
     """
     pool = descriptor_pool.Default()
     rules: dict[str, MethodRule] = {}
@@ -61,24 +64,27 @@ def load_method_rules(service_names: Iterable[str]) -> dict[str, MethodRule]:
         for method in service.methods:
             path = f"/{name}/{method.name}"
             permission = method.GetOptions().Extensions[options_pb2.permission]
-            rules[path] = _rule(path, permission.access, permission.scope)
+            rules[path] = _rule(path, permission)
     return rules
 
 
-def _rule(path: str, access: int, scope: str) -> MethodRule:
+def _rule(path: str, permission: options_pb2.Permission) -> MethodRule:
+    access, scope, callers = permission.access, permission.scope, frozenset(permission.callers)
     if access == options_pb2.ACCESS_PUBLIC:
-        return MethodRule(path, public=True, roles=frozenset(), scope=scope)
+        return MethodRule(path, public=True, roles=frozenset(), scope=scope, callers=callers)
     roles = _ROLES.get(access)
     if roles is None:
         raise ContractError(f"method {path} has no (t2m.common.v1.permission)")
-    return MethodRule(path, public=False, roles=roles, scope=scope)
+    if access == options_pb2.ACCESS_SERVICE and not callers:
+        raise ContractError(f"method {path} is for services, and names none in its permission's callers")
+    return MethodRule(path, public=False, roles=roles, scope=scope, callers=callers)
 
 
 def authorize(method_rule: MethodRule, principal: Principal | None) -> None:
     """Return when the caller may call the method.
 
     Raises ServiceError: UNAUTHENTICATED without a principal where one is needed, PERMISSION_DENIED when the
-    role or the scopes do not allow the call.
+    role, the service or the scopes do not allow the call.
     """
     if method_rule.public:
         return
@@ -89,10 +95,13 @@ def authorize(method_rule: MethodRule, principal: Principal | None) -> None:
             "this call needs a credential",
         )
     if principal.role not in method_rule.roles:
-        raise _denied(f"role {principal.role} may not call {method_rule.method}")
+        raise denied(f"role {principal.role} may not call {method_rule.method}")
+    if principal.role is Role.SERVICE and principal.subject not in method_rule.callers:
+        raise denied(f"service {principal.subject} may not call {method_rule.method}")
     if method_rule.scope and principal.scopes is not None and method_rule.scope not in principal.scopes:
-        raise _denied(f"the credential lacks the scope {method_rule.scope}")
+        raise denied(f"the credential lacks the scope {method_rule.scope}")
 
 
-def _denied(message: str) -> ServiceError:
+def denied(message: str) -> ServiceError:
+    """PERMISSION_DENIED in these words."""
     return ServiceError(grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED, message)

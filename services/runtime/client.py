@@ -15,6 +15,7 @@ from services.runtime.identity import current_call
 from services.runtime.ids import new_id
 from services.runtime.interceptors.admission import AUTHORIZATION_KEY, REQUEST_ID_KEY
 from services.runtime.settings import ServiceSettings
+from services.runtime.tls import RenewedChannel
 
 __all__ = ["ServiceCredentials", "auth_channel", "channel"]
 
@@ -68,11 +69,11 @@ def _open(
         ("grpc.max_reconnect_backoff_ms", 3_000),
         ("grpc.service_config", json.dumps(retry_config(services))),
     ]
-    if settings.tls_cert and settings.tls_key and settings.tls_ca:
-        tls = grpc.ssl_channel_credentials(
-            settings.tls_ca.read_bytes(), settings.tls_key.read_bytes(), settings.tls_cert.read_bytes()
+    if settings.tls_files is not None:
+        return RenewedChannel(
+            settings.tls_files,
+            lambda tls: grpc.aio.secure_channel(address, tls, options=options, interceptors=interceptors),
         )
-        return grpc.aio.secure_channel(address, tls, options=options, interceptors=interceptors)
     return grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
 
 

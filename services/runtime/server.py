@@ -20,6 +20,7 @@ from services.runtime.errors import ErrorTable
 from services.runtime.identity import CallContext, bind_call
 from services.runtime.interceptors import CallPipeline
 from services.runtime.interceptors.method import ActiveCalls, Collaborators
+from services.runtime.peers import PeerPolicy
 from services.runtime.settings import ServiceSettings
 from services.runtime.tokens import TokenVerifier
 
@@ -36,6 +37,11 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+)
+_TLS_OPTIONS: tuple[tuple[str, Any], ...] = (
+    # A certificate is looked at when a connection is made. An old connection must not outlive it by much.
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 600_000),
 )
 
 
@@ -94,8 +100,10 @@ class ServiceServer:
 
     async def start(self) -> None:
         """Check the contract, listen, start the background and report SERVING."""
-        pipeline = CallPipeline(Collaborators(self._table, self._verifier, self._drain, self._active))
-        server = grpc.aio.server(interceptors=[pipeline], options=_OPTIONS)
+        settings = self._settings
+        peers = PeerPolicy(settings.tls_trust_domain, settings.tls_clients) if settings.tls else None
+        pipeline = CallPipeline(Collaborators(self._table, self._verifier, self._drain, self._active, peers))
+        server = grpc.aio.server(interceptors=[pipeline], options=[*_OPTIONS, *(_TLS_OPTIONS if settings.tls else ())])
         names = list(self._add_services(server))
         pipeline.compile(load_method_rules(names))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -117,12 +125,8 @@ class ServiceServer:
     def _listen(self, server: grpc.aio.Server) -> int:
         settings = self._settings
         try:
-            if settings.tls_cert and settings.tls_key and settings.tls_ca:
-                pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
-                credentials = grpc.ssl_server_credentials(
-                    [pair], root_certificates=settings.tls_ca.read_bytes(), require_client_auth=True
-                )
-                return server.add_secure_port(settings.bind, credentials)
+            if settings.tls_files is not None:
+                return server.add_secure_port(settings.bind, settings.tls_files.server_credentials())
             return server.add_insecure_port(settings.bind)
         except RuntimeError as exc:
             raise OSError(f"cannot listen on {settings.bind}: {exc}") from exc

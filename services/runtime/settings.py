@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.runtime.tls import TlsFiles
+
 
 class ServiceSettings(BaseSettings):
     """Read from the environment, every name with the prefix `T2M_` (`T2M_DATABASE_URL` …)."""
@@ -42,6 +44,11 @@ class ServiceSettings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
+    """PEM files of this process's certificate, its key, and the authority of all; read again when they change."""
+    tls_trust_domain: str = "t2m"
+    """Certificates name services as `spiffe://{trust domain}/{service}`."""
+    tls_clients: frozenset[str] = frozenset()
+    """Names in certificates that may call what the gateway may, beside it; in JSON."""
 
     @model_validator(mode="after")
     def _tls_is_all_or_nothing(self) -> Self:
@@ -54,3 +61,10 @@ class ServiceSettings(BaseSettings):
     def tls(self) -> bool:
         """Whether servers and channels of this process speak mutual TLS."""
         return self.tls_cert is not None
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """The files of mutual TLS; None without."""
+        if self.tls_cert is None or self.tls_key is None or self.tls_ca is None:
+            return None
+        return TlsFiles(self.tls_cert, self.tls_key, self.tls_ca)

@@ -1,36 +1,22 @@
 """Who may call what, for every rpc there is (row A5).
 
-The rpcs come from the descriptors of all stubs; each is called over a socket through the real server, with a handler
-that only notes that it was reached. Whether somebody *else's* resource is seen is a matter of each service's own tests:
-here a foreign user is let in like the owner.
+Each rpc is called over a socket through the real server, with a handler that only notes that it was reached. Whether
+somebody *else's* resource is seen is asked of the whole stack in `tests/security/test_foreign_resources.py`: here a
+foreign user is let in like the owner.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
-import pkgutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import Any
 
-import grpc
 import pytest
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.descriptor import MethodDescriptor
 from joserfc.jwk import OKPKey
 
-import t2m
-from services.runtime.errors import ErrorTable
 from services.runtime.identity import Role
-from services.runtime.server import ServiceServer
-from services.runtime.settings import ServiceSettings
-from services.runtime.tokens import StaticKeys, TokenSigner, TokenVerifier
+from services.runtime.tokens import TokenSigner
 from t2m.common.v1 import options_pb2
+from tests.contract.every_rpc import METHODS, deployment
 
 OK, NO, WHO = "reached", "PERMISSION_DENIED", "UNAUTHENTICATED"
 
@@ -61,6 +47,7 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.auth.v1.TokenService/ExchangeCredential": ("PUBLIC", ""),
     "/t2m.auth.v1.TokenService/GetJwks": ("PUBLIC", ""),
     "/t2m.auth.v1.TokenService/IssueServiceToken": ("PUBLIC", ""),
+    "/t2m.auth.v1.TokenService/WatchRevocations": ("SERVICE", "revocations:read"),
     "/t2m.auth.v1.UserService/GetProfile": ("READ", "profile:read"),
     "/t2m.auth.v1.UserService/RegisterUser": ("PUBLIC", ""),
     "/t2m.auth.v1.UserService/UpdateUserRole": ("ADMIN", "users:write"),
@@ -148,19 +135,35 @@ FROZEN: dict[str, tuple[str, str]] = {
 }
 """The permission of every rpc as reviewed: who changes or adds one in a proto says so here too."""
 
+SERVICES = ("auth", "gateway", "job", "storage", "video_render", "worker", "stranger")
 
-def all_services() -> list[ServiceDescriptor]:
-    """Every service of every stub module."""
-    found: list[ServiceDescriptor] = []
-    for module in pkgutil.walk_packages(t2m.__path__, "t2m."):
-        if module.name.endswith("_pb2"):
-            found.extend(importlib.import_module(module.name).DESCRIPTOR.services_by_name.values())
-    return found
-
-
-METHODS: dict[str, MethodDescriptor] = {
-    f"/{service.full_name}/{method.name}": method for service in all_services() for method in service.methods
+INTERNAL: dict[str, frozenset[str]] = {
+    "/t2m.auth.v1.CreditService/ConfirmReservation": frozenset({"job"}),
+    "/t2m.auth.v1.CreditService/ReleaseReservation": frozenset({"job"}),
+    "/t2m.auth.v1.CreditService/ReserveCredits": frozenset({"job"}),
+    "/t2m.auth.v1.CreditService/SettleReservation": frozenset({"job"}),
+    "/t2m.auth.v1.TokenService/WatchRevocations": frozenset({"gateway", "job", "storage", "video_render"}),
+    "/t2m.storage.v1.ObjectService/AbortUpload": frozenset({"worker"}),
+    "/t2m.storage.v1.ObjectService/BeginUpload": frozenset({"worker"}),
+    "/t2m.storage.v1.ObjectService/CompleteUpload": frozenset({"worker"}),
+    "/t2m.storage.v1.ObjectService/CreateObjectLocation": frozenset({"job", "worker"}),
+    "/t2m.storage.v1.ObjectService/DeleteJobObjects": frozenset({"job"}),
+    "/t2m.storage.v1.ObjectService/DeleteObject": frozenset({"job"}),
+    "/t2m.storage.v1.ObjectService/GetObject": frozenset({"job", "worker"}),
+    "/t2m.storage.v1.ObjectService/ListObjects": frozenset({"job"}),
+    "/t2m.storage.v1.ObjectService/WriteObject": frozenset({"worker"}),
+    "/t2m.video_render.v1.RenderService/CancelRender": frozenset({"job"}),
+    "/t2m.video_render.v1.RenderService/DeleteRenders": frozenset({"job"}),
+    "/t2m.video_render.v1.RenderService/GetRender": frozenset({"job"}),
+    "/t2m.video_render.v1.RenderService/ListSegments": frozenset({"job"}),
+    "/t2m.video_render.v1.RenderService/StartRender": frozenset({"job"}),
+    "/t2m.video_render.v1.RenderService/WatchRender": frozenset({"job"}),
+    "/t2m.video_render.v1.StoryboardService/CheckStoryboard": frozenset({"job"}),
+    "/t2m.video_render.v1.StoryboardService/EditStoryboard": frozenset({"job"}),
+    "/t2m.video_render.v1.StoryboardService/GetRenderStoryboard": frozenset({"job"}),
+    "/t2m.video_render.v1.StoryboardService/PlanStoryboard": frozenset({"job"}),
 }
+"""Which services may call what is for services only."""
 
 
 def permission(method: MethodDescriptor) -> tuple[str, str]:
@@ -169,131 +172,9 @@ def permission(method: MethodDescriptor) -> tuple[str, str]:
     return options_pb2.Access.Name(declared.access).removeprefix("ACCESS_"), declared.scope
 
 
-def valid_request(descriptor: Descriptor) -> Message:
-    """The smallest message that keeps its rules, so that a call gets past validation to the handler."""
-    message: Message = GetMessageClass(descriptor)()
-    for each in descriptor.fields:
-        rules = each.GetOptions().Extensions[options_pb2.rules]
-        if rules.required or rules.min_items:
-            value = _value(each, rules)
-            if each.is_repeated:
-                getattr(message, each.name).append(value)
-            elif each.message_type is not None:
-                getattr(message, each.name).CopyFrom(value)
-            else:
-                setattr(message, each.name, value)
-    return message
-
-
-def _value(each: FieldDescriptor, rules: options_pb2.FieldRules) -> Any:
-    if each.message_type is not None:
-        return valid_request(each.message_type)
-    if each.cpp_type == FieldDescriptor.CPPTYPE_STRING and each.type != FieldDescriptor.TYPE_BYTES:
-        if rules.example:
-            return json.loads(rules.example)
-        formats = {"uuid": "01a1fb85-4555-748c-b96c-e00eee985b36", "email": "a@b.cd", "uri": "https://a.b/"}
-        return formats.get(rules.format) or next(iter(getattr(rules, "in")), "x" * max(rules.min_len, 1))
-    if each.type == FieldDescriptor.TYPE_BYTES:
-        return b"x"
-    return max(1, int(rules.gte))
-
-
-@dataclass
-class Deployment:
-    """One server that serves every rpc with a handler that notes that it was reached."""
-
-    channel: grpc.aio.Channel
-    signer: TokenSigner
-    reached: list[str] = field(default_factory=list)
-
-    def token(self, subject: str, role: Role, scopes: Sequence[str] | None = None) -> str:
-        """A genuine token."""
-        return self.signer.sign(subject, role, timedelta(minutes=5), scopes)[0]
-
-    async def outcome(self, path: str, token: str | None) -> str:
-        """`reached`, or the code with which the call ends before that."""
-        self.reached.clear()
-        metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
-        code = ""
-        try:
-            await self._call(path, metadata)
-        except grpc.aio.AioRpcError as exc:
-            code = exc.code().name
-        assert self.reached == ([] if code else [path])
-        return code or OK
-
-    async def _call(self, path: str, metadata: Any) -> None:
-        method = METHODS[path]
-        coders = {
-            "request_serializer": lambda message: message.SerializeToString(),
-            "response_deserializer": GetMessageClass(method.output_type).FromString,
-        }
-        request: Any = valid_request(method.input_type)
-        if method.client_streaming:
-            request = _once(request)
-        kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}"
-        call = getattr(self.channel, kind)(path, **coders)(request, metadata=metadata, timeout=10)
-        if method.server_streaming:
-            async for _ in call:
-                pass
-        else:
-            await call
-
-
-def _arity(streaming: bool) -> str:
-    return "stream" if streaming else "unary"
-
-
-async def _once(message: Message) -> AsyncIterator[Message]:
-    yield message
-
-
-def _handler(path: str, method: MethodDescriptor, reached: list[str]) -> grpc.RpcMethodHandler[Any, Any]:
-    answer = GetMessageClass(method.output_type)()
-
-    async def unary(_request: Any, _context: Any) -> Any:
-        reached.append(path)
-        return answer
-
-    async def stream(_request: Any, _context: Any) -> AsyncIterator[Any]:
-        reached.append(path)
-        yield answer
-
-    kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}_rpc_method_handler"
-    handler: grpc.RpcMethodHandler[Any, Any] = getattr(grpc, kind)(
-        stream if method.server_streaming else unary,
-        request_deserializer=GetMessageClass(method.input_type).FromString,
-        response_serializer=lambda message: message.SerializeToString(),
-    )
-    return handler
-
-
-def _add_all(reached: list[str], server: grpc.aio.Server) -> Sequence[str]:
-    names = []
-    for service in all_services():
-        handlers = {
-            method.name: _handler(f"/{service.full_name}/{method.name}", method, reached) for method in service.methods
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
-        names.append(service.full_name)
-    return names
-
-
-@asynccontextmanager
-async def deployment() -> AsyncIterator[Deployment]:
-    """All rpcs of all services behind the real interceptors."""
-    key = OKPKey.generate_key("Ed25519", auto_kid=True)
-    reached: list[str] = []
-    server = ServiceServer(
-        ServiceSettings(environment="test"),
-        table=ErrorTable(),
-        verifier=TokenVerifier(StaticKeys([key])),
-        add_services=partial(_add_all, reached),
-    )
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        yield Deployment(channel, TokenSigner(key), reached)
-    await server.stop()
+def callers(method: MethodDescriptor) -> frozenset[str]:
+    """The declared services."""
+    return frozenset(method.GetOptions().Extensions[options_pb2.permission].callers)
 
 
 def test_every_permission_is_the_one_that_was_reviewed() -> None:
@@ -319,9 +200,12 @@ async def test_every_rpc_lets_in_whom_it_declares_and_nobody_else() -> None:
             "other": served.token("eve", Role.USER),
             "readonly": served.token("bob", Role.READONLY),
             "admin": served.token("root", Role.ADMIN),
-            "service": served.token("job", Role.SERVICE),
         }
-        found = {path: tuple([await served.outcome(path, tokens[caller]) for caller in CALLERS]) for path in METHODS}
+        found = {}
+        for path, method in METHODS.items():
+            named = next(iter(callers(method)), "job")
+            all_tokens = {**tokens, "service": served.token(named, Role.SERVICE)}
+            found[path] = tuple([await served.outcome(path, all_tokens[caller]) for caller in CALLERS])
     assert found == {path: EXPECTED[permission(method)[0]] for path, method in METHODS.items()}
 
 
@@ -336,5 +220,20 @@ async def test_a_restricted_credential_needs_the_declared_scope(scopes: str, exp
             access, scope = permission(method)
             held = {"own": [scope], "own and more": ["a:b", scope], "another": ["a:b"], "none": []}[scopes]
             role = Role.SERVICE if access == "SERVICE" else Role.ADMIN
-            found[path] = await served.outcome(path, served.token("root", role, held))
+            subject = "root" if role is Role.ADMIN else next(iter(callers(method)))
+            found[path] = await served.outcome(path, served.token(subject, role, held))
     assert found == {path: OK if permission(method)[0] == "PUBLIC" else expected for path, method in METHODS.items()}
+
+
+async def test_a_service_opens_the_methods_that_name_it_and_no_others() -> None:
+    """A5: the token of a worker that was broken into does not move credits."""
+    async with deployment() as served:
+        for service in SERVICES:
+            token = served.token(service, Role.SERVICE)
+            found = {path for path in INTERNAL if await served.outcome(path, token) == OK}
+            assert found == {path for path, named in INTERNAL.items() if service in named}
+
+
+def test_the_callers_of_every_internal_method_are_the_ones_that_were_reviewed() -> None:
+    found = {path: callers(method) for path, method in METHODS.items() if permission(method)[0] == "SERVICE"}
+    assert found == INTERNAL

@@ -1,22 +1,16 @@
-"""Channels between services: service tokens, keys from auth, request ids, deadlines, retries, mutual TLS."""
+"""Channels between services: service tokens, keys from auth, request ids, deadlines, retries."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from google.protobuf.timestamp_pb2 import Timestamp
 from joserfc.jwk import Key, OKPKey
 from pydantic import SecretStr
@@ -250,52 +244,6 @@ async def test_a_service_that_is_down_fails_fast_and_is_found_again(deployment: 
         async with running(settings=ServiceSettings(environment="test", bind=where)):
             answer = await stub.Open(pb.EchoRequest(text="hi"), wait_for_ready=True, timeout=10)
             assert answer.text == "hi"
-
-
-def _certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """A key and a certificate for `localhost` and 127.0.0.1 that is its own authority: certificate, key,
-    authority.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "t2m test")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    return folder / "cert.pem", folder / "key.pem", folder / "cert.pem"
-
-
-async def test_mutual_tls_lets_in_only_who_holds_a_certificate(tmp_path: Path) -> None:
-    cert, key, authority = _certificates(tmp_path)
-    tls = ServiceSettings(environment="test", tls_cert=cert, tls_key=key, tls_ca=authority)
-    async with running(settings=tls) as server:
-        async with channel(address(server), tls, None) as with_certificate:
-            answer = await pb_grpc.ProbeServiceStub(with_certificate).Open(pb.EchoRequest(text="hi"))
-            assert answer.text == "hi"
-        only_authority = grpc.ssl_channel_credentials(authority.read_bytes())
-        strangers = [
-            grpc.aio.secure_channel(address(server), only_authority),
-            grpc.aio.insecure_channel(address(server)),
-        ]
-        for stranger in strangers:
-            async with stranger:
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await pb_grpc.ProbeServiceStub(stranger).Open(pb.EchoRequest(text="hi"))
-                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_unary_call_has_a_deadline_by_default(deployment: Any) -> None:

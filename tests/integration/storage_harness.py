@@ -34,10 +34,15 @@ SIGNING_KEY = "0123456789abcdef0123456789abcdef"
 KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "test"}, private=True)
 
 
-def metadata(role: Role = Role.SERVICE) -> tuple[tuple[str, str], ...]:
-    """Call metadata with a token for the role."""
-    token, _ = TokenSigner(KEY).sign("video_render", role, timedelta(days=2))
+def metadata(role: Role = Role.SERVICE, service: str = "worker") -> tuple[tuple[str, str], ...]:
+    """Call metadata with a token for the role; a service's own methods are open to some services only."""
+    token, _ = TokenSigner(KEY).sign(service, role, timedelta(days=2))
     return (("authorization", f"Bearer {token}"),)
+
+
+def as_job() -> tuple[tuple[str, str], ...]:
+    """Call metadata of the order service."""
+    return metadata(service="job")
 
 
 def make_settings(database_url: str, root: Path, **overrides: Any) -> StorageSettings:

@@ -19,6 +19,7 @@ from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
     MIB,
     Running,
+    as_job,
     eventually,
     failure,
     header,
@@ -53,7 +54,7 @@ async def test_a_process_killed_during_an_upload_loses_nothing_else(
 
     async with serving(settings, auth_address) as (_, storage):
         assert sorted(await storage.rows()) == [("committed", "kept"), ("pending", "write-1")]
-        listed = await storage.stub.ListObjects(pb.ListObjectsRequest(owner_id="u1"), metadata=metadata())
+        listed = await storage.stub.ListObjects(pb.ListObjectsRequest(owner_id="u1"), metadata=as_job())
         assert [item.object_id for item in listed.objects] == [kept.object_id]
         assert await storage.read(object_id=kept.object_id) == data
 

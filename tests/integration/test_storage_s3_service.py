@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from t2m.storage.v1 import object_service_pb2 as pb
-from tests.integration.storage_harness import MIB, Running, failure, metadata, pattern, running, sha256
+from tests.integration.storage_harness import MIB, Running, as_job, failure, metadata, pattern, running, sha256
 from tests.s3_servers import S3Server, credentials, ministack, rclone
 
 _numbers = itertools.count(1)
@@ -109,6 +109,6 @@ async def test_J10_deleted_objects_are_really_gone(storage: Running, server: S3S
     """J10: row and bytes."""
     stored = await storage.write(pattern(1000))
     request = pb.DeleteObjectRequest(object_id=stored.object_id, owner_id="u1")
-    await storage.stub.DeleteObject(request, metadata=metadata())
+    await storage.stub.DeleteObject(request, metadata=as_job())
     assert keys(server, storage) == []
     assert await storage.rows() == []

@@ -20,6 +20,7 @@ from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
     MIB,
     Running,
+    as_job,
     eventually,
     failure,
     header,
@@ -276,7 +277,7 @@ async def test_another_owners_object_is_not_found(storage: Running) -> None:
         error = await failure(call)
         assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
     request = pb.DeleteObjectRequest(object_id=stored.object_id, owner_id="u2")
-    await storage.stub.DeleteObject(request, metadata=metadata())
+    await storage.stub.DeleteObject(request, metadata=as_job())
     assert await storage.read(object_id=stored.object_id, owner_id="u1") == b"bytes"
 
 
@@ -284,7 +285,7 @@ async def test_delete_takes_row_and_bytes(storage: Running) -> None:
     stored = await storage.write(b"bytes")
     ticket = (await storage.locate(stored.object_id)).read_ticket
     for _ in range(2):
-        await storage.stub.DeleteObject(pb.DeleteObjectRequest(object_id=stored.object_id), metadata=metadata())
+        await storage.stub.DeleteObject(pb.DeleteObjectRequest(object_id=stored.object_id), metadata=as_job())
     assert await storage.has_nothing()
     assert (await failure(storage.read((), read_ticket=ticket))).code is grpc.StatusCode.NOT_FOUND
 
@@ -295,7 +296,7 @@ async def test_list_goes_through_all_pages(storage: Running) -> None:
     request = pb.ListObjectsRequest(owner_id="u1", job_id="j1", page_size=2)
     seen: list[str] = []
     for expected in (2, 2, 1):
-        answer = await storage.stub.ListObjects(request, metadata=metadata())
+        answer = await storage.stub.ListObjects(request, metadata=as_job())
         assert len(answer.objects) == expected
         seen += [item.object_id for item in answer.objects]
         token = request.page_token
@@ -304,10 +305,10 @@ async def test_list_goes_through_all_pages(storage: Running) -> None:
     assert request.page_token == ""
     for wrong in ("garbage", "AAAA", "é"):
         request.page_token = wrong
-        error = await failure(storage.stub.ListObjects(request, metadata=metadata()))
+        error = await failure(storage.stub.ListObjects(request, metadata=as_job()))
         assert [path for path, _ in error.violations] == ["page_token"]
     elsewhere = pb.ListObjectsRequest(owner_id="u2", page_token=token)
-    error = await failure(storage.stub.ListObjects(elsewhere, metadata=metadata()))
+    error = await failure(storage.stub.ListObjects(elsewhere, metadata=as_job()))
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -327,10 +328,10 @@ async def test_J10_the_objects_of_a_job_are_really_gone(storage: Running) -> Non
     doomed = [await storage.write(b"x" * 100, request_id=f"d{number}") for number in range(3)]
     kept = await storage.write(b"y", request_id="k", job_id="j2")
     request = pb.DeleteJobObjectsRequest(owner_id="u1", job_id="j1", kinds=[object_pb2.ARTIFACT_KIND_VIDEO])
-    nothing = await storage.stub.DeleteJobObjects(request, metadata=metadata())
+    nothing = await storage.stub.DeleteJobObjects(request, metadata=as_job())
     assert (nothing.object_count, nothing.total_bytes) == (0, 0)
     request = pb.DeleteJobObjectsRequest(owner_id="u1", job_id="j1")
-    answers = [await storage.stub.DeleteJobObjects(request, metadata=metadata()) for _ in range(2)]
+    answers = [await storage.stub.DeleteJobObjects(request, metadata=as_job()) for _ in range(2)]
     assert [(answer.object_count, answer.total_bytes) for answer in answers] == [(3, 300), (0, 0)]
     assert [path.name for path in storage.files()] == [f"000007-{kept.object_id}.mp4"]
     for gone in doomed:

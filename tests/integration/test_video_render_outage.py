@@ -11,7 +11,7 @@ import pytest
 
 from t2m.storage.v1 import object_service_pb2 as pb
 from t2m.video_render.v1 import render_pb2
-from tests.integration.storage_harness import metadata, sha256
+from tests.integration.storage_harness import as_job, sha256
 from tests.integration.video_render_harness import Stack, eventually, running
 from tests.s3_servers import Rclone, credentials
 
@@ -165,7 +165,7 @@ async def test_S6_a_worker_killed_in_the_middle_of_its_uploads_leaves_nothing_fa
     render, _ = await stack.finished("r1")
     await whole(stack, render, [f"mark {marks}"])
     named = pb.ListObjectsRequest(owner_id="u1", page_size=500)
-    listed = (await stack.storage.stub.ListObjects(named, metadata=metadata())).objects
+    listed = (await stack.storage.stub.ListObjects(named, metadata=as_job())).objects
     assert len(listed) >= 5
     for each in listed:
         assert sha256(await stack.storage.read(object_id=each.object_id)) == each.sha256

@@ -152,7 +152,7 @@ async def test_J10_J3_a_job_is_forgotten_while_it_runs(stack: Stack) -> None:
     render = await stack.start("r1", "burn 30")
     await stack.until_drawing()
     request = pb.DeleteRendersRequest(owner_id=render.owner_id, job_id=render.job_id)
-    caller = storage_harness.metadata()
+    caller = storage_harness.as_job()
     answers = [await stack.stub.DeleteRenders(request, metadata=caller) for _ in range(2)]
     assert [answer.render_count for answer in answers] == [1, 0]
     unknown = await storage_harness.failure(stack.get("r1"))

@@ -138,22 +138,22 @@ class Stack:
             **fields,
         }
         request = pb.StartRenderRequest(render_id=render_id, **values)
-        return (await self.stub.StartRender(request, metadata=storage_harness.metadata())).render
+        return (await self.stub.StartRender(request, metadata=storage_harness.as_job())).render
 
     async def get(self, render_id: str) -> render_pb2.Render:
         """The render as it is."""
         request = pb.GetRenderRequest(render_id=render_id)
-        return (await self.stub.GetRender(request, metadata=storage_harness.metadata())).render
+        return (await self.stub.GetRender(request, metadata=storage_harness.as_job())).render
 
     async def cancel(self, render_id: str) -> render_pb2.Render:
         """Stop a render."""
         request = pb.CancelRenderRequest(render_id=render_id)
-        return (await self.stub.CancelRender(request, metadata=storage_harness.metadata())).render
+        return (await self.stub.CancelRender(request, metadata=storage_harness.as_job())).render
 
     async def watch(self, render_id: str, after_seq: int = 0) -> AsyncIterator[render_pb2.RenderEvent]:
         """The events after a position."""
         request = pb.WatchRenderRequest(render_id=render_id, after_seq=after_seq)
-        async for answer in self.stub.WatchRender(request, metadata=storage_harness.metadata(), timeout=DEADLINE_S):
+        async for answer in self.stub.WatchRender(request, metadata=storage_harness.as_job(), timeout=DEADLINE_S):
             yield answer.event
 
     async def finished(self, render_id: str) -> tuple[render_pb2.Render, list[render_pb2.RenderEvent]]:

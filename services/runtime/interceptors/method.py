@@ -16,6 +16,7 @@ from services.runtime.errors import DETAILS_KEY, ErrorTable, ServiceError, statu
 from services.runtime.identity import CallContext, bind_call
 from services.runtime.interceptors.admission import REQUEST_ID_KEY, admit, client_address_of, request_id_of
 from services.runtime.interceptors.metrics import MethodMetrics
+from services.runtime.peers import PeerPolicy
 from services.runtime.tokens import TokenVerifier
 from services.runtime.validation import MessageCheck, Violation
 from t2m.common.v1.error_reason_pb2 import ErrorReason
@@ -58,6 +59,8 @@ class Collaborators:
     verifier: TokenVerifier
     drain: asyncio.Event
     active: ActiveCalls
+    peers: PeerPolicy | None = None
+    """Checks certificates; None where connections have none."""
 
 
 class ServedMethod:
@@ -121,7 +124,10 @@ class ServedCall:
         """
         if streaming or self._minted:
             await self._context.send_initial_metadata(((REQUEST_ID_KEY, self.info.request_id),))
-        self.info.principal = await admit(self._method.rule, self._metadata(), self._method.shared.verifier)
+        shared = self._method.shared
+        self.info.principal = await admit(self._method.rule, self._metadata(), shared.verifier)
+        if shared.peers is not None:
+            shared.peers.check(self._method.rule, self._context.auth_context(), self.info.principal)
 
     def requests(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The messages of a client stream, each validated as it arrives."""

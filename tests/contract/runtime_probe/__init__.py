@@ -135,7 +135,7 @@ class Running:
 
     def metadata(self, role: Role = Role.USER, *, scopes: list[str] | None = None, **more: str) -> Any:
         """Call metadata with a token for `role`."""
-        token, _ = self.signer.sign("ada", role, timedelta(minutes=5), scopes)
+        token, _ = self.signer.sign("job" if role is Role.SERVICE else "ada", role, timedelta(minutes=5), scopes)
         extra = tuple((key.replace("_", "-"), value) for key, value in more.items())
         return (("authorization", f"Bearer {token}"), *extra)
 
