@@ -76,6 +76,14 @@ class Rpc:
         return self.permission.access == options_pb2.ACCESS_PUBLIC
 
 
+def answers_body(rpc: Rpc, binding: HttpBinding) -> bool:
+    """Whether the answer, or each message of it, is a body of the rpc's own making."""
+    selected = rpc.output
+    if binding.response_body and (field := rpc.output.fields_by_name.get(binding.response_body)) is not None:
+        selected = field.message_type or selected
+    return bool(selected.full_name == BODY_RESPONSE_TYPE)
+
+
 def stub_modules(packages: Iterable[str] = STUB_PACKAGES) -> list[ModuleType]:
     """Import every `*_pb2` module of the packages."""
     modules: list[ModuleType] = []
@@ -136,6 +144,8 @@ def _check(rpc: Rpc) -> None:
         raise CatalogError(f"{method.full_name}: http_extras.upload belongs to client streams, and only there")
     if method.client_streaming:
         _check_upload(rpc)
+    if method.server_streaming and any(answers_body(rpc, binding) for binding in rpc.bindings):
+        return
     if method.server_streaming != rpc.extras.HasField("event_stream"):
         raise CatalogError(f"{method.full_name}: http_extras.event_stream belongs to server streams, and only there")
 

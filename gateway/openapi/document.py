@@ -9,11 +9,10 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.binding import query_leaves
-from gateway.catalog import HttpBinding, Rpc
+from gateway.catalog import HttpBinding, Rpc, answers_body
 from gateway.errors import BY_CODE
 from gateway.http_rules import Template, compile_template
 from gateway.openapi.schemas import Schema, SchemaSet, field_rules
-from gateway.transcoder import is_body
 
 JSON = "application/json"
 
@@ -30,6 +29,9 @@ _ERRORS = {
     422: "Fields are missing, unknown or out of bounds; `details.violations` lists them all.",
     429: "Too many requests; `Retry-After` says when to come back.",
     503: "A service is away for the moment; retry after `Retry-After` seconds.",
+}
+_DOWNLOAD_HEADERS = {
+    "Content-Disposition": {"schema": {"type": "string"}, "description": "`attachment`, with a name to save it under."}
 }
 _CODE_WORD = re.compile(r"\b(" + "|".join(code.name for code in BY_CODE) + r")\b")
 _CODES = {code.name: status for code, (status, _, _) in BY_CODE.items()}
@@ -212,7 +214,10 @@ class _Operation:
                 "304": {"description": "The copy that `If-None-Match` names is still good."},
                 "307": {"description": "The object is served elsewhere, at `Location`."},
             }
-        if is_body(self._rpc, self._binding):
+        if answers_body(self._rpc, self._binding):
+            if self._rpc.descriptor.server_streaming:
+                made = {"description": "The file, made while it is sent.", "headers": _DOWNLOAD_HEADERS}
+                return {"200": {**made, "content": {"application/octet-stream": {}, "application/zip": {}}}}
             return {
                 "200": {"description": "The body.", "content": {"*/*": {"schema": {"type": "string"}}}},
                 "304": {"description": "The copy that `If-None-Match` names is still good."},

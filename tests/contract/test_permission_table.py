@@ -32,15 +32,23 @@ EXPECTED: dict[str, tuple[str, ...]] = {
 """What each kind of caller gets, by the declared access."""
 
 FROZEN: dict[str, tuple[str, str]] = {
+    "/t2m.auth.v1.AccountDataService/GetAccountData": ("SERVICE", "users:read"),
     "/t2m.auth.v1.ApiKeyService/CreateApiKey": ("WRITE", "api_keys:write"),
     "/t2m.auth.v1.ApiKeyService/ListApiKeys": ("READ", "api_keys:read"),
     "/t2m.auth.v1.ApiKeyService/RevokeApiKey": ("WRITE", "api_keys:write"),
+    "/t2m.auth.v1.AuditService/ListAuditEntries": ("ADMIN", "audit:read"),
+    "/t2m.auth.v1.AuditService/ListOwnAuditEntries": ("READ", "profile:read"),
+    "/t2m.auth.v1.AuditService/RecordAuditEntries": ("SERVICE", "audit:write"),
     "/t2m.auth.v1.CreditService/ConfirmReservation": ("SERVICE", "credits:write"),
     "/t2m.auth.v1.CreditService/GetCreditBalance": ("READ", "profile:read"),
     "/t2m.auth.v1.CreditService/GrantCredits": ("ADMIN", "users:write"),
     "/t2m.auth.v1.CreditService/ReleaseReservation": ("SERVICE", "credits:write"),
     "/t2m.auth.v1.CreditService/ReserveCredits": ("SERVICE", "credits:write"),
     "/t2m.auth.v1.CreditService/SettleReservation": ("SERVICE", "credits:write"),
+    "/t2m.auth.v1.ErasureService/AcknowledgeErasure": ("SERVICE", "erasures:write"),
+    "/t2m.auth.v1.ErasureService/EraseAccount": ("READ", "account:erase"),
+    "/t2m.auth.v1.ErasureService/GetErasure": ("ADMIN", "users:read"),
+    "/t2m.auth.v1.ErasureService/ListErasures": ("SERVICE", "erasures:read"),
     "/t2m.auth.v1.SessionService/Login": ("PUBLIC", ""),
     "/t2m.auth.v1.SessionService/Logout": ("PUBLIC", ""),
     "/t2m.auth.v1.SessionService/Refresh": ("PUBLIC", ""),
@@ -58,6 +66,7 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.job.v1.BatchService/WatchBatch": ("READ", "jobs:read"),
     "/t2m.job.v1.DashboardService/GetDashboardStats": ("READ", "jobs:read"),
     "/t2m.job.v1.DashboardService/ListRecentJobs": ("READ", "jobs:read"),
+    "/t2m.job.v1.ExportService/ExportUserData": ("READ", "account:export"),
     "/t2m.job.v1.JobAdminService/DrainQueue": ("ADMIN", "jobs:admin"),
     "/t2m.job.v1.JobAdminService/GetQueue": ("ADMIN", "jobs:admin"),
     "/t2m.job.v1.JobAdminService/ListAuditEntries": ("ADMIN", "jobs:admin"),
@@ -138,10 +147,14 @@ FROZEN: dict[str, tuple[str, str]] = {
 SERVICES = ("auth", "gateway", "job", "storage", "video_render", "worker", "stranger")
 
 INTERNAL: dict[str, frozenset[str]] = {
+    "/t2m.auth.v1.AccountDataService/GetAccountData": frozenset({"job"}),
+    "/t2m.auth.v1.AuditService/RecordAuditEntries": frozenset({"job", "storage"}),
     "/t2m.auth.v1.CreditService/ConfirmReservation": frozenset({"job"}),
     "/t2m.auth.v1.CreditService/ReleaseReservation": frozenset({"job"}),
     "/t2m.auth.v1.CreditService/ReserveCredits": frozenset({"job"}),
     "/t2m.auth.v1.CreditService/SettleReservation": frozenset({"job"}),
+    "/t2m.auth.v1.ErasureService/AcknowledgeErasure": frozenset({"job", "storage"}),
+    "/t2m.auth.v1.ErasureService/ListErasures": frozenset({"job", "storage"}),
     "/t2m.auth.v1.TokenService/WatchRevocations": frozenset({"gateway", "job", "storage", "video_render"}),
     "/t2m.storage.v1.ObjectService/AbortUpload": frozenset({"worker"}),
     "/t2m.storage.v1.ObjectService/BeginUpload": frozenset({"worker"}),
