@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc
@@ -32,11 +33,13 @@ from services.auth.application.revocations import Revocations
 from services.auth.application.sessions import Sessions
 from services.auth.application.tokens import Tokens
 from services.auth.domain.credits import CreditPlan, CreditPlans
+from services.auth.domain.revocation import Revocation, RevocationKind
 from services.auth.domain.service_client import ServiceClients
 from services.auth.settings import AuthSettings
 from services.runtime.clock import SystemClock
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
+from services.runtime.revocations import RevocationList
 from services.runtime.server import BackgroundTask, ServiceServer
 from t2m.auth.v1 import (
     api_key_service_pb2_grpc,
@@ -88,8 +91,9 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     units = postgres_units(engine)
     hasher = Argon2Hasher()
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
-    tokens = JoseTokens(load_or_create_keys(settings.keys_dir), clock, ids)
-    revocations = Revocations(units, clock, tokens.jwks_json)
+    revoked = RevocationList(clock)
+    tokens = JoseTokens(load_or_create_keys(settings.keys_dir), clock, ids, revoked)
+    revocations = Revocations(units, clock, tokens.jwks_json, partial(_learn, revoked))
     clients = ServiceClients(
         {service: secret.get_secret_value() for service, secret in settings.service_secrets.items()}
     )
@@ -165,6 +169,18 @@ def build_operator(settings: AuthSettings) -> tuple[Operator, AsyncEngine]:
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
     accounts = Accounts(units, Argon2Hasher(), clock, ids)
     return Operator(accounts, ApiKeys(units, secrets, clock), secrets), engine
+
+
+def _learn(revoked: RevocationList, fresh: Sequence[Revocation]) -> None:
+    for each in fresh:
+        match each.kind:
+            case RevocationKind.SESSION:
+                revoked.end_session(each.subject_id, each.until)
+            case RevocationKind.API_KEY:
+                revoked.end_api_key(each.subject_id, each.until)
+            case RevocationKind.USER:
+                revoked.end_user(each.subject_id, each.at, each.until)
+    revoked.settle()
 
 
 def _engine(settings: AuthSettings, name: str, **options: Any) -> AsyncEngine:

@@ -51,6 +51,11 @@ class ServiceCredentials:
                 await self._issue()
             return self._token
 
+    def discard(self, token: str) -> None:
+        """Use this token no more: it was refused (its key was withdrawn)."""
+        if token == self._token:
+            self._expires_at = self._replace_at = datetime.min.replace(tzinfo=UTC)
+
     async def _issue(self) -> None:
         try:
             answer = await self._stub.IssueServiceToken(self._request, timeout=5.0)

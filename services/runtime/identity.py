@@ -37,6 +37,8 @@ class Principal:
     """The API key in whose name the token was made, if there is one."""
     authenticated_at: datetime | None = None
     """When the person proved who they are (claim `auth_time`, OpenID Connect Core 2); None for keys and services."""
+    issued_at: datetime | None = None
+    """When the token was made."""
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import grpc
 import structlog
@@ -63,6 +63,13 @@ class RemoteKeys:
         if not self._keys:
             raise unavailable("the keys that tokens are checked with are not known yet")
 
+    def learn(self, document: str) -> None:
+        """Take these keys, of which auth has told by itself; a document that cannot be read changes nothing."""
+        try:
+            self._replace(parse_jwks(document))
+        except ValueError as exc:
+            _log.warning("keys not understood, serving the known ones", known=len(self._keys), reason=str(exc))
+
     def _may_ask(self) -> bool:
         return self._monotonic() - self._asked_at >= self._min_interval_s
 
@@ -74,6 +81,9 @@ class RemoteKeys:
             reason = exc.code().name if isinstance(exc, grpc.aio.AioRpcError) else str(exc)
             _log.warning("keys not fetched, serving the known ones", known=len(self._keys), reason=reason)
             return
+        self._replace(fresh)
+
+    def _replace(self, fresh: Mapping[str, Key]) -> None:
         # A key that is still published keeps its object, by which verified tokens are remembered.
         self._keys = {
             kid: known if (known := self._keys.get(kid)) and known.as_dict() == key.as_dict() else key

@@ -8,7 +8,7 @@ is valid and its key is still published.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -143,20 +143,45 @@ class _Verified:
     key: Key
 
 
+class Revoked(Protocol):
+    """What ended before its tokens did."""
+
+    def covers(self, principal: Principal) -> bool:
+        """Whether the token that names this principal was revoked."""
+        ...
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` once when the principal's token is revoked; what is returned stops the watch."""
+        ...
+
+
 class TokenVerifier:
     """Turns a token into the principal that it names."""
 
-    def __init__(self, keys: KeySource, clock: Clock | None = None) -> None:
+    def __init__(self, keys: KeySource, clock: Clock | None = None, revoked: Revoked | None = None) -> None:
         self._keys = keys
         self._clock = clock or SystemClock()
+        self._revoked = revoked
         self._verified: dict[str, _Verified] = {}
 
     def verify(self, token: str) -> Principal:
         """Check the token against the keys known now.
 
-        Raises UnknownKeyError when its key is not among them, CredentialError when it is expired or not
+        Raises UnknownKeyError when its key is not among them, CredentialError when it is expired, revoked or not
         acceptable.
         """
+        principal = self._genuine(token)
+        if self._revoked is not None and self._revoked.covers(principal):
+            raise revoked_error()
+        return principal
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` when the principal's token is revoked; what is returned stops the watch."""
+        if self._revoked is None:
+            return lambda: None
+        return self._revoked.watch(principal, end)
+
+    def _genuine(self, token: str) -> Principal:
         known = self._verified.get(token)
         if known is not None and self._keys.find(known.kid) is known.key:
             if self._clock.now() < known.principal.expires_at + timedelta(seconds=LEEWAY_S):
@@ -202,6 +227,11 @@ class TokenVerifier:
             raise CredentialError("the token is not valid") from exc
 
 
+def revoked_error() -> CredentialError:
+    """What the holder of a token is told whose credential was ended."""
+    return CredentialError("the credential was revoked")
+
+
 def _expired() -> CredentialError:
     return CredentialError("the token has expired", ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED)
 
@@ -232,5 +262,6 @@ def _principal(token: str, claims: Mapping[str, Any]) -> Principal:
         plan=str(claims.get("plan", "")),
         session_id=str(claims.get("sid", "")),
         api_key_id=str(claims.get("akid", "")),
+        issued_at=datetime.fromtimestamp(float(claims["iat"]), UTC),
         authenticated_at=None if auth_time is None else datetime.fromtimestamp(int(auth_time), UTC),
     )

@@ -16,9 +16,9 @@ from services.runtime.client import auth_channel
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
-from services.runtime.jwks import RemoteKeys
+from services.runtime.revocations import token_checks
 from services.runtime.server import BackgroundTask, ServiceServer
-from services.runtime.tokens import KeySource, TokenVerifier
+from services.runtime.tokens import KeySource
 from services.storage.adapters.filesystem import FilesystemBlobStore, FilesystemInventory
 from services.storage.adapters.postgres import PostgresObjectLedger, PostgresObjectRepository
 from services.storage.adapters.s3 import (
@@ -139,7 +139,7 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
     """The server, ready to `run`. `keys` verify tokens; by default they are fetched from auth."""
     storage = build(settings, clock)
     to_auth = auth_channel(settings)
-    verifier = TokenVerifier(keys or RemoteKeys(to_auth), clock)
+    verifier, checks = token_checks(settings, to_auth, keys=keys, clock=clock)
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         servicer = ObjectServicer(storage.use_cases, verifier.authenticate)
@@ -174,6 +174,7 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
         verifier=verifier,
         add_services=add_services,
         background=[
+            *checks,
             BackgroundTask("sweep objects", sweep),
             *([BackgroundTask("compare store and rows", compare)] if settings.orphan_interval_s else []),
         ],

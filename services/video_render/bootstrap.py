@@ -18,11 +18,11 @@ from services.runtime.client import ServiceCredentials, auth_channel, channel
 from services.runtime.clock import Clock
 from services.runtime.eventlog import EventStore
 from services.runtime.eventreader import EventReader
-from services.runtime.jwks import RemoteKeys
 from services.runtime.outbox import Outbox
 from services.runtime.relay import Relay
+from services.runtime.revocations import token_checks
 from services.runtime.server import BackgroundTask, ServiceServer
-from services.runtime.tokens import KeySource, TokenVerifier
+from services.runtime.tokens import KeySource
 from services.runtime.wake import PgListener
 from services.video_render.adapters.celery.app import WorkerLimits, create_app
 from services.video_render.adapters.celery.pool import PipeShutdown, WorkerPool
@@ -96,6 +96,7 @@ def build_server(
     redis = Redis.from_url(settings.redis_url)
     reader = EventReader(redis, events.load, prefix=EVENTS_PREFIX)
     to_auth = auth_channel(settings)
+    verifier, checks = token_checks(settings, to_auth, keys=keys, clock=clock)
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         servicer = RenderServicer(Renders(store, queue), reader.follow)
@@ -113,9 +114,10 @@ def build_server(
     return ServiceServer(
         settings,
         table=ERRORS,
-        verifier=TokenVerifier(keys or RemoteKeys(to_auth), clock),
+        verifier=verifier,
         add_services=add_services,
         background=[
+            *checks,
             *_publishing(settings, engine, events, queue, redis),
             BackgroundTask("sweep steps", _sweeping(settings, store, queue)),
             BackgroundTask("forget scenes", _evicting(settings, store)),

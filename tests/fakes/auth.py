@@ -118,7 +118,7 @@ class FakeSigner:
             raise CredentialInvalid
         if claims.expires_at < self._clock.now():
             raise CredentialExpired
-        return AccessToken(claims.subject, claims.session_id, claims.expires_at)
+        return AccessToken(claims.subject, claims.session_id, claims.expires_at, claims.issued_at)
 
     def jwks_json(self) -> str:
         """No keys."""

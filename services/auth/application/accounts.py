@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.auth.application.ports import Clock, Ids, PasswordHasher, UnitsOfWork
 from services.auth.domain.errors import EmailTaken, LastAdmin, UserNotFound
+from services.auth.domain.revocation import RevocationKind
 from services.auth.domain.user import Role, User, check_password, normalise_email
 
 
@@ -49,6 +50,7 @@ class Accounts:
             user = await unit.users.set_role(user_id, role, self._clock.now())
             if user is None:
                 raise UserNotFound
+            await unit.revocations.add(RevocationKind.USER, user_id, self._clock.now())
             await unit.commit()
         return user
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from services.auth.application.ports import Clock, SecretMaker, UnitsOfWork
 from services.auth.domain.api_key import ApiKey, check_new_key, check_scopes, compose_api_key
 from services.auth.domain.errors import ApiKeyNotFound
+from services.auth.domain.revocation import RevocationKind
 
 PURPOSE = "api_key"
 
@@ -62,6 +63,8 @@ class ApiKeys:
     async def revoke(self, user_id: str, api_key_id: str) -> None:
         """End a key; succeeds again. Raises ApiKeyNotFound, also for somebody else's."""
         async with self._units() as unit:
-            if not await unit.api_keys.revoke(api_key_id, user_id, self._clock.now()):
+            now = self._clock.now()
+            if not await unit.api_keys.revoke(api_key_id, user_id, now):
                 raise ApiKeyNotFound
+            await unit.revocations.add(RevocationKind.API_KEY, api_key_id, now)
             await unit.commit()

@@ -21,6 +21,7 @@ from services.auth.domain.errors import (
     InvalidValue,
     LoginRefused,
 )
+from services.auth.domain.revocation import RevocationKind
 from services.auth.domain.session import ACCESS_LIFETIME, REFRESH_LIFETIME, RefreshToken, Session
 from services.auth.domain.tokens import SessionTokens, TokenClaims, TokenKind
 from services.auth.domain.user import User, normalise_email
@@ -95,7 +96,9 @@ class Sessions:
             found = await unit.sessions.find_by_token(digest)
             if found is not None:
                 session, _ = found
-                await unit.sessions.revoke(session.session_id, session.user_id, self._clock.now())
+                now = self._clock.now()
+                await unit.sessions.revoke(session.session_id, session.user_id, now)
+                await unit.revocations.add(RevocationKind.SESSION, session.session_id, now)
                 await unit.commit()
 
     async def purge(self) -> int:
@@ -126,6 +129,7 @@ class Sessions:
                     user_id=session.user_id,
                 )
             await unit.sessions.revoke(session.session_id, session.user_id, now)
+            await unit.revocations.add(RevocationKind.SESSION, session.session_id, now)
             await unit.commit()  # the refusal must not undo it
             return CredentialInvalid()
         return CredentialInvalid() if not session.active else CredentialExpired()
@@ -136,13 +140,12 @@ class Sessions:
         return secret, RefreshToken(digest, session.session_id, now, now + REFRESH_LIFETIME)
 
     def _answer(self, user: User, session: Session, secret: str, token: RefreshToken, now: datetime) -> SessionTokens:
-        issued = now.replace(microsecond=0)
         claims = TokenClaims(
             kind=TokenKind.ACCESS,
             subject=user.user_id,
             role=user.role.value,
-            issued_at=issued,
-            expires_at=issued + ACCESS_LIFETIME,
+            issued_at=now,
+            expires_at=now.replace(microsecond=0) + ACCESS_LIFETIME,
             session_id=session.session_id,
             plan=user.plan,
             authenticated_at=session.created_at,

@@ -68,7 +68,10 @@ class Tokens:
         async with self._units() as unit:
             session = await unit.sessions.get(access.session_id, access.user_id)
             user = await unit.users.get(access.user_id)
+            revoked_at = await unit.revocations.user_revoked_at(access.user_id)
         if session is None or not session.active or user is None:
+            raise CredentialInvalid
+        if revoked_at is not None and access.issued_at < revoked_at:
             raise CredentialInvalid
         return self._internal(
             user, now, access.expires_at, session_id=session.session_id, authenticated_at=session.created_at
@@ -87,11 +90,10 @@ class Tokens:
         return self._signer.jwks_json()
 
     def _internal(self, user: User, now: datetime, credential_end: datetime | None, **more: Any) -> InternalToken:
-        issued = now.replace(microsecond=0)
-        end = issued + INTERNAL_LIFETIME
+        end = now.replace(microsecond=0) + INTERNAL_LIFETIME
         if credential_end is not None:
             end = min(end, credential_end.replace(microsecond=0))
-        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, issued, end, plan=user.plan, **more)
+        claims = TokenClaims(TokenKind.INTERNAL, user.user_id, user.role.value, now, end, plan=user.plan, **more)
         return InternalToken(
             self._signer.sign(claims),
             end,

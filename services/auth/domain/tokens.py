@@ -27,7 +27,7 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a token to be signed says. Times have whole seconds."""
+    """What a token to be signed says. All times but `issued_at` have whole seconds."""
 
     kind: TokenKind
     subject: str
@@ -50,6 +50,7 @@ class AccessToken:
     user_id: str
     session_id: str
     expires_at: datetime
+    issued_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,8 @@ from services.job.settings import JobSettings
 from services.runtime.client import ServiceCredentials, auth_channel, channel
 from services.runtime.clock import SystemClock
 from services.runtime.db import create_engine
-from services.runtime.jwks import RemoteKeys
+from services.runtime.revocations import token_checks
 from services.runtime.server import ServiceServer
-from services.runtime.tokens import TokenVerifier
 from t2m.storage.v1 import object_service_pb2_grpc
 
 
@@ -79,11 +78,12 @@ def build_server(
         await redis.aclose()
         await engine.dispose()
 
+    verifier, checks = token_checks(settings, auth, credentials)
     return ServiceServer(
         settings,
         table=TABLE,
-        verifier=TokenVerifier(RemoteKeys(auth)),
+        verifier=verifier,
         add_services=add_services,
-        background=[task for part in parts for task in part.background],
+        background=[*checks, *(task for part in parts for task in part.background)],
         on_close=close,
     )

@@ -17,6 +17,7 @@ from services.runtime.tokens import (
     AUDIENCE,
     ISSUER,
     CredentialError,
+    Revoked,
     StaticKeys,
     TokenVerifier,
     algorithms_of,
@@ -31,27 +32,28 @@ _SESSION_CLAIM = "sid"
 class JoseTokens:
     """`TokenSigner` over Ed25519 keys, of which the last one signs."""
 
-    def __init__(self, keys: Sequence[OKPKey], clock: Clock, ids: Ids) -> None:
-        """Raises ValueError without keys."""
+    def __init__(self, keys: Sequence[OKPKey], clock: Clock, ids: Ids, revoked: Revoked | None = None) -> None:
+        """`revoked` says what the verifier refuses although it is genuine. Raises ValueError without keys."""
         if not keys:
             raise ValueError("no signing key")
         self._key = keys[-1]
         self._algorithm = algorithms_of(self._key)[0]
         self._ids = ids
         self._jwks = public_jwks(keys)
-        self.verifier = TokenVerifier(StaticKeys(keys), clock)
+        self.verifier = TokenVerifier(StaticKeys(keys), clock, revoked)
         """Verifies what these keys signed; also for the service's own calls."""
 
     def sign(self, claims: TokenClaims) -> str:
         """The token."""
-        issued = int(claims.issued_at.timestamp())
+        issued = claims.issued_at.timestamp()
         payload: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": claims.subject,
             "role": claims.role,
-            "iat": issued,
-            "nbf": issued,
+            # With its fraction: the revocation of all of a user's tokens must not hit one made within the same second.
+            "iat": int(issued) if issued.is_integer() else issued,
+            "nbf": int(issued),
             "exp": int(claims.expires_at.timestamp()),
             "jti": self._ids.new_id(),
         }
@@ -81,7 +83,9 @@ class JoseTokens:
         session_id = json.loads(compact.payload).get(_SESSION_CLAIM)
         if compact.headers().get("typ") != _TYPES[TokenKind.ACCESS] or not isinstance(session_id, str):
             raise CredentialInvalid
-        return AccessToken(principal.subject, session_id, principal.expires_at)
+        issued_at = principal.issued_at
+        assert issued_at is not None, "the verifier demands iat"
+        return AccessToken(principal.subject, session_id, principal.expires_at, issued_at)
 
     def jwks_json(self) -> str:
         """The public keys as a JWK Set."""
