@@ -11,10 +11,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router as StarletteRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.admission import Admission
 from gateway.auth import EXCHANGE, Authenticator
 from gateway.backends import Backends, channel_credentials
-from gateway.catalog import HttpBinding, Rpc, load_catalog, stub_modules
+from gateway.catalog import HttpBinding, Rpc, answers_body, load_catalog, stub_modules
+from gateway.client_address import ClientAddresses
 from gateway.codec import DecoderSet, EncoderSet
+from gateway.downloads import DownloadEndpoint
 from gateway.edge import Edge
 from gateway.errors import ApiError, malformed, method_not_allowed, route_not_found
 from gateway.files import FileEndpoint
@@ -23,14 +26,15 @@ from gateway.http import Request
 from gateway.http_rules import MethodMismatch, PathEncodingError, Router, Template, compile_template
 from gateway.hub import Hub, HubLimits
 from gateway.openapi import OpenApiPages
+from gateway.ratelimit import Limiter, RedisLimitStore, memory_store
 from gateway.settings import Settings
 from gateway.streaming import StreamEndpoint
-from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_body, is_file
+from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_file
 from gateway.uploads import UploadEndpoint
 
 _EXPOSED_HEADERS = (
     "x-request-id", "etag", "content-length", "content-range", "content-disposition", "accept-ranges", "retry-after",
-    "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
+    "ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
 )  # fmt: skip
 
 
@@ -44,6 +48,7 @@ class Rest:
         self.backends: Backends
         self.hub: Hub
         self.health: Health
+        self.limiter: Limiter | None = None
 
     def start(self) -> None:
         """Open channels and compile every route; needs a running event loop. Raises CatalogError,
@@ -68,8 +73,11 @@ class Rest:
             refusal_cache_s=settings.refusal_cache_s,
             deadline_s=settings.call_deadline_s,
         )
+        self.limiter = _limiter(settings)
+        clients = ClientAddresses(settings.trusted_proxies, settings.forwarded_header.encode())
         tools = Toolbox(
             authenticator,
+            Admission(authenticator, clients, self.limiter),
             self.backends,
             EncoderSet(),
             DecoderSet(),
@@ -85,12 +93,14 @@ class Rest:
 
     def _endpoint(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> Endpoint:
         if rpc.descriptor.server_streaming:
+            if answers_body(rpc, binding):
+                return DownloadEndpoint(rpc, binding, template, tools)
             return StreamEndpoint(rpc, binding, template, tools, self.hub)
         if rpc.descriptor.client_streaming:
             return UploadEndpoint(rpc, binding, template, tools)
         if is_file(rpc, binding):
             return FileEndpoint(rpc, binding, template, tools)
-        if is_body(rpc, binding):
+        if answers_body(rpc, binding):
             return BodyEndpoint(rpc, binding, template, tools)
         return UnaryEndpoint(rpc, binding, template, tools)
 
@@ -118,6 +128,8 @@ class Rest:
     async def stop(self) -> None:
         """Close what `start` opened."""
         await self.hub.close()
+        if self.limiter is not None:
+            await self.limiter.close()
         await self.backends.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,6 +147,15 @@ class Rest:
             await request.fail(malformed("the path is not UTF-8"))
         except ApiError as error:
             await request.fail(error)
+
+
+def _limiter(settings: Settings) -> Limiter | None:
+    if settings.rate_limits is None:
+        return None
+    if settings.redis_url is None:
+        return Limiter(settings.rate_limits, memory_store())
+    store = RedisLimitStore(settings.redis_url.get_secret_value(), settings.rate_limit_timeout_s)
+    return Limiter(settings.rate_limits, store)
 
 
 async def _metrics(request: Request, _variables: dict[str, str], /) -> None:

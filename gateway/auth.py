@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 import grpc
 
+from gateway.client_address import UNKNOWN
 from gateway.errors import ApiError, from_rpc, unauthenticated
 from gateway.http import Request
 from t2m.auth.v1 import token_service_pb2 as token_pb
 
 EXCHANGE = "/t2m.auth.v1.TokenService/ExchangeCredential"
 FORWARDED_HEADERS = (b"traceparent", b"tracestate", b"accept-language")
+CLIENT_ADDRESS = "x-client-address"
 MAX_CREDENTIAL_BYTES = 8192
 MAX_CACHED = 10_000
 _EXPIRY_MARGIN_S = 20.0
@@ -45,6 +47,10 @@ class Caller:
     internal_token: str
     user_id: str
     credential: Credential
+    role: int = 0
+    plan: str = ""
+    session_id: str = ""
+    api_key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,15 @@ class Authenticator:
                 self._remember(credential.key, refusal, self._clock() + self._refusal_cache_s)
             raise refusal from error
         answer = token_pb.ExchangeCredentialResponse.FromString(raw)
-        caller = Caller(answer.internal_token, answer.user_id, credential)
+        caller = Caller(
+            answer.internal_token,
+            answer.user_id,
+            credential,
+            answer.role,
+            answer.plan,
+            answer.session_id,
+            answer.api_key_id,
+        )
         good_until = self._clock() + self._cache_s
         if answer.HasField("expires_at"):
             good_until = min(good_until, answer.expires_at.seconds - _EXPIRY_MARGIN_S)
@@ -154,7 +168,10 @@ def _credential(kind: str, secret: bytes) -> Credential:
 
 def call_metadata(request: Request, caller: Caller | None) -> list[tuple[str, str]]:
     """Metadata of a call made for this request."""
-    metadata = [("x-request-id", request.request_id)]
+    metadata = [
+        ("x-request-id", request.request_id),
+        (CLIENT_ADDRESS, request.state.get("client_address", UNKNOWN)),
+    ]
     if caller is not None:
         metadata.append(("authorization", f"Bearer {caller.internal_token}"))
     for name in FORWARDED_HEADERS:

@@ -57,6 +57,7 @@ class Edge:
                     *message["headers"],
                     *self._headers,
                     (b"x-request-id", state["request_id"].encode()),
+                    *state.get("rate_limit", ()),
                 ]
                 if not any(name == b"content-security-policy" for name, _ in headers):
                     headers.append(_STRICT_CONTENT)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.ratelimit import RateConfig
 
 Address = Annotated[str, Field(min_length=1, description="host:port of a gRPC service, or unix:/path")]
 
@@ -31,8 +34,34 @@ class Settings(BaseSettings):
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
 
+    # What the gateway is called by auth; it hears of revocations only with a secret.
+    service_id: str = "gateway"
+    service_secret: SecretStr | None = None
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    # Networks of proxies whose word on the client's address is taken, and the field that they write it to.
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+
+    # Session tokens in cookies, for clients that ask for them; insecure: also over plain http, on one's own machine.
+    session_cookies: Literal["secure", "insecure", "off"] = "secure"
+    # The origin of the pages that the gateway serves under, where a proxy gives it another name.
+    public_url: str = ""
+
+    # "off", or JSON over the defaults; see gateway/ratelimit/config.py.
+    rate_limits: Annotated[RateConfig | None, NoDecode] = RateConfig.model_validate({})
+    # Where calls are counted, for all gateways together; each counts for itself without one.
+    redis_url: SecretStr | None = None
+    # How long a call waits for the count before Redis is taken to be away.
+    rate_limit_timeout_s: Annotated[float, Field(gt=0)] = 0.25
+
     max_body_bytes: Annotated[int, Field(gt=0)] = 1 << 20
+    # By when a JSON body must be there; and the least speed of an upload after as long a start.
+    body_deadline_s: Annotated[float, Field(gt=0)] = 30.0
+    upload_min_bytes_per_s: Annotated[int, Field(ge=0)] = 4096
+    # The head of a request: by when it must be there, and its most bytes.
+    head_deadline_s: Annotated[float, Field(gt=0)] = 15.0
+    max_head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10
 
     call_deadline_s: Annotated[float, Field(gt=0)] = 15.0
     # Of a call whose body is a file, from its first byte to the answer.
@@ -49,13 +78,29 @@ class Settings(BaseSettings):
 
     drain_s: Annotated[float, Field(ge=0)] = 10.0
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """`https://a.example,https://b.example` → two origins."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("rate_limits", mode="before")
+    @classmethod
+    def _read_limits(cls, value: object) -> object:
+        return RateConfig.from_text(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Self:
+        if "*" in self.cors_origins and self.session_cookies != "off":
+            raise ValueError("T2M_CORS_ORIGINS=* with T2M_SESSION_COOKIES would lend every page its reader's session")
+        if self.environment in ("staging", "prod"):
+            if self.session_cookies == "insecure":
+                raise ValueError("T2M_SESSION_COOKIES=insecure is for one's own machine")
+            if self.rate_limits is not None and self.redis_url is None:
+                raise ValueError("T2M_RATE_LIMITS needs T2M_REDIS_URL here: gateways must count together")
+        return self
 
     def addresses(self) -> dict[str, str]:
         """Address by domain, the second part of a proto package: `t2m.job.v1` → `job`."""

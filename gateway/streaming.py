@@ -39,7 +39,7 @@ class StreamEndpoint:
     """A server-streaming rpc as an event stream."""
 
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox, hub: Hub) -> None:
-        self._public = rpc.public
+        self._admit = tools.admission.of(rpc)
         self._tools = tools
         self._hub = hub
         self._binder = Binder(rpc, binding, template, tools.decoders)
@@ -52,7 +52,7 @@ class StreamEndpoint:
         """
         if self._hub.draining:
             raise unavailable("shutting down")
-        caller = None if self._public else await self._tools.authenticator.authenticate(request)
+        caller = await self._admit(request)
         body = await request.body(self._tools.max_body_bytes)
         raw = self._binder.bind(request, variables, body)
         watch = _Watch(self._source, raw, caller, call_metadata(request, None))

@@ -13,26 +13,18 @@ import orjson
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
+from gateway.admission import Admission
 from gateway.auth import Authenticator, Caller, call_metadata
 from gateway.backends import Backends
 from gateway.binding import Binder
 from gateway.byte_ranges import not_modified
-from gateway.catalog import BODY_RESPONSE_TYPE, FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
+from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, EncoderSet
 from gateway.errors import from_rpc
 from gateway.http import ClientGoneError, Header, Request
 from gateway.http_rules import Template
 
-RESPONSE_METADATA = frozenset(
-    {
-        "ratelimit",
-        "ratelimit-policy",
-        "ratelimit-limit",
-        "ratelimit-remaining",
-        "ratelimit-reset",
-        "retry-after",
-    }
-)
+RESPONSE_METADATA = frozenset({"retry-after"})
 """Initial metadata that become response headers; everything else stays inside."""
 
 WATCH_CLIENT_AFTER_S = 0.25
@@ -52,6 +44,7 @@ class Toolbox:
     """What every endpoint is built with."""
 
     authenticator: Authenticator
+    admission: Admission
     backends: Backends
     encoders: EncoderSet
     decoders: DecoderSet
@@ -64,7 +57,7 @@ class UnaryCall:
     """One binding of a unary rpc, up to the decoded response message."""
 
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
-        self.rpc = rpc
+        self._admit = tools.admission.of(rpc)
         self.binder = Binder(rpc, binding, template, tools.decoders)
         self._tools = tools
         self._call = tools.backends.unary(rpc.path)
@@ -75,7 +68,7 @@ class UnaryCall:
         self, request: Request, variables: dict[str, str]
     ) -> tuple[Message, list[Header], Caller | None]:
         """Response message, response headers and the caller. Raises ApiError and ClientGoneError."""
-        caller = None if self.rpc.public else await self._tools.authenticator.authenticate(request)
+        caller = await self._admit(request)
         body = await request.body(self._tools.max_body_bytes)
         message = self.binder.bind(request, variables, body)
         call = self._call(message, timeout=self._tools.deadline_s, metadata=call_metadata(request, caller))
@@ -164,14 +157,6 @@ class BodyEndpoint:
             await request.respond(304, b"", headers)
             return
         await request.respond(200, body.data, headers, body.content_type.encode("latin-1"))
-
-
-def is_body(rpc: Rpc, binding: HttpBinding) -> bool:
-    """Whether the answer is a body of the rpc's own making."""
-    selected = rpc.output
-    if binding.response_body and (field := rpc.output.fields_by_name.get(binding.response_body)) is not None:
-        selected = field.message_type or selected
-    return bool(selected.full_name == BODY_RESPONSE_TYPE)
 
 
 def response_encoder(rpc: Rpc, binding: HttpBinding, encoders: EncoderSet) -> Callable[[Message], object]:

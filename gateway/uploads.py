@@ -34,7 +34,7 @@ class UploadEndpoint:
 
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
         upload = rpc.extras.upload
-        self._rpc = rpc
+        self._admit = tools.admission.of(rpc)
         self._tools = tools
         self._binder = Binder(rpc, binding, template, tools.decoders)
         self._call = tools.backends.upload(rpc.path)
@@ -58,7 +58,7 @@ class UploadEndpoint:
         await request.respond(self._status, orjson.dumps(self._encode(message)), headers)
 
     async def _upload(self, request: Request, variables: dict[str, str]) -> tuple[Message, list[Header]]:
-        caller = None if self._rpc.public else await self._tools.authenticator.authenticate(request)
+        caller = await self._admit(request)
         header = self._header.FromString(self._binder.bind(request, variables, b""))
         request.state["streaming"] = True
         call = self._call(timeout=self._tools.upload_deadline_s, metadata=call_metadata(request, caller))

@@ -132,4 +132,6 @@ def test_O6_credentials_that_are_none(headers: dict[str, str], reason: str) -> N
 def test_A2_metadata_are_an_allow_list() -> None:
     """A2: nothing else of the request reaches a service; bytes that gRPC would choke on are left out."""
     sent = request(traceparent="00-1", accept_language="dé", x_user_id="root", authorization="Bearer x", cookie="c")
-    assert call_metadata(sent, None) == [("x-request-id", "r"), ("traceparent", "00-1")]
+    sent.state["client_address"] = "192.0.2.1"
+    expected = [("x-request-id", "r"), ("x-client-address", "192.0.2.1"), ("traceparent", "00-1")]
+    assert call_metadata(sent, None) == expected
