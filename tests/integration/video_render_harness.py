@@ -117,7 +117,12 @@ class Stack:
         """A worker that takes tasks."""
         number = next(self._numbers)
         ready, log = self.folder / f"ready-{number}", self.folder / f"worker-{number}.log"
-        environment = {**os.environ, **self.environment, "T2M_READY_FILE": str(ready), **settings}
+        environment = {
+            **os.environ,
+            **self.environment,
+            "T2M_SERVICE_ID": "worker",
+            "T2M_READY_FILE": str(ready),
+        } | settings
         with log.open("wb") as out:
             process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
                 [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=out, stderr=out
