@@ -105,7 +105,7 @@ class RateConfig(BaseModel):
     @classmethod
     def _over_defaults(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("plans", {}), dict):
-            raise ValueError("expected JSON objects of limits")
+            raise ValueError("expected JSON objects of limits")  # noqa: TRY004 - pydantic turns ValueError into its own
         plans = given.get("plans", {})
         merged: dict[str, Any] = {**given, "plans": {}}
         for name in {**_DEFAULTS["plans"], **plans}:
