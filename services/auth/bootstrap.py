@@ -32,7 +32,7 @@ from services.auth.application.ports import Clock, Ids
 from services.auth.application.revocations import Revocations
 from services.auth.application.sessions import Sessions
 from services.auth.application.tokens import Tokens
-from services.auth.domain.credits import CreditPlan, CreditPlans
+from services.auth.billing_bootstrap import known_plans
 from services.auth.domain.revocation import Revocation, RevocationKind
 from services.auth.domain.service_client import ServiceClients
 from services.auth.settings import AuthSettings
@@ -97,9 +97,7 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     clients = ServiceClients(
         {service: secret.get_secret_value() for service, secret in settings.service_secrets.items()}
     )
-    plans = CreditPlans(
-        {name: CreditPlan(plan.metered, plan.signup_credits) for name, plan in settings.credit_plans.items()}
-    )
+    plans = known_plans(settings)
     unconfirmed = timedelta(seconds=settings.credit_unconfirmed_s)
     credit_cases = Credits(PostgresCredits(engine), plans, clock, unconfirmed)
     return Auth(

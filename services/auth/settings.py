@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from services.runtime.plans import PlanSettings, default_plans
 from services.runtime.settings import ServiceSettings
-
-
-class CreditPlanSettings(BaseModel):
-    """A plan in `T2M_CREDIT_PLANS`, for example `{"trial": {"metered": true, "signup_credits": 20}}`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    metered: bool = False
-    """Whether jobs are refused that the balance does not cover."""
-    signup_credits: int = Field(default=0, ge=0)
 
 
 class AuthSettings(ServiceSettings):
@@ -27,8 +18,8 @@ class AuthSettings(ServiceSettings):
     """Folder of the signing keys; made with its first key when it is empty."""
     api_key_pepper: SecretStr = Field(min_length=16)
     """Key of the digests of API keys and refresh tokens. A new one ends them all."""
-    credit_plans: dict[str, CreditPlanSettings] = Field(default_factory=dict)
-    """What each plan says of credits, in JSON. A plan that is not here counts jobs and refuses none."""
+    plans: dict[str, PlanSettings] = Field(default_factory=default_plans)
+    """The plans by name, in JSON, the same as job reads. A user whose plan is not here has the one named `free`."""
     credit_unconfirmed_s: float = Field(default=900.0, gt=0)
     """Seconds after which credits set aside for a job are given back, if nobody has said that it is stored."""
     service_secrets: dict[str, SecretStr] = Field(default_factory=dict)

@@ -5,36 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, model_validator
 
 from services.job.domain.order import DEFAULT_PLAN
 from services.job.domain.plan import Kept, Plan, Plans
 from services.job.domain.retry import TimeLimits
 from services.job.domain.values import Quality
+from services.runtime.plans import PlanSettings, default_plans
 from services.runtime.settings import ServiceSettings
 
 _DAY_S = 86400.0
+_KEPT_DAYS = {Kept.JOB: 365.0, Kept.VIDEO: 90.0, Kept.SEGMENT: 7.0}
 
 
-class PlanSettings(BaseModel):
-    """A plan in `T2M_PLANS`, for example `{"pro": {"in_flight": 16, "retention_days": {"video": null}}}`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    in_flight: int = Field(default=4, ge=1)
-    """Jobs of one user that run at once."""
-    pinned: int = Field(default=50, ge=0)
-    """Jobs of one user that may be pinned."""
-    retention_days: dict[Kept, float | None] = Field(default_factory=dict)
-    """Days that each is kept after the job's end; fractions are allowed, null is for ever. What is not named is kept
-    for 365 (job), 90 (video) and 7 (segment) days.
-    """
-
-    def plan(self, name: str) -> Plan:
-        """The plan of this name."""
-        days = {Kept.JOB: 365.0, Kept.VIDEO: 90.0, Kept.SEGMENT: 7.0, **self.retention_days}
-        kept = {kind: None if value is None else timedelta(seconds=value * _DAY_S) for kind, value in days.items()}
-        return Plan(name, self.in_flight, self.pinned, kept)
+def known_plan(name: str, settings: PlanSettings) -> Plan:
+    """The plan as the domain knows it."""
+    days = {**_KEPT_DAYS, **{Kept(kind): value for kind, value in settings.retention_days.items()}}
+    kept = {kind: None if value is None else timedelta(seconds=value * _DAY_S) for kind, value in days.items()}
+    return Plan(name, settings.in_flight, settings.pinned, kept)
 
 
 class JobSettings(ServiceSettings):
@@ -48,8 +36,8 @@ class JobSettings(ServiceSettings):
 
     max_in_flight: int = Field(default=32, ge=1)
     """Renders that may run at once, over all replicas."""
-    plans: dict[str, PlanSettings] = Field(default_factory=lambda: {DEFAULT_PLAN: PlanSettings()})
-    """The plans by name, in JSON. A user whose plan is not here has the one named `free`."""
+    plans: dict[str, PlanSettings] = Field(default_factory=default_plans)
+    """The plans by name, in JSON, the same as auth reads. A user whose plan is not here has the one named `free`."""
     credit_prices: dict[Quality, int] = Field(
         default_factory=lambda: {Quality.LOW: 1, Quality.MEDIUM: 2, Quality.HIGH: 4}
     )
@@ -117,4 +105,5 @@ class JobSettings(ServiceSettings):
 
     def known_plans(self) -> Plans:
         """The plans as the domain knows them."""
-        return Plans({name: plan.plan(name) for name, plan in {DEFAULT_PLAN: PlanSettings(), **self.plans}.items()})
+        plans = {DEFAULT_PLAN: PlanSettings(), **self.plans}
+        return Plans({name: known_plan(name, plan) for name, plan in plans.items()})

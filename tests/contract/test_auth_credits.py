@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.auth.adapters.postgres.credits import PostgresCredits
 from services.auth.adapters.postgres.tables import USERS
 from services.auth.application.credits import Credits
-from services.auth.domain.credits import CreditPlan, CreditPlans, ReservationState
+from services.auth.domain.credits import ReservationState
 from services.auth.domain.errors import (
     CreditsExhausted,
     GrantConflict,
@@ -25,12 +25,13 @@ from services.auth.domain.errors import (
     ReservationNotFound,
     UserNotFound,
 )
+from services.auth.domain.plans import Plan, Plans
 from services.runtime.db import create_engine
 from tests import stack
 from tests.fakes.auth import START, FakeClock
 from tests.fakes.auth_credits import FakeCreditStore
 
-PLANS = CreditPlans({"trial": CreditPlan(metered=True, signup_credits=20)})
+PLANS = Plans(Plan("trial", metered=True, signup_credits=20))
 LEDGER = text(
     """
     SELECT a.user_id FROM credit_accounts a

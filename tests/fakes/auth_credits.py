@@ -9,44 +9,53 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from services.auth.domain.credits import Account, Reservation, ReservationState
-from services.auth.domain.errors import GrantConflict
+from services.auth.domain.credits import Account, Reservation, ReservationState, Transfer
 
 
 class FakeCreditStore:
     """`CreditStore` in memory; `plans` are those of the users there are."""
 
     def __init__(self, plans: dict[str, str]) -> None:
-        self._plans = plans
+        self.plans = plans
+        self.moved: list[tuple[str, datetime, Transfer]] = []
+        """Whose, when, what: the ledger."""
         self._accounts: dict[str, Account] = {}
         self._reservations: dict[str, Reservation] = {}
         self._grants: dict[str, tuple[str, int]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
-    async def change(self, user_id: str, job_id: str = "") -> AsyncIterator[Account | None]:
+    async def change(
+        self, user_id: str, now: datetime, *, job_id: str = "", request_id: str = ""
+    ) -> AsyncIterator[Account | None]:
         """The account under its lock."""
         async with self._locks[user_id]:
-            account = await self.account(user_id)
+            account = await self.account(user_id, now)
             if account is not None:
                 account.reservation = self._reservations.get(job_id)
+                account.granted = self._grants.get(request_id)
             await asyncio.sleep(0)
             yield account
-            if account is None:
-                return
-            for transfer in account.transfers:
-                if transfer.request_id:
-                    self._grants[transfer.request_id] = (user_id, transfer.amount)
-            if account.reservation is not None and account.reservation.user_id == user_id:
-                self._reservations[account.reservation.job_id] = account.reservation
-            self._accounts[user_id] = replace(account, reservation=None, transfers=[])
+            if account is not None:
+                self.save(account)
 
-    async def account(self, user_id: str) -> Account | None:
+    def save(self, account: Account) -> None:
+        """Store everything."""
+        for transfer in account.transfers:
+            if transfer.request_id:
+                self._grants[transfer.request_id] = (account.user_id, transfer.amount)
+            self.moved.append((account.user_id, account.now, transfer))
+        if account.reservation is not None and account.reservation.user_id == account.user_id:
+            self._reservations[account.reservation.job_id] = account.reservation
+        self.plans[account.user_id] = account.plan
+        self._accounts[account.user_id] = replace(account, reservation=None, granted=None, transfers=[])
+
+    async def account(self, user_id: str, now: datetime) -> Account | None:
         """The account."""
-        if user_id not in self._plans:
+        if user_id not in self.plans:
             return None
-        known = self._accounts.get(user_id) or Account(user_id)
-        return replace(known, plan=self._plans[user_id], transfers=[])
+        known = self._accounts.get(user_id) or Account(user_id, now)
+        return replace(known, now=now, plan=self.plans[user_id], transfers=[])
 
     async def owner_of(self, job_id: str) -> str | None:
         """Whose credits are reserved for the job."""
@@ -60,10 +69,3 @@ class FakeCreditStore:
             for known in self._reservations.values()
             if known.state is ReservationState.RESERVED and known.expires_at is not None and known.expires_at <= now
         ][:limit]
-
-    async def granted(self, request_id: str, user_id: str, amount: int) -> bool:
-        """Whether this grant was made."""
-        known = self._grants.get(request_id)
-        if known not in (None, (user_id, amount)):
-            raise GrantConflict
-        return known is not None

@@ -70,7 +70,7 @@ async def deployment(
         "service_secrets": {"job": SECRET},
         "service_id": "auth",
         "bind": "127.0.0.1:0",
-        "credit_plans": {"free": {"metered": True, "signup_credits": 20}},
+        "plans": {"free": {"metered": True, "signup_credits": 20}},
     }
     engine = create_engine(url)
     async with engine.begin() as connection:

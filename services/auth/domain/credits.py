@@ -6,14 +6,19 @@ The postings are only ever added; the balance of an account is their sum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.auth.domain.errors import CreditsExhausted, ReservationConflict, ReservationEnded, ReservationNotFound
-
-DEFAULT_PLAN = "free"
+from services.auth.domain.billing_errors import NotRefundable
+from services.auth.domain.errors import (
+    CreditsExhausted,
+    GrantConflict,
+    ReservationConflict,
+    ReservationEnded,
+    ReservationNotFound,
+)
+from services.auth.domain.plans import DEFAULT_PLAN, Plan
 
 
 class Book(StrEnum):
@@ -26,32 +31,13 @@ class Book(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """What became of a reservation; the last two are final."""
+    """What became of a reservation; the last two are final, and only what was settled is refunded."""
 
     RESERVED = "reserved"
     CONFIRMED = "confirmed"
     SETTLED = "settled"
     RELEASED = "released"
-
-
-@dataclass(frozen=True, slots=True)
-class CreditPlan:
-    """What a plan says of credits."""
-
-    metered: bool = False
-    """Whether jobs are refused that the balance does not cover. Where it is not, jobs are counted all the same."""
-    signup_credits: int = 0
-
-
-class CreditPlans:
-    """The plans of the deployment; an unknown one is the default one."""
-
-    def __init__(self, plans: Mapping[str, CreditPlan] | None = None) -> None:
-        self._plans = {DEFAULT_PLAN: CreditPlan(), **(plans or {})}
-
-    def of(self, name: str) -> CreditPlan:
-        """The plan of this name."""
-        return self._plans.get(name) or self._plans[DEFAULT_PLAN]
+    REFUNDED = "refunded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +74,19 @@ class Account:
     """A user's credits, and the reservation that a change is about, both under the account's lock."""
 
     user_id: str
+    now: datetime
+    """When the change happens."""
     plan: str = DEFAULT_PLAN
     available: int = 0
     reserved: int = 0
     spent: int = 0
     reservation: Reservation | None = None
+    granted: tuple[str, int] | None = None
+    """(user, amount) of the grant that was made under the request id of this change."""
     transfers: list[Transfer] = field(default_factory=list)
     """Made since the account was loaded; not stored yet."""
 
-    def reserve(self, job_id: str, amount: int, plan: CreditPlan, now: datetime, unconfirmed: timedelta) -> Reservation:
+    def reserve(self, job_id: str, amount: int, plan: Plan, unconfirmed: timedelta) -> Reservation:
         """Set credits aside; a repeat returns the reservation as it is. It lapses after `unconfirmed` if nobody has
         said by then that the job is stored.
 
@@ -110,7 +100,8 @@ class Account:
         if plan.metered and self.available < amount:
             raise CreditsExhausted(amount, self.available)
         self._move(Transfer(Book.AVAILABLE, Book.RESERVED, amount, "reserve", job_id))
-        self.reservation = Reservation(job_id, self.user_id, amount, ReservationState.RESERVED, now, now + unconfirmed)
+        until = self.now + unconfirmed
+        self.reservation = Reservation(job_id, self.user_id, amount, ReservationState.RESERVED, self.now, until)
         return self.reservation
 
     def confirm(self) -> Reservation:
@@ -124,22 +115,25 @@ class Account:
             self._move(Transfer(Book.AVAILABLE, Book.RESERVED, known.amount, "reserve", known.job_id))
         elif known.state is ReservationState.RELEASED:
             raise ReservationEnded(known.state)
-        if known.state is not ReservationState.SETTLED:
+        if known.held or known.state is ReservationState.RELEASED:
             self._turn(known, ReservationState.CONFIRMED)
         return self._known()
 
     def settle(self) -> Reservation:
         """Spend the reservation. Raises ReservationNotFound, ReservationEnded."""
         known = self.confirm()
-        if known.state is not ReservationState.SETTLED:
+        if known.held:
             self._move(Transfer(Book.RESERVED, Book.SPENT, known.amount, "settle", known.job_id))
             self._turn(known, ReservationState.SETTLED)
         return self._known()
 
     def release(self) -> None:
-        """Give the reservation back; nothing happens to one that is not there. Raises ReservationEnded when spent."""
+        """Give the reservation back; nothing happens to one that is not there or was refunded.
+
+        Raises ReservationEnded when spent.
+        """
         known = self.reservation
-        if known is None:
+        if known is None or known.state is ReservationState.REFUNDED:
             return
         if known.state is ReservationState.SETTLED:
             raise ReservationEnded(known.state)
@@ -147,19 +141,36 @@ class Account:
             self._move(Transfer(Book.RESERVED, Book.AVAILABLE, known.amount, "release", known.job_id))
         self._turn(known, ReservationState.RELEASED)
 
-    def lapse(self, now: datetime) -> bool:
+    def refund(self) -> Reservation:
+        """Give back what was spent, once. Raises ReservationNotFound, NotRefundable."""
+        known = self._known()
+        if known.state is ReservationState.SETTLED:
+            self._move(Transfer(Book.SPENT, Book.AVAILABLE, known.amount, "refund", known.job_id))
+            self._turn(known, ReservationState.REFUNDED)
+        elif known.state is not ReservationState.REFUNDED:
+            raise NotRefundable(known.state)
+        return self._known()
+
+    def lapse(self) -> bool:
         """Give back what nobody has confirmed in time; whether there was something."""
         known = self.reservation
-        if known is None or known.state is not ReservationState.RESERVED or (known.expires_at or now) > now:
+        if known is None or known.state is not ReservationState.RESERVED or (known.expires_at or self.now) > self.now:
             return False
         self._move(Transfer(Book.RESERVED, Book.AVAILABLE, known.amount, "lapse", known.job_id))
         self.reservation = replace(known, state=ReservationState.RELEASED)
         return True
 
-    def grant(self, amount: int, kind: str, request_id: str = "") -> None:
-        """Add credits, or take them away."""
-        if amount:
+    def grant(self, amount: int, kind: str, request_id: str) -> None:
+        """Add credits, or take them away, once for each request id. Raises GrantConflict for another amount or user."""
+        if self.granted not in (None, (self.user_id, amount)):
+            raise GrantConflict
+        if amount and self.granted is None:
             self._move(Transfer(Book.ISSUED, Book.AVAILABLE, amount, kind, request_id=request_id))
+
+    def expire(self, amount: int) -> None:
+        """Take back what was granted for a period that is over."""
+        if amount:
+            self._move(Transfer(Book.AVAILABLE, Book.ISSUED, amount, "expire"))
 
     def _known(self) -> Reservation:
         if self.reservation is None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    func,
+    exists,
     insert,
     select,
     update,
@@ -61,7 +61,7 @@ CREDIT_ENTRIES = Table(
     Column("kind", Text, nullable=False),
     Column("job_id", Text, nullable=False),
     Column("request_id", Text, nullable=False),
-    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+    Column("created_at", _TIME, nullable=False),
 )
 CREDIT_GRANTS = Table(
     "credit_grants",
@@ -79,15 +79,24 @@ class PostgresCredits:
         self._engine = engine
 
     @asynccontextmanager
-    async def change(self, user_id: str, job_id: str = "") -> AsyncIterator[Account | None]:
+    async def change(
+        self, user_id: str, now: datetime, *, job_id: str = "", request_id: str = ""
+    ) -> AsyncIterator[Account | None]:
         """The account under its row's lock."""
         async with self._engine.begin() as connection:
-            account = await _locked(connection, user_id, job_id)
+            account = await lock_account(connection, user_id, now)
+            if account is not None and job_id:
+                query = select(CREDIT_RESERVATIONS).where(CREDIT_RESERVATIONS.c.job_id == UUID(job_id))
+                account.reservation = _reservation((await connection.execute(query)).first())
+            if account is not None and request_id:
+                made = select(CREDIT_GRANTS).where(CREDIT_GRANTS.c.request_id == request_id)
+                row = (await connection.execute(made)).first()
+                account.granted = None if row is None else (str(row.user_id), row.amount)
             yield account
             if account is not None:
-                await _save(connection, account)
+                await save_account(connection, account)
 
-    async def account(self, user_id: str) -> Account | None:
+    async def account(self, user_id: str, now: datetime) -> Account | None:
         """The account as of one moment."""
         query = (
             select(USERS.c.plan, CREDIT_ACCOUNTS)
@@ -98,7 +107,7 @@ class PostgresCredits:
             row = (await connection.execute(query)).first()
         if row is None:
             return None
-        return Account(user_id, row.plan, row.available or 0, row.reserved or 0, row.spent or 0)
+        return Account(user_id, now, row.plan, row.available or 0, row.reserved or 0, row.spent or 0)
 
     async def owner_of(self, job_id: str) -> str | None:
         """Whose credits are reserved for the job."""
@@ -119,35 +128,26 @@ class PostgresCredits:
         async with self._engine.connect() as connection:
             return [(str(row.user_id), str(row.job_id)) for row in await connection.execute(query)]
 
-    async def granted(self, request_id: str, user_id: str, amount: int) -> bool:
-        """Whether this grant was made; the caller holds the account's lock."""
-        query = select(CREDIT_GRANTS).where(CREDIT_GRANTS.c.request_id == request_id)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).first()
-        if row is not None and (str(row.user_id), row.amount) != (user_id, amount):
-            raise GrantConflict
-        return row is not None
 
-
-async def _locked(connection: AsyncConnection, user_id: str, job_id: str) -> Account | None:
+async def lock_account(connection: AsyncConnection, user_id: str, now: datetime) -> Account | None:
+    """The account under its row's lock, which guards everything about the user's money; None for an unknown user."""
     owner = as_uuid(user_id)
     if owner is None:
         return None
-    plan = (await connection.execute(select(USERS.c.plan).where(USERS.c.user_id == owner))).scalar()
-    if plan is None:
+    known = exists().where(USERS.c.user_id == owner)
+    if not (await connection.execute(select(known))).scalar():
         return None
     empty = {"user_id": owner, "available": 0, "reserved": 0, "spent": 0}
     await connection.execute(pg_insert(CREDIT_ACCOUNTS).values(empty).on_conflict_do_nothing())
     mine = select(CREDIT_ACCOUNTS).where(CREDIT_ACCOUNTS.c.user_id == owner).with_for_update()
     row = (await connection.execute(mine)).one()
-    account = Account(user_id, plan, row.available, row.reserved, row.spent)
-    if job_id:
-        query = select(CREDIT_RESERVATIONS).where(CREDIT_RESERVATIONS.c.job_id == UUID(job_id))
-        account.reservation = _reservation((await connection.execute(query)).first())
-    return account
+    # Read under the lock: a subscription that began meanwhile has changed the plan.
+    plan = (await connection.execute(select(USERS.c.plan).where(USERS.c.user_id == owner))).scalar_one()
+    return Account(str(owner), now, plan, row.available, row.reserved, row.spent)
 
 
-async def _save(connection: AsyncConnection, account: Account) -> None:
+async def save_account(connection: AsyncConnection, account: Account) -> None:
+    """Store balance, transfers and reservation. Raises GrantConflict."""
     owner = UUID(account.user_id)
     if account.transfers:
         balance = {"available": account.available, "reserved": account.reserved, "spent": account.spent}
@@ -159,7 +159,9 @@ async def _save(connection: AsyncConnection, account: Account) -> None:
             if transfer.request_id
         ]
         if grants:
-            await connection.execute(insert(CREDIT_GRANTS), grants)
+            made = pg_insert(CREDIT_GRANTS).values(grants).on_conflict_do_nothing().returning(CREDIT_GRANTS.c.user_id)
+            if len((await connection.execute(made)).all()) < len(grants):
+                raise GrantConflict  # another user's, at the same moment
         account.transfers.clear()
     known = account.reservation
     if known is not None and known.user_id == account.user_id:
@@ -191,6 +193,7 @@ def _entries(account: Account, owner: UUID) -> list[dict[str, Any]]:
                     "kind": transfer.kind,
                     "job_id": transfer.job_id,
                     "request_id": transfer.request_id,
+                    "created_at": account.now,
                 }
             )
     return entries
