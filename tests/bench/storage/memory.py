@@ -163,6 +163,7 @@ async def _gateway(storage: str, auth: str) -> AsyncGenerator[tuple[asyncio.subp
         **{name: value for name, value in os.environ.items() if not name.startswith("T2M_")},
         "T2M_ENVIRONMENT": "test",
         "T2M_GATEWAY_PORT": "0",
+        "T2M_RATE_LIMITS": "off",
         "T2M_STORAGE_ADDRESS": storage,
         "T2M_AUTH_ADDRESS": auth,
         "T2M_JOB_ADDRESS": nobody,
