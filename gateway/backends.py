@@ -4,11 +4,16 @@ codecs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import grpc
+import structlog
+
+from gateway.tls import TlsFiles
+
+log = structlog.get_logger("gateway.backends")
 
 _OPTIONS = [
     # A restarted service should be found again within a second, not after gRPC's default of up to
@@ -28,61 +33,107 @@ _OPTIONS = [
 ]
 
 
-class Backends:
-    """One channel per domain, opened lazily by gRPC on the first call."""
+LOOK_EVERY_S = 1.0
+"""How often the certificate files are looked at."""
+OLD_CALLS_S = 600.0
+"""What calls on the channels of former certificates have to end in time."""
 
-    def __init__(self, addresses: Mapping[str, str], credentials: grpc.ChannelCredentials | None = None) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {
+
+class Backends:
+    """One channel per domain, opened lazily by gRPC on the first call, and anew when the certificates change."""
+
+    def __init__(self, addresses: Mapping[str, str], tls: TlsFiles | None = None) -> None:
+        """Raises OSError when a certificate file is missing."""
+        self._addresses = dict(addresses)
+        self._tls = tls
+        self._calls: list[BackendCall] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._stamp = tls.stamp() if tls else ()
+        self._channels = self._open()
+        self._watch = asyncio.create_task(self._renewing(tls)) if tls else None
+
+    def _open(self) -> dict[str, grpc.aio.Channel]:
+        credentials = self._tls.credentials() if self._tls else None
+        return {
             domain: grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
             if credentials
             else grpc.aio.insecure_channel(address, options=_OPTIONS)
-            for domain, address in addresses.items()
+            for domain, address in self._addresses.items()
         }
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Every domain that has a backend."""
-        return tuple(self._channels)
+        return tuple(self._addresses)
 
-    def channel(self, domain: str) -> grpc.aio.Channel:
-        """The channel of a domain. Raises KeyError for one without an address."""
-        return self._channels[domain]
+    def unary(self, path: str, domain: str = "") -> BackendCall:
+        """A call of `/package.Service/Method` on raw bytes; of that domain where the package does not say it."""
+        return self._call("unary_unary", path, domain)
 
-    def unary(self, path: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
-        """A call of `/package.Service/Method` on raw bytes."""
-        call: Any = self._of(path).unary_unary(path)
-        return call  # type: ignore[no-any-return]
-
-    def stream(self, path: str) -> grpc.aio.UnaryStreamMultiCallable[bytes, bytes]:
+    def stream(self, path: str) -> BackendCall:
         """A server stream of `/package.Service/Method` on raw bytes."""
-        call: Any = self._of(path).unary_stream(path)
-        return call  # type: ignore[no-any-return]
+        return self._call("unary_stream", path)
 
-    def upload(self, path: str) -> grpc.aio.StreamUnaryMultiCallable[bytes, bytes]:
+    def upload(self, path: str) -> BackendCall:
         """A client stream of `/package.Service/Method` on raw bytes."""
-        call: Any = self._of(path).stream_unary(path)
-        return call  # type: ignore[no-any-return]
+        return self._call("stream_unary", path)
 
-    def _of(self, path: str) -> grpc.aio.Channel:
-        return self._channels[domain_of(path.split("/")[1])]
+    def _call(self, kind: str, path: str, domain: str = "") -> BackendCall:
+        call = BackendCall(kind, path, domain or domain_of(path.split("/")[1]))
+        call.move_to(self._channels[call.domain])
+        self._calls.append(call)
+        return call
+
+    async def _renewing(self, tls: TlsFiles) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                stamp = tls.stamp()
+                if stamp == self._stamp:
+                    continue
+                fresh = self._open()
+            except OSError as error:
+                log.warning("certificates.unread", reason=str(error))
+                continue
+            log.info("certificates.renewed")
+            old, self._channels, self._stamp = self._channels, fresh, stamp
+            for call in self._calls:
+                call.move_to(fresh[call.domain])
+            for channel in old.values():
+                task = asyncio.create_task(channel.close(OLD_CALLS_S))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close every channel; calls in flight are cancelled."""
+        tasks = [task for task in (self._watch, *self._closing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for channel in self._channels.values():
             await channel.close()
+
+
+class BackendCall:
+    """A method of a backend, called on whichever channel is the current one."""
+
+    __slots__ = ("_inner", "_kind", "_path", "domain")
+
+    def __init__(self, kind: str, path: str, domain: str) -> None:
+        self._kind = kind
+        self._path = path
+        self.domain = domain
+        self._inner: Any = None
+
+    def move_to(self, channel: grpc.aio.Channel) -> None:
+        """Calls from now on go over this channel."""
+        self._inner = getattr(channel, self._kind)(self._path)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """A call, as the multicallables of `grpc.aio` make it."""
+        return self._inner(*args, **kwargs)
 
 
 def domain_of(full_name: str) -> str:
     """`t2m.job.v1.JobService` → `job`."""
     return full_name.split(".")[1]
-
-
-def channel_credentials(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials | None:
-    """TLS from PEM files; None (plain text) without a CA."""
-    if ca is None:
-        return None
-    return grpc.ssl_channel_credentials(
-        root_certificates=ca.read_bytes(),
-        private_key=key.read_bytes() if key else None,
-        certificate_chain=certificate.read_bytes() if certificate else None,
-    )

@@ -22,9 +22,7 @@ class Health:
 
     def __init__(self, backends: Backends, deadline_s: float) -> None:
         self._deadline_s = deadline_s
-        self._checks: dict[str, Any] = {
-            domain: backends.channel(domain).unary_unary(_CHECK) for domain in backends.domains
-        }
+        self._checks: dict[str, Any] = {domain: backends.unary(_CHECK, domain) for domain in backends.domains}
         self.draining = False
 
     async def alive(self, request: Request, _variables: dict[str, str], /) -> None:
