@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.admission import Admission
 from gateway.auth import EXCHANGE, Authenticator
-from gateway.backends import Backends, channel_credentials
+from gateway.backends import Backends
 from gateway.catalog import HttpBinding, Rpc, answers_body, load_catalog, stub_modules
 from gateway.client_address import ClientAddresses
 from gateway.codec import DecoderSet, EncoderSet
@@ -55,8 +55,7 @@ class Rest:
         TemplateError.
         """
         settings = self._settings
-        credentials = channel_credentials(settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file)
-        self.backends = Backends(settings.addresses(), credentials)
+        self.backends = Backends(settings.addresses(), settings.tls())
         self.hub = Hub(
             HubLimits(
                 ring_frames=settings.stream_ring_frames,

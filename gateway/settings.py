@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.ratelimit import RateConfig
+from gateway.tls import TlsFiles
 
 Address = Annotated[str, Field(min_length=1, description="host:port of a gRPC service, or unix:/path")]
 
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
     job_address: Address = "127.0.0.1:50052"
     video_render_address: Address = "127.0.0.1:50053"
     storage_address: Address = "127.0.0.1:50054"
-    # PEM files; with a CA the channels are TLS, with certificate and key mutual TLS.
+    # PEM files; with a CA the channels are TLS, with certificate and key mutual TLS. Read again when they change.
     tls_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
@@ -101,6 +102,18 @@ class Settings(BaseSettings):
             if self.rate_limits is not None and self.redis_url is None:
                 raise ValueError("T2M_RATE_LIMITS needs T2M_REDIS_URL here: gateways must count together")
         return self
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None) or (self.tls_cert_file and not self.tls_ca_file):
+            raise ValueError("tls_cert_file and tls_key_file are set together, and with tls_ca_file")
+        return self
+
+    def tls(self) -> TlsFiles | None:
+        """The certificate files; None for plain text."""
+        if self.tls_ca_file is None:
+            return None
+        return TlsFiles(self.tls_ca_file, self.tls_cert_file, self.tls_key_file)
 
     def addresses(self) -> dict[str, str]:
         """Address by domain, the second part of a proto package: `t2m.job.v1` → `job`."""
