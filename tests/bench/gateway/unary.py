@@ -2,6 +2,7 @@
 
     python -m tests.bench.gateway.unary [--seconds 4] [--rounds 3] [--connections 32]
 
+`limited` is the same gateway with calls counted in Redis (A7): reads in blocks, orders one by one.
 Prints µs of CPU of the gateway's process per request, and requests per second of wall time: medians over the
 rounds, with the spread. Only the ratio to a peer of the same run carries over to another machine.
 """
@@ -26,7 +27,7 @@ import psutil
 import uvloop
 
 from tests.fakes.grpc_backends import JOB_ID
-from tests.stack import free_port
+from tests.stack import free_port, redis_url
 
 CHECKOUT = Path(__file__).parents[3]
 ORDER = json.dumps(
@@ -45,7 +46,14 @@ REQUESTS = {
     "POST": f"POST /api/v1/videos/generate HTTP/1.1\r\n{HEADERS}Content-Type: application/json\r\n"
     f"Content-Length: {len(ORDER)}\r\n\r\n{ORDER}",
 }
-PEERS = {"t2m": ["-m", "gateway"], "naive": ["-m", "tests.bench.gateway.naive"]}
+PEERS = {"t2m": ["-m", "gateway"], "limited": ["-m", "gateway"], "naive": ["-m", "tests.bench.gateway.naive"]}
+NO_END = "10000000/minute"
+LIMITS = json.dumps(
+    {
+        "plans": {"free": {"standard": NO_END, "generate": NO_END}},
+        "deployment": {"standard": NO_END, "generate": NO_END},
+    }
+)
 
 
 @dataclass
@@ -117,10 +125,13 @@ def main() -> None:
         for _ in range(options.rounds):
             for peer, arguments in PEERS.items():
                 port = free_port()
-                addresses = {
+                environment = {
                     f"T2M_{name}_ADDRESS": f"127.0.0.1:{backend}" for name in ("AUTH", "JOB", "VIDEO_RENDER", "STORAGE")
                 }
-                with process(arguments, port, T2M_GATEWAY_PORT=str(port), **addresses) as gateway:
+                environment |= {"T2M_GATEWAY_PORT": str(port), "T2M_RATE_LIMITS": "off"}
+                if peer == "limited":
+                    environment |= {"T2M_RATE_LIMITS": LIMITS, "T2M_REDIS_URL": redis_url()}
+                with process(arguments, port, **environment) as gateway:
                     for kind, request in REQUESTS.items():
                         round_ = asyncio.run(load(port, gateway, request, options.connections, options.seconds))
                         results.setdefault((peer, kind), []).append(round_)
@@ -130,7 +141,7 @@ def main() -> None:
             cpus = [result.cpu_us for result in results[peer, kind]]
             rate = statistics.median(result.per_second for result in results[peer, kind])
             print(
-                f"{kind:5} {peer:6} {statistics.median(cpus):6.0f} µs CPU ({min(cpus):.0f}-{max(cpus):.0f}) "
+                f"{kind:5} {peer:7} {statistics.median(cpus):6.0f} µs CPU ({min(cpus):.0f}-{max(cpus):.0f}) "
                 f"{naive / statistics.median(cpus):5.2f} x naive {rate:8.0f} requests/s"
             )
 
