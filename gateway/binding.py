@@ -11,7 +11,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import EncodeError, Message
 
-from gateway.catalog import CatalogError, HttpBinding, Rpc
+from gateway.catalog import BODY_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, Violation, json_name
 from gateway.codec.decoder import Convert
 from gateway.codec.fields import TEXT_FORMS, is_map, is_repeated
@@ -75,7 +75,8 @@ class Binder:
             self._headers.append((b"last-event-id", _setter(rpc, resume, decoders, label="Last-Event-ID")))
         self._taken = frozenset(path.split(".")[0] for path in taken)
         self._body = binding.body
-        self._bind_body = _body_binder(rpc, binding, decoders, self._taken)
+        self._raw = takes_bytes(rpc, binding)
+        self._bind_body = None if self._raw else _body_binder(rpc, binding, decoders, self._taken)
         self._query = {} if binding.body == "*" else _query_setters(rpc.input, decoders, taken | {binding.body})
 
     @property
@@ -91,7 +92,10 @@ class Binder:
     def bind(self, request: Request, variables: Mapping[str, str], body: bytes) -> bytes:
         """Serialised request message. Raises ApiError 400, 415 or 422 with every violation."""
         violations: list[Violation] = []
-        if self._bind_body is not None:
+        if self._raw:
+            content_type = (request.header(b"content-type") or b"").decode("latin-1")
+            message = self._class(**{self._body: {"content_type": content_type, "data": body}})
+        elif self._bind_body is not None:
             message = self._bind_body(_parse_json(request, body), violations)
         else:
             if body.strip() not in (b"", b"{}"):
@@ -132,6 +136,12 @@ class Binder:
                 violations.append(Violation(key, "unknown query parameter"))
             else:
                 setter(message, texts, violations)
+
+
+def takes_bytes(rpc: Rpc, binding: HttpBinding) -> bool:
+    """Whether the body is taken as it is, into a field of type `google.api.HttpBody`: signed bytes may not change."""
+    field = rpc.input.fields_by_name.get(binding.body)
+    return field is not None and field.message_type is not None and field.message_type.full_name == BODY_TYPE
 
 
 def _parse_json(request: Request, body: bytes) -> object:

@@ -20,7 +20,7 @@ STUB_PACKAGES = ("t2m.auth.v1", "t2m.job.v1", "t2m.video_render.v1", "t2m.storag
 """Stub packages that are searched for services. A new domain is one more line here."""
 
 FILE_RESPONSE_TYPE = "t2m.storage.v1.ObjectLocation"
-BODY_RESPONSE_TYPE = "google.api.HttpBody"
+BODY_TYPE = "google.api.HttpBody"
 
 
 class CatalogError(Exception):
@@ -81,7 +81,7 @@ def answers_body(rpc: Rpc, binding: HttpBinding) -> bool:
     selected = rpc.output
     if binding.response_body and (field := rpc.output.fields_by_name.get(binding.response_body)) is not None:
         selected = field.message_type or selected
-    return bool(selected.full_name == BODY_RESPONSE_TYPE)
+    return bool(selected.full_name == BODY_TYPE)
 
 
 def stub_modules(packages: Iterable[str] = STUB_PACKAGES) -> list[ModuleType]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.binding import query_leaves
+from gateway.binding import query_leaves, takes_bytes
 from gateway.catalog import HttpBinding, Rpc, answers_body
 from gateway.errors import BY_CODE
 from gateway.http_rules import Template, compile_template
@@ -139,6 +139,7 @@ class _Operation:
         self._service_comment = comments.get(rpc.descriptor.containing_service.full_name, "")
         self._bound = {variable.field_path for variable in template.variables}
         self._bound |= {bound.field for bound in rpc.extras.headers}
+        self._takes_bytes = takes_bytes(rpc, binding)
 
     def build(self, index: int) -> dict[str, Any]:
         """The operation object."""
@@ -158,7 +159,7 @@ class _Operation:
             required = any(field_rules(field).required for field in self._rpc.input.fields)
             operation["requestBody"] = {
                 "required": required,
-                "content": {JSON: {"schema": self._body_schema()}},
+                "content": {"*/*": {}} if self._takes_bytes else {JSON: {"schema": self._body_schema()}},
             }
         if self._rpc.descriptor.client_streaming:
             operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}

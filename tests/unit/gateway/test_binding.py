@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import message_factory
 
 from gateway.binding import Binder
-from gateway.catalog import CatalogError, Rpc, load_catalog
+from gateway.catalog import CatalogError, Rpc, load_catalog, stub_modules
 from gateway.codec import DecoderSet
 from gateway.errors import ApiError
 from gateway.http import Request
@@ -169,3 +169,13 @@ def test_every_rpc_of_ours_with_a_route_is_served() -> None:
     paths = {rpc.path for rpc in load_catalog(stub_modules())}
     assert "/t2m.job.v1.JobService/WatchJob" in paths
     assert "/t2m.storage.v1.ObjectService/ReadObject" not in paths
+
+
+def test_A6_a_body_of_bytes_arrives_as_it_was_signed() -> None:
+    """A6: not one byte is read as JSON and written again, whatever the content type."""
+    [receive] = [found for found in load_catalog(stub_modules()) if found.path.endswith("/ReceiveStripeEvent")]
+    body = b'{ "id" :\t"evt_1", "id":"\xff" }\n'
+    sent = {"stripe-signature": "t=1,v1=ab", "content-type": "text/plain"}
+    message = bind(receive, "POST", "/api/v1/billing/stripe/webhook", body, sent)
+    assert (message["body"].data, message["body"].content_type) == (body, "text/plain")
+    assert message["signature"] == "t=1,v1=ab"

@@ -34,6 +34,8 @@ class _CreditReservationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper
     """Spent."""
     CREDIT_RESERVATION_STATE_RELEASED: _CreditReservationState.ValueType  # 4
     """Given back."""
+    CREDIT_RESERVATION_STATE_REFUNDED: _CreditReservationState.ValueType  # 5
+    """Spent, and given back by an admin."""
 
 class CreditReservationState(_CreditReservationState, metaclass=_CreditReservationStateEnumTypeWrapper):
     """What became of a reservation."""
@@ -48,6 +50,8 @@ CREDIT_RESERVATION_STATE_SETTLED: CreditReservationState.ValueType  # 3
 """Spent."""
 CREDIT_RESERVATION_STATE_RELEASED: CreditReservationState.ValueType  # 4
 """Given back."""
+CREDIT_RESERVATION_STATE_REFUNDED: CreditReservationState.ValueType  # 5
+"""Spent, and given back by an admin."""
 Global___CreditReservationState: _TypeAlias = CreditReservationState  # noqa: Y015
 
 @_typing.final
@@ -318,6 +322,52 @@ class ReleaseReservationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseReservationResponse: _TypeAlias = ReleaseReservationResponse  # noqa: Y015
+
+@_typing.final
+class RefundReservationRequest(_message.Message):
+    """What to give back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundReservationRequest: _TypeAlias = RefundReservationRequest  # noqa: Y015
+
+@_typing.final
+class RefundReservationResponse(_message.Message):
+    """The reservation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reservation(self) -> Global___CreditReservation:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___CreditReservation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundReservationResponse: _TypeAlias = RefundReservationResponse  # noqa: Y015
 
 @_typing.final
 class GetCreditBalanceRequest(_message.Message):

@@ -60,6 +60,11 @@ class CreditServiceStub:
                 request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReleaseReservationRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReleaseReservationResponse.FromString,
                 _registered_method=True)
+        self.RefundReservation = channel.unary_unary(
+                '/t2m.auth.v1.CreditService/RefundReservation',
+                request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.RefundReservationRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.RefundReservationResponse.FromString,
+                _registered_method=True)
         self.GetCreditBalance = channel.unary_unary(
                 '/t2m.auth.v1.CreditService/GetCreditBalance',
                 request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.GetCreditBalanceRequest.SerializeToString,
@@ -123,6 +128,15 @@ class CreditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefundReservation(self, request, context):
+        """Gives back what a completed job has spent. Refunding twice changes nothing.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was not settled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCreditBalance(self, request, context):
         """The caller's credits.
         """
@@ -162,6 +176,11 @@ def add_CreditServiceServicer_to_server(servicer, server):
                     servicer.ReleaseReservation,
                     request_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReleaseReservationRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReleaseReservationResponse.SerializeToString,
+            ),
+            'RefundReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundReservation,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.RefundReservationRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.RefundReservationResponse.SerializeToString,
             ),
             'GetCreditBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCreditBalance,
@@ -288,6 +307,33 @@ class CreditService:
             '/t2m.auth.v1.CreditService/ReleaseReservation',
             t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReleaseReservationRequest.SerializeToString,
             t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReleaseReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefundReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.CreditService/RefundReservation',
+            t2m_dot_auth_dot_v1_dot_credit__service__pb2.RefundReservationRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_credit__service__pb2.RefundReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,11 @@ class CreditServiceStub:
 
     Errors: FAILED_PRECONDITION (STATE_CONFLICT) when it was settled.
     """
+    RefundReservation: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.RefundReservationRequest, _credit_service_pb2.RefundReservationResponse]
+    """Gives back what a completed job has spent. Refunding twice changes nothing.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was not settled.
+    """
     GetCreditBalance: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.GetCreditBalanceRequest, _credit_service_pb2.GetCreditBalanceResponse]
     """The caller's credits."""
     GrantCredits: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.GrantCreditsRequest, _credit_service_pb2.GrantCreditsResponse]
@@ -110,6 +115,11 @@ class CreditServiceAsyncStub(CreditServiceStub):
     Releasing twice, or what was never reserved, changes nothing.
 
     Errors: FAILED_PRECONDITION (STATE_CONFLICT) when it was settled.
+    """
+    RefundReservation: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.RefundReservationRequest, _credit_service_pb2.RefundReservationResponse]  # type: ignore[assignment]
+    """Gives back what a completed job has spent. Refunding twice changes nothing.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was not settled.
     """
     GetCreditBalance: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.GetCreditBalanceRequest, _credit_service_pb2.GetCreditBalanceResponse]  # type: ignore[assignment]
     """The caller's credits."""
@@ -177,6 +187,17 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         Releasing twice, or what was never reserved, changes nothing.
 
         Errors: FAILED_PRECONDITION (STATE_CONFLICT) when it was settled.
+        """
+
+    @_abc_1.abstractmethod
+    def RefundReservation(
+        self,
+        request: _credit_service_pb2.RefundReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credit_service_pb2.RefundReservationResponse, _abc.Awaitable[_credit_service_pb2.RefundReservationResponse]]:
+        """Gives back what a completed job has spent. Refunding twice changes nothing.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was not settled.
         """
 
     @_abc_1.abstractmethod
