@@ -59,5 +59,43 @@ def set_plan(email: str, plan: str) -> None:
     commands.set_plan(email, plan)
 
 
+_FOLDER = click.option(
+    "--folder", type=click.Path(path_type=Path), envvar="T2M_KEYS_DIR", required=True, help="Of the signing keys."
+)
+_LEAD = click.option(
+    "--lead", "lead_s", type=float, envvar="T2M_KEYS_LEAD_S", default=600.0, help="Seconds from publishing to signing."
+)
+
+
+@main.command("rotate-key")
+@_FOLDER
+@_LEAD
+def rotate_key(folder: Path, lead_s: float) -> None:
+    """Lay a new signing key, which every replica publishes at once and signs with later. Nobody is interrupted."""
+    from services.auth import commands
+
+    commands.rotate_key(folder, lead_s)
+
+
+@main.command("retire-keys")
+@_FOLDER
+@_LEAD
+def retire_keys(folder: Path, lead_s: float) -> None:
+    """Remove the signing keys whose last token has ended."""
+    from services.auth import commands
+
+    commands.retire_keys(folder, lead_s)
+
+
+@main.command("withdraw-key")
+@click.argument("kid")
+@_FOLDER
+def withdraw_key(kid: str, folder: Path) -> None:
+    """Remove a signing key that somebody else may have, with all tokens that it has signed."""
+    from services.auth import commands
+
+    commands.withdraw_key(folder, kid)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m services.auth")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.auth.adapters.jose import keyring
+from services.auth.adapters.jose.keys import KeyFileError
 from services.auth.bootstrap import build_operator
 from services.auth.domain.errors import AuthError
 from services.auth.domain.user import Role
@@ -63,6 +67,33 @@ def set_plan(email: str, plan: str) -> None:
         return f"{user.email} has plan {user.plan}"
 
     click.echo(_run(change))
+
+
+def rotate_key(folder: Path, lead_s: float) -> None:
+    """Lay a new signing key; print its id and when it begins to sign."""
+    now, lead = datetime.now(UTC), timedelta(seconds=lead_s)
+    key = _change_keys(lambda: keyring.rotate(folder, now, lead))
+    click.echo(f"{key.kid} is published and signs from {now + lead:%Y-%m-%d %H:%M:%S} UTC on")
+
+
+def retire_keys(folder: Path, lead_s: float) -> None:
+    """Remove the keys whose last token has ended; print their ids."""
+    now = datetime.now(UTC)
+    for kid in _change_keys(lambda: keyring.retire(folder, now, timedelta(seconds=lead_s))):
+        click.echo(kid)
+
+
+def withdraw_key(folder: Path, kid: str) -> None:
+    """Remove a key that somebody else may have."""
+    _change_keys(lambda: keyring.withdraw(folder, kid, datetime.now(UTC)))
+    click.echo(f"{kid} is withdrawn: its tokens are refused as soon as every replica sees the folder", err=True)
+
+
+def _change_keys(change: Callable[[], T]) -> T:
+    try:
+        return change()
+    except (KeyFileError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
 def _run(create: Callable[[], Coroutine[Any, Any, T]]) -> T:

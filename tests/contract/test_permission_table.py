@@ -65,6 +65,7 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.auth.v1.SubscriptionService/UpgradeSubscription": ("WRITE", "subscriptions:write"),
     "/t2m.auth.v1.TokenService/ExchangeCredential": ("PUBLIC", ""),
     "/t2m.auth.v1.TokenService/GetJwks": ("PUBLIC", ""),
+    "/t2m.auth.v1.TokenService/GetJwksDocument": ("PUBLIC", ""),
     "/t2m.auth.v1.TokenService/IssueServiceToken": ("PUBLIC", ""),
     "/t2m.auth.v1.TokenService/WatchRevocations": ("SERVICE", "revocations:read"),
     "/t2m.auth.v1.UserService/GetProfile": ("READ", "profile:read"),

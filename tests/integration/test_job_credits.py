@@ -80,7 +80,7 @@ async def deployment(
     auth = build_auth(AuthSettings(**settings))
     await auth.start()
     # The user's tokens are signed by the key of this auth, as its own are.
-    monkeypatch.setattr(job_harness, "SIGNER", TokenSigner(load_or_create_keys(tmp_path / "keys")[-1]))
+    monkeypatch.setattr(job_harness, "SIGNER", TokenSigner(load_or_create_keys(tmp_path / "keys")[-1].key))
     address = f"127.0.0.1:{auth.port}"
     async with new_world(postgres, redis_server) as world, grpc.aio.insecure_channel(address) as channel:
         server = await world.start(

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import cast
 
+from google.api.httpbody_pb2 import HttpBody
+
 from services.auth.api import codec
 from services.auth.api.context import Context
 from services.auth.application.revocations import Batch, Revocations
@@ -58,6 +60,13 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     ) -> token_service_pb2.GetJwksResponse:
         """The public keys."""
         return token_service_pb2.GetJwksResponse(jwks_json=self._tokens.jwks_json())
+
+    async def GetJwksDocument(
+        self, request: token_service_pb2.GetJwksDocumentRequest, context: Context
+    ) -> token_service_pb2.GetJwksDocumentResponse:
+        """The public keys as a file."""
+        document = HttpBody(content_type="application/jwk-set+json", data=self._tokens.jwks_json().encode())
+        return token_service_pb2.GetJwksDocumentResponse(document=document)
 
     async def WatchRevocations(
         self, request: token_service_pb2.WatchRevocationsRequest, context: Context

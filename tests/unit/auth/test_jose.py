@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from services.auth.adapters.jose.keys import KeyFileError, create_key, load_or_create_keys
+from services.auth.adapters.jose.keyring import KeyRing
+from services.auth.adapters.jose.keys import KeyFileError, SigningKey, create_key, load_or_create_keys
 from services.auth.adapters.jose.tokens import JoseTokens
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
 from services.auth.domain.tokens import TokenClaims, TokenKind
@@ -52,16 +53,17 @@ class TestKeys:
 
     def test_the_key_id_is_the_thumbprint_of_rfc_7638(self, tmp_path: Path) -> None:
         (key,) = load_or_create_keys(tmp_path)
-        members = {"crv": "Ed25519", "kty": "OKP", "x": key.as_dict(private=False)["x"]}
+        members = {"crv": "Ed25519", "kty": "OKP", "x": key.key.as_dict(private=False)["x"]}
         canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
         thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
         assert key.kid == thumbprint
 
     def test_the_newest_key_signs_and_all_are_published(self, tmp_path: Path) -> None:
         (old,) = load_or_create_keys(tmp_path)
-        before = JoseTokens([old], FakeClock(), CountingIds()).sign(claims())
-        new = create_key(tmp_path)
-        tokens = JoseTokens(load_or_create_keys(tmp_path), FakeClock(), CountingIds())
+        clock = FakeClock(datetime.now(UTC))
+        before = JoseTokens(KeyRing([old], clock), FakeClock(), CountingIds()).sign(claims())
+        new = create_key(tmp_path, clock.now())
+        tokens = JoseTokens(KeyRing(load_or_create_keys(tmp_path), clock), FakeClock(), CountingIds())
         published = parse_jwks(tokens.jwks_json())
         assert list(published) == [new.kid, old.kid]
         assert all(not key.is_private for key in published.values())
@@ -93,7 +95,7 @@ class TestReading:
     def make(self) -> tuple[JoseTokens, FakeClock]:
         """A signer and its clock."""
         clock = FakeClock()
-        return JoseTokens([KEY], clock, CountingIds()), clock
+        return JoseTokens(KeyRing([SigningKey(KEY, START)], clock), clock, CountingIds()), clock
 
     def test_an_access_token_is_read_back(self) -> None:
         tokens, _ = self.make()
@@ -119,7 +121,8 @@ class TestReading:
 
     def test_one_of_another_key_is_refused(self) -> None:
         tokens, clock = self.make()
-        foreign = JoseTokens([OKPKey.generate_key("Ed25519", auto_kid=True)], clock, CountingIds())
+        other = SigningKey(OKPKey.generate_key("Ed25519", auto_kid=True), START)
+        foreign = JoseTokens(KeyRing([other], clock), clock, CountingIds())
         with pytest.raises(CredentialInvalid):
             tokens.read_access(foreign.sign(claims()))
 

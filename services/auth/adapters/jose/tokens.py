@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from joserfc import jws, jwt
-from joserfc.jwk import OKPKey
 
-from services.auth.adapters.jose.keys import public_jwks
+from services.auth.adapters.jose.keyring import KeyRing
 from services.auth.application.ports import Clock, Ids
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
 from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
@@ -18,29 +16,24 @@ from services.runtime.tokens import (
     ISSUER,
     CredentialError,
     Revoked,
-    StaticKeys,
     TokenVerifier,
-    algorithms_of,
 )
 from t2m.common.v1.error_reason_pb2 import ErrorReason
 
 _TYPES = {TokenKind.ACCESS: "at+jwt", TokenKind.INTERNAL: "int+jwt", TokenKind.SERVICE: "svc+jwt"}
 """The `typ` header keeps one kind from being taken for another (RFC 8725, 3.11)."""
+_ALGORITHM = "Ed25519"
 _SESSION_CLAIM = "sid"
 
 
 class JoseTokens:
-    """`TokenSigner` over Ed25519 keys, of which the last one signs."""
+    """`TokenSigner` over a ring of Ed25519 keys."""
 
-    def __init__(self, keys: Sequence[OKPKey], clock: Clock, ids: Ids, revoked: Revoked | None = None) -> None:
-        """`revoked` says what the verifier refuses although it is genuine. Raises ValueError without keys."""
-        if not keys:
-            raise ValueError("no signing key")
-        self._key = keys[-1]
-        self._algorithm = algorithms_of(self._key)[0]
+    def __init__(self, ring: KeyRing, clock: Clock, ids: Ids, revoked: Revoked | None = None) -> None:
+        """`revoked` says what the verifier refuses although it is genuine."""
+        self._ring = ring
         self._ids = ids
-        self._jwks = public_jwks(keys)
-        self.verifier = TokenVerifier(StaticKeys(keys), clock, revoked)
+        self.verifier = TokenVerifier(ring, clock, revoked)
         """Verifies what these keys signed; also for the service's own calls."""
 
     def sign(self, claims: TokenClaims) -> str:
@@ -67,8 +60,9 @@ class JoseTokens:
             payload["akid"] = claims.api_key_id
         if claims.authenticated_at is not None:
             payload["auth_time"] = int(claims.authenticated_at.timestamp())
-        header = {"alg": self._algorithm, "kid": self._key.kid, "typ": _TYPES[claims.kind]}
-        return jwt.encode(header, payload, self._key, algorithms=[self._algorithm])
+        key = self._ring.signing_key()
+        header = {"alg": _ALGORITHM, "kid": key.kid, "typ": _TYPES[claims.kind]}
+        return jwt.encode(header, payload, key, algorithms=[_ALGORITHM])
 
     def read_access(self, token: str) -> AccessToken:
         """What an access token says. Raises CredentialExpired, CredentialInvalid."""
@@ -89,4 +83,4 @@ class JoseTokens:
 
     def jwks_json(self) -> str:
         """The public keys as a JWK Set."""
-        return self._jwks
+        return self._ring.jwks_json

@@ -22,12 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from t2m.auth.v1 import user_pb2 as t2m_dot_auth_dot_v1_dot_user__pb2
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ft2m/auth/v1/token_service.proto\x12\x0bt2m.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16t2m/auth/v1/user.proto\x1a\x1bt2m/common/v1/options.proto\"f\n\x19\x45xchangeCredentialRequest\x12\x1a\n\x07\x61pi_key\x18\x01 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x02H\x00\x12\x1f\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80@H\x00\x42\x0c\n\ncredential\"\xcc\x01\n\x1a\x45xchangeCredentialResponse\x12\x16\n\x0einternal_token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x1f\n\x04role\x18\x04 \x01(\x0e\x32\x11.t2m.auth.v1.Role\x12\x0c\n\x04plan\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x12\n\napi_key_id\x18\x07 \x01(\t\"[\n\x18IssueServiceTokenRequest\x12\x1c\n\nservice_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12!\n\x0eservice_secret\x18\x02 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x02\"Z\n\x19IssueServiceTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x10\n\x0eGetJwksRequest\"$\n\x0fGetJwksResponse\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x19\n\x17WatchRevocationsRequest\"\x7f\n\x18WatchRevocationsResponse\x12,\n\x0brevocations\x18\x01 \x03(\x0b\x32\x17.t2m.auth.v1.Revocation\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x11\n\tjwks_json\x18\x04 \x01(\t\"\xbd\x01\n\nRevocation\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.t2m.auth.v1.RevocationKind\x12\x12\n\nsubject_id\x18\x03 \x01(\t\x12.\n\nrevoked_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x85\x01\n\x0eRevocationKind\x12\x1f\n\x1bREVOCATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17REVOCATION_KIND_SESSION\x10\x01\x12\x1b\n\x17REVOCATION_KIND_API_KEY\x10\x02\x12\x18\n\x14REVOCATION_KIND_USER\x10\x03\x32\xcd\x04\n\x0cTokenService\x12t\n\x12\x45xchangeCredential\x12&.t2m.auth.v1.ExchangeCredentialRequest\x1a\'.t2m.auth.v1.ExchangeCredentialResponse\"\r\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\x12\x9e\x01\n\x11IssueServiceToken\x12%.t2m.auth.v1.IssueServiceTokenRequest\x1a&.t2m.auth.v1.IssueServiceTokenResponse\":\x90\x02\x01\xa2\xbb\x18/\x08\x01\x1a\x07gateway\x1a\x03job\x1a\x07storage\x1a\x0cvideo_render\x1a\x06worker\xa8\xbb\x18\x03\x12\xa7\x01\n\x10WatchRevocations\x12$.t2m.auth.v1.WatchRevocationsRequest\x1a%.t2m.auth.v1.WatchRevocationsResponse\"D\x90\x02\x01\xa2\xbb\x18\x39\x08\x05\x12\x10revocations:read\x1a\x07gateway\x1a\x03job\x1a\x07storage\x1a\x0cvideo_render\xa8\xbb\x18\x04\x30\x01\x12|\n\x07GetJwks\x12\x1b.t2m.auth.v1.GetJwksRequest\x1a\x1c.t2m.auth.v1.GetJwksResponse\"6\x90\x02\x01\xa2\xbb\x18/\x08\x01\x1a\x07gateway\x1a\x03job\x1a\x07storage\x1a\x0cvideo_render\x1a\x06workerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ft2m/auth/v1/token_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16t2m/auth/v1/user.proto\x1a\x1bt2m/common/v1/options.proto\"\x18\n\x16GetJwksDocumentRequest\"A\n\x17GetJwksDocumentResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"f\n\x19\x45xchangeCredentialRequest\x12\x1a\n\x07\x61pi_key\x18\x01 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80\x02H\x00\x12\x1f\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x18\x80@H\x00\x42\x0c\n\ncredential\"\xcc\x01\n\x1a\x45xchangeCredentialResponse\x12\x16\n\x0einternal_token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x1f\n\x04role\x18\x04 \x01(\x0e\x32\x11.t2m.auth.v1.Role\x12\x0c\n\x04plan\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x12\n\napi_key_id\x18\x07 \x01(\t\"[\n\x18IssueServiceTokenRequest\x12\x1c\n\nservice_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\x12!\n\x0eservice_secret\x18\x02 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\x80\x02\"Z\n\x19IssueServiceTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x10\n\x0eGetJwksRequest\"$\n\x0fGetJwksResponse\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x19\n\x17WatchRevocationsRequest\"\x7f\n\x18WatchRevocationsResponse\x12,\n\x0brevocations\x18\x01 \x03(\x0b\x32\x17.t2m.auth.v1.Revocation\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x11\n\tjwks_json\x18\x04 \x01(\t\"\xbd\x01\n\nRevocation\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.t2m.auth.v1.RevocationKind\x12\x12\n\nsubject_id\x18\x03 \x01(\t\x12.\n\nrevoked_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x85\x01\n\x0eRevocationKind\x12\x1f\n\x1bREVOCATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17REVOCATION_KIND_SESSION\x10\x01\x12\x1b\n\x17REVOCATION_KIND_API_KEY\x10\x02\x12\x18\n\x14REVOCATION_KIND_USER\x10\x03\x32\xe6\x05\n\x0cTokenService\x12t\n\x12\x45xchangeCredential\x12&.t2m.auth.v1.ExchangeCredentialRequest\x1a\'.t2m.auth.v1.ExchangeCredentialResponse\"\r\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xa8\xbb\x18\x03\x12\x9e\x01\n\x11IssueServiceToken\x12%.t2m.auth.v1.IssueServiceTokenRequest\x1a&.t2m.auth.v1.IssueServiceTokenResponse\":\x90\x02\x01\xa2\xbb\x18/\x08\x01\x1a\x07gateway\x1a\x03job\x1a\x07storage\x1a\x0cvideo_render\x1a\x06worker\xa8\xbb\x18\x03\x12\xa7\x01\n\x10WatchRevocations\x12$.t2m.auth.v1.WatchRevocationsRequest\x1a%.t2m.auth.v1.WatchRevocationsResponse\"D\x90\x02\x01\xa2\xbb\x18\x39\x08\x05\x12\x10revocations:read\x1a\x07gateway\x1a\x03job\x1a\x07storage\x1a\x0cvideo_render\xa8\xbb\x18\x04\x30\x01\x12|\n\x07GetJwks\x12\x1b.t2m.auth.v1.GetJwksRequest\x1a\x1c.t2m.auth.v1.GetJwksResponse\"6\x90\x02\x01\xa2\xbb\x18/\x08\x01\x1a\x07gateway\x1a\x03job\x1a\x07storage\x1a\x0cvideo_render\x1a\x06worker\x12\x96\x01\n\x0fGetJwksDocument\x12#.t2m.auth.v1.GetJwksDocumentRequest\x1a$.t2m.auth.v1.GetJwksDocumentResponse\"8\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\xb2\xbb\x18\x03\x38\xac\x02\x82\xd3\xe4\x93\x02\"\x12\x16/.well-known/jwks.jsonb\x08\x64ocumentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,26 +52,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENSERVICE'].methods_by_name['WatchRevocations']._serialized_options = b'\220\002\001\242\273\0309\010\005\022\020revocations:read\032\007gateway\032\003job\032\007storage\032\014video_render\250\273\030\004'
   _globals['_TOKENSERVICE'].methods_by_name['GetJwks']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['GetJwks']._serialized_options = b'\220\002\001\242\273\030/\010\001\032\007gateway\032\003job\032\007storage\032\014video_render\032\006worker'
-  _globals['_REVOCATIONKIND']._serialized_start=1035
-  _globals['_REVOCATIONKIND']._serialized_end=1168
-  _globals['_EXCHANGECREDENTIALREQUEST']._serialized_start=134
-  _globals['_EXCHANGECREDENTIALREQUEST']._serialized_end=236
-  _globals['_EXCHANGECREDENTIALRESPONSE']._serialized_start=239
-  _globals['_EXCHANGECREDENTIALRESPONSE']._serialized_end=443
-  _globals['_ISSUESERVICETOKENREQUEST']._serialized_start=445
-  _globals['_ISSUESERVICETOKENREQUEST']._serialized_end=536
-  _globals['_ISSUESERVICETOKENRESPONSE']._serialized_start=538
-  _globals['_ISSUESERVICETOKENRESPONSE']._serialized_end=628
-  _globals['_GETJWKSREQUEST']._serialized_start=630
-  _globals['_GETJWKSREQUEST']._serialized_end=646
-  _globals['_GETJWKSRESPONSE']._serialized_start=648
-  _globals['_GETJWKSRESPONSE']._serialized_end=684
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=686
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=711
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=713
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=840
-  _globals['_REVOCATION']._serialized_start=843
-  _globals['_REVOCATION']._serialized_end=1032
-  _globals['_TOKENSERVICE']._serialized_start=1171
-  _globals['_TOKENSERVICE']._serialized_end=1760
+  _globals['_TOKENSERVICE'].methods_by_name['GetJwksDocument']._loaded_options = None
+  _globals['_TOKENSERVICE'].methods_by_name['GetJwksDocument']._serialized_options = b'\220\002\001\242\273\030\002\010\001\262\273\030\0038\254\002\202\323\344\223\002\"\022\026/.well-known/jwks.jsonb\010document'
+  _globals['_REVOCATIONKIND']._serialized_start=1185
+  _globals['_REVOCATIONKIND']._serialized_end=1318
+  _globals['_GETJWKSDOCUMENTREQUEST']._serialized_start=191
+  _globals['_GETJWKSDOCUMENTREQUEST']._serialized_end=215
+  _globals['_GETJWKSDOCUMENTRESPONSE']._serialized_start=217
+  _globals['_GETJWKSDOCUMENTRESPONSE']._serialized_end=282
+  _globals['_EXCHANGECREDENTIALREQUEST']._serialized_start=284
+  _globals['_EXCHANGECREDENTIALREQUEST']._serialized_end=386
+  _globals['_EXCHANGECREDENTIALRESPONSE']._serialized_start=389
+  _globals['_EXCHANGECREDENTIALRESPONSE']._serialized_end=593
+  _globals['_ISSUESERVICETOKENREQUEST']._serialized_start=595
+  _globals['_ISSUESERVICETOKENREQUEST']._serialized_end=686
+  _globals['_ISSUESERVICETOKENRESPONSE']._serialized_start=688
+  _globals['_ISSUESERVICETOKENRESPONSE']._serialized_end=778
+  _globals['_GETJWKSREQUEST']._serialized_start=780
+  _globals['_GETJWKSREQUEST']._serialized_end=796
+  _globals['_GETJWKSRESPONSE']._serialized_start=798
+  _globals['_GETJWKSRESPONSE']._serialized_end=834
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=836
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=861
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=863
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=990
+  _globals['_REVOCATION']._serialized_start=993
+  _globals['_REVOCATION']._serialized_end=1182
+  _globals['_TOKENSERVICE']._serialized_start=1321
+  _globals['_TOKENSERVICE']._serialized_end=2063
 # @@protoc_insertion_point(module_scope)

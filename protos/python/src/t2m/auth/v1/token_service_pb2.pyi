@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -48,6 +49,47 @@ REVOCATION_KIND_API_KEY: RevocationKind.ValueType  # 2
 REVOCATION_KIND_USER: RevocationKind.ValueType  # 3
 """Every token with this `sub` whose `iat` is before `revoked_at`."""
 Global___RevocationKind: _TypeAlias = RevocationKind  # noqa: Y015
+
+@_typing.final
+class GetJwksDocumentRequest(_message.Message):
+    """Nothing to ask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJwksDocumentRequest: _TypeAlias = GetJwksDocumentRequest  # noqa: Y015
+
+@_typing.final
+class GetJwksDocumentResponse(_message.Message):
+    """The public keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> _httpbody_pb2.HttpBody:
+        """A JWK Set (RFC 7517)."""
+
+    def __init__(
+        self,
+        *,
+        document: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJwksDocumentResponse: _TypeAlias = GetJwksDocumentResponse  # noqa: Y015
 
 @_typing.final
 class ExchangeCredentialRequest(_message.Message):

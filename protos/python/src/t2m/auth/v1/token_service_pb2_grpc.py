@@ -59,6 +59,11 @@ class TokenServiceStub:
                 request_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksResponse.FromString,
                 _registered_method=True)
+        self.GetJwksDocument = channel.unary_unary(
+                '/t2m.auth.v1.TokenService/GetJwksDocument',
+                request_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksDocumentRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksDocumentResponse.FromString,
+                _registered_method=True)
 
 
 class TokenServiceServicer:
@@ -116,6 +121,16 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetJwksDocument(self, request, context):
+        """The same keys as a file at its well-known place, for whoever else checks a token of
+        this deployment. A key is there for at least ten minutes before it signs, and as long
+        as any of its tokens is good: fetch again every five minutes, and when a token names
+        an unknown key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +153,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.GetJwks,
                     request_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksResponse.SerializeToString,
+            ),
+            'GetJwksDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJwksDocument,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksDocumentRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksDocumentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -253,6 +273,33 @@ class TokenService:
             '/t2m.auth.v1.TokenService/GetJwks',
             t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksRequest.SerializeToString,
             t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJwksDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.TokenService/GetJwksDocument',
+            t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksDocumentRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_token__service__pb2.GetJwksDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

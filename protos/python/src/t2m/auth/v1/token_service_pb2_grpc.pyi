@@ -69,6 +69,12 @@ class TokenServiceStub:
     token names an unknown key; keep serving from the last answer when this
     service is away.
     """
+    GetJwksDocument: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetJwksDocumentRequest, _token_service_pb2.GetJwksDocumentResponse]
+    """The same keys as a file at its well-known place, for whoever else checks a token of
+    this deployment. A key is there for at least ten minutes before it signs, and as long
+    as any of its tokens is good: fetch again every five minutes, and when a token names
+    an unknown key.
+    """
 
 @_typing.type_check_only
 class TokenServiceAsyncStub(TokenServiceStub):
@@ -110,6 +116,12 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """The public keys that tokens are checked with (RFC 7517). Fetch again when a
     token names an unknown key; keep serving from the last answer when this
     service is away.
+    """
+    GetJwksDocument: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetJwksDocumentRequest, _token_service_pb2.GetJwksDocumentResponse]  # type: ignore[assignment]
+    """The same keys as a file at its well-known place, for whoever else checks a token of
+    this deployment. A key is there for at least ten minutes before it signs, and as long
+    as any of its tokens is good: fetch again every five minutes, and when a token names
+    an unknown key.
     """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -173,6 +185,18 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """The public keys that tokens are checked with (RFC 7517). Fetch again when a
         token names an unknown key; keep serving from the last answer when this
         service is away.
+        """
+
+    @_abc_1.abstractmethod
+    def GetJwksDocument(
+        self,
+        request: _token_service_pb2.GetJwksDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.GetJwksDocumentResponse, _abc.Awaitable[_token_service_pb2.GetJwksDocumentResponse]]:
+        """The same keys as a file at its well-known place, for whoever else checks a token of
+        this deployment. A key is there for at least ten minutes before it signs, and as long
+        as any of its tokens is good: fetch again every five minutes, and when a token names
+        an unknown key.
         """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -171,6 +171,7 @@ class HttpExtras(_message.Message):
     FILE_FIELD_NUMBER: _builtins.int
     UPLOAD_FIELD_NUMBER: _builtins.int
     SESSION_COOKIES_FIELD_NUMBER: _builtins.int
+    PUBLIC_MAX_AGE_S_FIELD_NUMBER: _builtins.int
     success_status: _builtins.int
     """The status of a success, 200 when 0."""
     file: _builtins.bool
@@ -182,6 +183,10 @@ class HttpExtras(_message.Message):
     """What the method does to the session of a browser that keeps its tokens in cookies
     (`X-Session-Transport: cookie`). Its request's field `refresh_token`, where it has one
     and the body does not give it, is filled from the cookie.
+    """
+    public_max_age_s: _builtins.int
+    """For a response body of type `google.api.HttpBody` of a public method: for how many seconds anybody may keep
+    it. 0: only the caller, who asks each time whether it has changed.
     """
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderBinding]:
@@ -206,10 +211,11 @@ class HttpExtras(_message.Message):
         file: _builtins.bool = ...,
         upload: Global___ByteUpload | None = ...,
         session_cookies: Global___SessionCookies.ValueType = ...,
+        public_max_age_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "public_max_age_s", b"public_max_age_s", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
