@@ -144,6 +144,8 @@ class BodyEndpoint:
 
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
         self._unary = UnaryCall(rpc, binding, template, tools)
+        shared_s = rpc.extras.public_max_age_s
+        self._cache_control = f"public, max-age={shared_s}".encode() if shared_s else b"private, no-cache"
         self._selected = binding.response_body
 
     async def __call__(self, request: Request, variables: dict[str, str]) -> None:
@@ -151,7 +153,7 @@ class BodyEndpoint:
         message, headers, _ = await self._unary(request, variables)
         body: Any = getattr(message, self._selected) if self._selected else message
         etag = f'"{sha256(body.data).hexdigest()[:32]}"'
-        headers += [(b"etag", etag.encode()), (b"cache-control", b"private, no-cache")]
+        headers += [(b"etag", etag.encode()), (b"cache-control", self._cache_control)]
         known = request.header(b"if-none-match")
         if not_modified(None if known is None else known.decode("latin-1"), None, etag, None):
             await request.respond(304, b"", headers)
