@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
 
-from tests import stack
+from tests import stack as servers
+from tests.e2e.local_stack import LocalStack
 
 # Structlog's default draws every traceback with its local variables: seconds of CPU, and secrets in the output.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
@@ -16,10 +17,22 @@ structlog.configure(processors=[structlog.processors.format_exc_info, structlog.
 @pytest.fixture
 def postgres(request: pytest.FixtureRequest) -> Callable[[], str]:
     """A factory: each call creates an empty database and returns its URL ``postgresql+asyncpg://…``."""
-    return lambda: stack.postgres_url(request.module.__name__.rpartition(".")[2])
+    return lambda: servers.postgres_url(request.module.__name__.rpartition(".")[2])
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> str:
     """The URL ``redis://…`` of the session's Redis, database 0; shared, so tests use keys of their own."""
-    return stack.redis_url()
+    return servers.redis_url()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The whole embedded stack, up and ready; one for all tests that only use it."""
+    # Receivers of webhooks listen on loopback, which is refused otherwise.
+    local = LocalStack(tmp_path_factory.mktemp("stack"), T2M_WEBHOOK_ALLOWED_NETWORKS='["127.0.0.0/8"]')
+    local.up()
+    try:
+        yield local
+    finally:
+        local.down()

@@ -1,4 +1,4 @@
-"""One embedded stack for the whole tier."""
+"""Who uses the stack, and a job that has run on it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ import httpx
 import pytest
 
 from tests.e2e.local_stack import SAMPLE, LocalStack, Watch, watch
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Up and ready."""
-    # Receivers of webhooks listen on loopback, which is refused otherwise.
-    stack = LocalStack(tmp_path_factory.mktemp("stack"), T2M_WEBHOOK_ALLOWED_NETWORKS='["127.0.0.0/8"]')
-    stack.up()
-    try:
-        yield stack
-    finally:
-        stack.down()
 
 
 @pytest.fixture(scope="session")
