@@ -22,7 +22,7 @@ from gateway.edge import Edge
 from gateway.errors import ApiError, malformed, method_not_allowed, route_not_found
 from gateway.files import FileEndpoint
 from gateway.health import Health
-from gateway.http import Request
+from gateway.http import Pace, Request
 from gateway.http_rules import MethodMismatch, PathEncodingError, Router, Template, compile_template
 from gateway.hub import Hub, HubLimits
 from gateway.openapi import OpenApiPages
@@ -43,6 +43,7 @@ class Rest:
 
     def __init__(self, settings: Settings, modules: Iterable[ModuleType]) -> None:
         self._settings = settings
+        self._pace = Pace(settings.body_deadline_s, settings.upload_min_bytes_per_s)
         self._rpcs = load_catalog(modules)
         self._router: Router[tuple[str, Endpoint]] = Router()
         self.backends: Backends
@@ -133,7 +134,7 @@ class Rest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: one look-up, one endpoint; every ApiError becomes an answer here."""
-        request = Request(scope, receive, send)
+        request = Request(scope, receive, send, self._pace)
         try:
             match = self._router.match(request.method, request.raw_path)
             if match is None:

@@ -80,6 +80,12 @@ def body_too_large(limit: int) -> ApiError:
     return error
 
 
+def body_too_slow(message: str) -> ApiError:
+    """408; the connection is closed, as what is left of the body may still be on its way."""
+    headers = [(b"connection", b"close")]
+    return ApiError(408, "REQUEST_TIMEOUT", message, "REQUEST_TOO_SLOW", headers=headers)
+
+
 def route_not_found() -> ApiError:
     """404 for a path that no rpc has."""
     return ApiError(404, "NOT_FOUND", "no such route", "METHOD_NOT_FOUND")

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import ApiError, body_too_large
+from gateway.errors import ApiError, body_too_large, body_too_slow
 
 Header = tuple[bytes, bytes]
 JSON_TYPE = b"application/json"
@@ -27,16 +28,36 @@ class ClientGoneError(Exception):
     """The client disconnected; there is nobody to answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly a body may come: within `body_s` seconds as a whole; as a stream, with no longer pause than that and
+    no slower than `bytes_per_s` (0 for any speed), after as long a start.
+    """
+
+    body_s: float = 30.0
+    bytes_per_s: int = 4096
+
+    def patience_s(self, received: int, waited_s: float) -> float:
+        """How long to wait for the next bytes of a stream."""
+        if not self.bytes_per_s:
+            return self.body_s
+        return max(0.0, min(self.body_s, self.body_s + received / self.bytes_per_s - waited_s))
+
+
+_DEFAULT_PACE = Pace()
+
+
 class Request:
     """One HTTP request. `route` is filled in by the router, for logs and metrics."""
 
-    __slots__ = ("_body_ended", "_headers", "receive", "scope", "send")
+    __slots__ = ("_body_ended", "_headers", "_pace", "receive", "scope", "send")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, pace: Pace = _DEFAULT_PACE) -> None:
         self.scope = scope
         self.receive = receive
         self.send = send
         self._headers: dict[bytes, bytes] | None = None
+        self._pace = pace
         self._body_ended = False
 
     @property
@@ -76,11 +97,20 @@ class Request:
         return self._headers.get(name)
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises ApiError 413 beyond `limit` bytes, ClientGoneError."""
+        """The whole body. Raises ApiError 413 beyond `limit` bytes, 408 when it takes too long, ClientGoneError."""
         declared = self.header(b"content-length")
+        if declared is None and self.header(b"transfer-encoding") is None:
+            return await self._whole(limit)  # There is none: nothing to wait for, and no need of a clock.
         if declared is not None and declared.isdigit() and int(declared) > limit:
             await self.discard(int(declared))
             raise body_too_large(limit)
+        try:
+            async with asyncio.timeout(self._pace.body_s):
+                return await self._whole(limit)
+        except TimeoutError:
+            raise body_too_slow(f"the body did not arrive within {self._pace.body_s:g} s") from None
+
+    async def _whole(self, limit: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
         more = True
@@ -102,10 +132,21 @@ class Request:
         return message.get("body", b""), more
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body as it arrives; the server stops reading while a chunk is in hand. Raises ClientGoneError."""
-        more = True
+        """The body as it arrives; the server stops reading while a chunk is in hand.
+
+        Raises ClientGoneError, and ApiError 408 when the client (not who takes the chunks) is slower than the pace.
+        """
+        clock = asyncio.get_running_loop().time
+        more, received, waited_s = True, 0, 0.0
         while more:
-            chunk, more = await self._chunk()
+            began = clock()
+            try:
+                async with asyncio.timeout(self._pace.patience_s(received, waited_s)):
+                    chunk, more = await self._chunk()
+            except TimeoutError:
+                raise body_too_slow(f"the body came too slowly: {received} bytes in {waited_s:.0f} s") from None
+            waited_s += clock() - began
+            received += len(chunk)
             if chunk:
                 yield chunk
 

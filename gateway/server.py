@@ -15,6 +15,7 @@ import uvicorn
 from structlog.types import Processor
 
 from gateway.app import Gateway
+from gateway.protocol import guarded
 from gateway.settings import Settings
 
 log = structlog.get_logger("gateway.server")
@@ -59,7 +60,7 @@ def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http="httptools",
+        http=guarded(settings.max_head_bytes, settings.head_deadline_s),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -52,7 +52,8 @@ class UploadEndpoint:
         except ApiError as error:
             if not any(name == b"connection" for name, _ in error.headers):
                 error.headers.append((b"connection", b"close"))  # What is left of the body is nobody's.
-            await request.discard()
+            if error.status != 408:  # Who sends too slowly is not waited for again.
+                await request.discard()
             raise
         await request.discard()
         await request.respond(self._status, orjson.dumps(self._encode(message)), headers)

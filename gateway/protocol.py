@@ -1,0 +1,120 @@
+"""uvicorn's HTTP protocol with bounds on what comes before the app: the size of a head, and the time it may take.
+
+uvicorn bounds neither for this parser: a client could send header fields for ever, or one byte of them a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+_PER_FIELD = 4  # ": " and the end of the line
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s"
+)
+_TOO_LARGE_BODY = b'{"error":{"message":"the head of the request is too large","error_code":"REQUEST_HEAD_TOO_LARGE"}}'
+
+
+class _HeadTooLargeError(Exception):
+    """Ends the parser's work; httptools reports it as an error of the request."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """A connection that is closed when it neither waits for an answer nor sends a whole head in time."""
+
+    max_head_bytes: int
+    head_deadline_s: float
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._field_bytes = self._unfinished_bytes = 0
+        self._heads = 0
+        self._in_head = True
+        self._too_large = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first head is on its way."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is expected any more."""
+        self._met()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a head that is not whole after `max_head_bytes` never will be."""
+        in_head, heads = self._in_head, self._heads
+        super().data_received(data)
+        if in_head and self._heads == heads:  # All of it belongs to a head that is not whole yet.
+            self._unfinished_bytes += len(data)
+            if self._unfinished_bytes > self.max_head_bytes and not self.transport.is_closing():
+                self._refuse()
+                return
+        # uvicorn's own clock runs between requests only, and what comes stops it: be it the beginning of a head, or the
+        # rest of a body that was refused.
+        if self._deadline is None and self.timeout_keep_alive_task is None and self._answered():
+            self._expect()
+
+    def on_message_begin(self) -> None:
+        """A new head."""
+        super().on_message_begin()
+        self._in_head, self._field_bytes = True, 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of it, whole."""
+        self._field_bytes += len(name) + len(value) + _PER_FIELD
+        if self._field_bytes > self.max_head_bytes:
+            self._too_large = True
+            raise _HeadTooLargeError
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The app takes over."""
+        self._in_head, self._unfinished_bytes = False, 0
+        self._heads += 1
+        self._met()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Whatever comes next is the next head."""
+        super().on_message_complete()
+        self._in_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser could not make sense of, or was told to stop at."""
+        if self._too_large:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
+
+    def _refuse(self) -> None:
+        self.transport.write(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
+        self.transport.close()
+
+    def _answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's type leaves out that there is none at first.
+        return cycle is None or cycle.response_complete
+
+    def _expect(self) -> None:
+        self._deadline = self.loop.call_later(self.head_deadline_s, self._late)
+
+    def _met(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        if self._answered() and not self.transport.is_closing():
+            self.transport.close()
+
+
+def guarded(max_head_bytes: int, head_deadline_s: float) -> type[GuardedProtocol]:
+    """The protocol with its bounds, as uvicorn wants it: a class."""
+    bounds = {"max_head_bytes": max_head_bytes, "head_deadline_s": head_deadline_s}
+    return type("BoundedProtocol", (GuardedProtocol,), bounds)
