@@ -153,6 +153,7 @@ BY_REASON: Mapping[str, tuple[int, str]] = {
     "QUOTA_EXHAUSTED": (429, "QUOTA_EXHAUSTED"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "UNSUPPORTED_MEDIA_TYPE"),
     "MALWARE_FOUND": (422, "MALWARE_FOUND"),
+    "REQUEST_TOO_SLOW": (408, "REQUEST_TIMEOUT"),
 }
 """Reasons that are more precise than their code."""
 

@@ -53,7 +53,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "without_redis": {"standard": "open", "generate": "local", "auth": "closed", "stream": "open"},
 }
 _MAX_BLOCK = 100
-_BLOCKS_PER_BUDGET = 20
+_BLOCKS_PER_BUDGET = 10
 
 
 def _checked(text: str) -> str:
@@ -70,8 +70,9 @@ Limits = dict[ClassName, Limit]
 class Budget:
     """One limit of one class and scope; it is kept for each subject: a user, an address, the deployment.
 
-    An exact budget keeps the time of every call (no window of that length ever holds more than the limit). Any other
-    keeps two counters of adjacent windows, and calls are taken from the store in blocks of `block`.
+    An exact budget (a user's or an address's calls that start work or check a secret) keeps the time of every call: no
+    window of that length ever holds more than the limit. Any other keeps two counters of adjacent windows, and calls are
+    taken from the store in blocks of `block`.
     """
 
     scope: Scope
@@ -132,6 +133,6 @@ class RateConfig(BaseModel):
 
 def _budget(scope: Scope, name: ClassName, text: str) -> Budget:
     item = parse(text)
-    strict = name in ("generate", "auth")
-    block = 1 if strict else max(1, min(item.amount // _BLOCKS_PER_BUDGET, _MAX_BLOCK))
-    return Budget(scope, name, item, exact=strict and scope != "deployment", block=block)
+    exact = name in ("generate", "auth") and scope != "deployment"
+    block = 1 if exact else max(1, min(item.amount // _BLOCKS_PER_BUDGET, _MAX_BLOCK))
+    return Budget(scope, name, item, exact, block)

@@ -114,9 +114,9 @@ async def test_A7_cheap_calls_are_taken_in_blocks_and_still_bounded() -> None:
     counted = Counted(plans={"free": {"standard": "100/minute"}}, deployment={"standard": "off"})
     remaining = [int((await counted.call("standard"))["ratelimit-remaining"]) for _ in range(100)]
     assert remaining == list(range(99, -1, -1))
-    assert counted.store.asked == 20
+    assert counted.store.asked == 10
     assert await counted.admitted(50, "standard") == 0
-    assert counted.store.asked <= 22, "a refusal is repeated without asking"
+    assert counted.store.asked <= 12, "a refusal is repeated without asking"
 
 
 async def test_A7_calls_at_once_share_a_block() -> None:

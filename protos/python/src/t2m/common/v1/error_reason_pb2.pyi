@@ -99,10 +99,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MALWARE_FOUND: _ErrorReason.ValueType  # 26
     """INVALID_ARGUMENT: the malware scanner knows the bytes."""
     ERROR_REASON_REQUEST_TOO_SLOW: _ErrorReason.ValueType  # 40
-    """The request did not arrive in time. Retry it on a better line."""
+    """DEADLINE_EXCEEDED: the request did not arrive in time. Retry it on a better line."""
     ERROR_REASON_CSRF_REFUSED: _ErrorReason.ValueType  # 41
-    """A browser's request with session cookies lacks the proof that it was meant: the
-    `X-CSRF-Token` of these cookies, or an origin that may use them.
+    """PERMISSION_DENIED: a browser's request with session cookies lacks the proof that it
+    was meant: the `X-CSRF-Token` of these cookies, or an origin that may use them.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -189,9 +189,9 @@ their name or the client says.
 ERROR_REASON_MALWARE_FOUND: ErrorReason.ValueType  # 26
 """INVALID_ARGUMENT: the malware scanner knows the bytes."""
 ERROR_REASON_REQUEST_TOO_SLOW: ErrorReason.ValueType  # 40
-"""The request did not arrive in time. Retry it on a better line."""
+"""DEADLINE_EXCEEDED: the request did not arrive in time. Retry it on a better line."""
 ERROR_REASON_CSRF_REFUSED: ErrorReason.ValueType  # 41
-"""A browser's request with session cookies lacks the proof that it was meant: the
-`X-CSRF-Token` of these cookies, or an origin that may use them.
+"""PERMISSION_DENIED: a browser's request with session cookies lacks the proof that it
+was meant: the `X-CSRF-Token` of these cookies, or an origin that may use them.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
