@@ -16,6 +16,7 @@ from uuid import UUID
 
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
+from services.auth.domain.identity import Identity
 from services.auth.domain.revocation import Revocation, RevocationKind, needed_until
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
@@ -134,6 +135,8 @@ class Tables:
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     revocations: dict[int, Revocation] = field(default_factory=dict)
+    identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
+    forgotten: dict[tuple[str, str], datetime] = field(default_factory=dict)
     notes: dict[int, Note] = field(default_factory=dict)
 
     def copy(self) -> Tables:
@@ -270,6 +273,48 @@ class FakeApiKeys:
         return True
 
 
+class FakeIdentities:
+    """`IdentityRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._known = tables.identities
+        self._forgotten = tables.forgotten
+
+    async def find(self, issuer: str, subject: str) -> Identity | None:
+        """By both."""
+        return self._known.get((issuer, subject))
+
+    async def add(self, identity: Identity, now: datetime) -> bool:
+        """Once."""
+        key = (identity.issuer, identity.subject)
+        return self._known.setdefault(key, identity) is identity
+
+    async def advance(self, issuer: str, subject: str, issued_at: datetime) -> bool:
+        """Only forward."""
+        known = self._known.get((issuer, subject))
+        if known is None or known.changed_at >= issued_at:
+            return False
+        self._known[issuer, subject] = replace(known, changed_at=issued_at)
+        return True
+
+    async def forget(self, user_id: str, now: datetime) -> None:
+        """All of the user's."""
+        for key in [key for key, each in self._known.items() if each.user_id == user_id]:
+            del self._known[key]
+            self._forgotten[key] = now
+
+    async def forgotten_at(self, issuer: str, subject: str) -> datetime | None:
+        """By both."""
+        return self._forgotten.get((issuer, subject))
+
+    async def prune(self, before: datetime) -> int:
+        """The older ones."""
+        old = [key for key, moment in self._forgotten.items() if moment < before]
+        for key in old:
+            del self._forgotten[key]
+        return len(old)
+
+
 class FakeRevocations:
     """`RevocationRepository`."""
 
@@ -315,6 +360,7 @@ class FakeUnit:
         self.sessions = FakeSessions(self._copy)
         self.api_keys = FakeApiKeys(self._copy)
         self.audit = FakeAuditTrail(self._copy.notes)
+        self.identities = FakeIdentities(self._copy)
         self.revocations = FakeRevocations(self._copy, self._store.revocation_numbers)
 
     async def commit(self) -> None:

@@ -18,8 +18,33 @@ _UP: tuple[str, ...] = (
     """,
     "CREATE INDEX ix_revocations_kind_subject_id ON revocations (kind, subject_id)",
     "CREATE INDEX ix_revocations_until ON revocations (until)",
+    """
+    CREATE TABLE user_identities (
+        issuer     text        NOT NULL,
+        subject    text        NOT NULL,
+        user_id    uuid        NOT NULL CONSTRAINT fk_user_identities_user_id_users REFERENCES users ON DELETE CASCADE,
+        changed_at timestamptz NOT NULL,
+        linked     boolean     NOT NULL,
+        created_at timestamptz NOT NULL,
+        CONSTRAINT pk_user_identities PRIMARY KEY (issuer, subject)
+    )
+    """,
+    "CREATE INDEX ix_user_identities_user_id ON user_identities (user_id)",
+    # Nothing here names anybody: digests of who was erased, until their last token has ended.
+    """
+    CREATE TABLE forgotten_identities (
+        digest       bytea       CONSTRAINT pk_forgotten_identities PRIMARY KEY,
+        forgotten_at timestamptz NOT NULL
+    )
+    """,
+    "ALTER TABLE api_keys ADD COLUMN last_used_at timestamptz",
 )
-_DOWN: tuple[str, ...] = ("DROP TABLE revocations",)
+_DOWN: tuple[str, ...] = (
+    "ALTER TABLE api_keys DROP COLUMN last_used_at",
+    "DROP TABLE forgotten_identities",
+    "DROP TABLE user_identities",
+    "DROP TABLE revocations",
+)
 
 
 def upgrade() -> None:
