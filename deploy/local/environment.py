@@ -19,6 +19,8 @@ SERVICES = ("auth", "storage", "video_render", "job")
 """The gRPC services, in the order in which they start."""
 CLIENTS = (*SERVICES, "worker", "gateway")
 """Everything that asks auth for a service token."""
+CALLER = "local"
+"""Whose certificate people take to call the services by hand, where these speak mutual TLS."""
 GATEWAY_PORT = 8080
 """Preferred; the first free one is taken when it is not, and kept."""
 
@@ -81,6 +83,11 @@ def with_database(admin_url: str, database: str) -> str:
     return f"postgresql+asyncpg://{server}/{database}{question}{query}"
 
 
+def wants_tls() -> bool:
+    """Whether the services are to speak mutual TLS on the loopback address too: ``T2M_LOCAL_TLS``."""
+    return os.environ.get("T2M_LOCAL_TLS", "").lower() in ("1", "true", "yes")
+
+
 def of_single_processes() -> dict[str, dict[str, str]]:
     """Process -> variables for it alone, from the JSON file that ``T2M_PROCESS_ENV`` names; empty without one.
 
@@ -128,12 +135,26 @@ class Environments:
             "T2M_SERVICE_ID": name,
             "T2M_SERVICE_SECRET": self.secrets[f"service_{name}"],
             **({"T2M_BIND": bind} if bind else {}),
+            **self._tls(name),
             **({"T2M_DATABASE_URL": with_database(self.database_url, f"t2m_{database}")} if database else {}),
             **own,
         }
         unset = {"T2M_BIND", "T2M_DATABASE_URL", "T2M_SERVICE_SECRETS", "T2M_API_KEY_PEPPER"}
         inherited = {key: value for key, value in os.environ.items() if key not in unset}
         return {**inherited, **decided, **of_single_processes().get(name, {})}
+
+    def tls_folder(self, name: str) -> Path | None:
+        """Where the certificate of a process lies; None where the stack speaks plain text."""
+        return self.folder.certificates / name if wants_tls() else None
+
+    def _tls(self, name: str) -> dict[str, str]:
+        folder = self.tls_folder(name)
+        if folder is None:
+            return {}
+        suffix = "_FILE" if name == "gateway" else ""
+        named = {"CERT": "tls.crt", "KEY": "tls.key", "CA": "ca.crt"}
+        paths = {f"T2M_TLS_{kind}{suffix}": str(folder / file) for kind, file in named.items()}
+        return {**paths, "T2M_TLS_CLIENTS": json.dumps([CALLER])}
 
     def _common(self) -> dict[str, str]:
         return {

@@ -58,6 +58,11 @@ class DataFolder:
         return self.root / "restart.json"
 
     @property
+    def certificates(self) -> Path:
+        """A folder per process, where the stack speaks mutual TLS."""
+        return self.root / "tls"
+
+    @property
     def worker_ready(self) -> Path:
         """Touched by the worker once it takes tasks; removed before it starts."""
         return self.root / "worker.ready"

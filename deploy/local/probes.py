@@ -9,17 +9,26 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.local import certificates
 from deploy.local.daemon import Probe
 
 _TIMEOUT = 2.0
 """Seconds for one answer."""
 
 
-def grpc_health(address: str) -> Probe:
-    """True when the server at ``host:port`` reports SERVING by the standard health protocol."""
+def grpc_health(address: str, tls: Path | None = None) -> Probe:
+    """True when the server at ``host:port`` reports SERVING by the standard health protocol.
+
+    ``tls`` is the folder of the certificate that a server with mutual TLS is shown.
+    """
+
+    def opened() -> grpc.aio.Channel:
+        if tls is None:
+            return grpc.aio.insecure_channel(address)
+        return grpc.aio.secure_channel(address, certificates.credentials(tls))
 
     async def probe() -> bool:
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with opened() as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
                 answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT)

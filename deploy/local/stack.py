@@ -11,9 +11,18 @@ from typing import Protocol
 
 import asyncpg
 
-from deploy.local import probes
+from deploy.local import certificates, probes
 from deploy.local.daemon import Probe, tied
-from deploy.local.environment import SERVICES, Addresses, Environments, kept_secrets, plain_url
+from deploy.local.environment import (
+    CALLER,
+    CLIENTS,
+    SERVICES,
+    Addresses,
+    Environments,
+    kept_secrets,
+    plain_url,
+    wants_tls,
+)
 from deploy.local.errors import ProcessFailedError, StackError
 from deploy.local.folder import CHECKOUT, DataFolder
 from deploy.local.postgres import START_TIMEOUT, EmbeddedPostgres, create_database
@@ -68,6 +77,8 @@ def plan(folder: DataFolder) -> Plan:
         servers.append(_server_spec(redis))
         redis_url = redis.url
     environments = Environments(folder, Addresses.of(folder), kept_secrets(folder), database_url, redis_url)
+    if wants_tls():
+        certificates.write_all(folder.certificates, (*CLIENTS, CALLER))
     return Plan([Stage(servers, then=(_databases(environments),)), *_stages(environments)], environments)
 
 
@@ -104,7 +115,8 @@ def _stages(environments: Environments) -> list[Stage]:
         mark.unlink(missing_ok=True)
 
     def service(name: str) -> ProcessSpec:
-        return python(name, f"services.{name}", probes.grpc_health(environments.addresses.services[name]))
+        address, tls = environments.addresses.services[name], environments.tls_folder(CALLER)
+        return python(name, f"services.{name}", probes.grpc_health(address, tls))
 
     gateway_ready = probes.http_ok(f"{environments.addresses.url}/health/ready")
     return [

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 
+from deploy.local.certificates import LIFETIME
 from services.runtime.client import channel
 from services.runtime.identity import Role
 from services.runtime.settings import ServiceSettings
-from tests.certificates import Authority, client_credentials, spiffe_id, write
+from tests.certificates import ENDED, Authority, client_credentials, spiffe_id, write
 from tests.contract.every_rpc import METHODS, REACHED, Deployment, deployment
 from tests.contract.test_permission_table import INTERNAL, SERVICES, callers, permission
 
@@ -49,14 +51,14 @@ async def eventually(met: Callable[[], Awaitable[bool]]) -> None:
 def _strangers(authority: Authority) -> dict[str, tuple[grpc.ChannelCredentials | None, str]]:
     job = spiffe_id("job")
 
-    def shows(*names: str, ended: bool = False) -> grpc.ChannelCredentials:
-        return client_credentials(authority.issue(*names, ended=ended), authority)
+    def shows(*names: str, lifetime: timedelta = LIFETIME) -> grpc.ChannelCredentials:
+        return client_credentials(authority.issue(*names, lifetime=lifetime), authority)
 
     return {
         "plaintext": (None, GONE),
         "no certificate": (client_credentials(None, authority), GONE),
         "of another authority": (client_credentials(Authority().issue(job), authority), GONE),
-        "expired": (shows(job, ended=True), GONE),
+        "expired": (shows(job, lifetime=ENDED), GONE),
         "names no service": (shows(), NO),
         "another trust domain": (shows("spiffe://elsewhere/job"), NO),
         "another scheme": (shows("https://t2m/job"), NO),
@@ -163,7 +165,7 @@ async def test_a5_a_server_with_unreadable_new_files_serves_with_the_old(authori
 async def test_a5_a_client_takes_new_certificates_without_a_restart(authority: Authority, tmp_path: Path) -> None:
     """Its certificate has ended and was replaced: the same channel and the same stub go on."""
     folder = tmp_path / "client"
-    settings: ServiceSettings = write(folder, authority.issue(spiffe_id("job"), ended=True), authority)
+    settings: ServiceSettings = write(folder, authority.issue(spiffe_id("job"), lifetime=ENDED), authority)
     async with served(authority, tmp_path) as deployed:
         token = deployed.token("job", Role.SERVICE)
         async with channel(deployed.address, settings, None) as own:

@@ -14,7 +14,7 @@ import pytest
 from gateway.backends import Backends
 from gateway.settings import Settings
 from services.runtime.identity import Role
-from tests.certificates import Authority, spiffe_id, write
+from tests.certificates import ENDED, Authority, spiffe_id, write
 from tests.contract.every_rpc import METHODS, Deployment, deployment, valid_request
 
 GET_JOB = "/t2m.job.v1.JobService/GetJob"
@@ -64,7 +64,7 @@ async def until_ok(call: Any, served: Deployment, path: str = GET_JOB) -> None:
 async def test_a5_the_gateway_takes_a_new_certificate_without_a_restart(tmp_path: Path) -> None:
     authority = Authority()
     folder = tmp_path / "gateway"
-    write(folder, authority.issue(spiffe_id("gateway"), ended=True), authority)
+    write(folder, authority.issue(spiffe_id("gateway"), lifetime=ENDED), authority)
     async with behind_tls(authority, tmp_path / "job", folder) as (served, made):
         unary, stream = made.unary(GET_JOB), made.stream(WATCH_JOB)
         assert await ask(unary, served) == "UNAVAILABLE"
