@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.auth.adapters.argon2 import Argon2Hasher
+from services.auth.adapters.jose.keyring import KeyRing
 from services.auth.adapters.jose.keys import load_or_create_keys
 from services.auth.adapters.jose.tokens import JoseTokens
 from services.auth.adapters.postgres.credits import PostgresCredits
@@ -21,18 +21,17 @@ from services.auth.adapters.secrets import PepperedSecrets
 from services.auth.api.api_key_servicer import ApiKeyServicer
 from services.auth.api.credit_servicer import CreditServicer
 from services.auth.api.errors import TABLE
-from services.auth.api.session_servicer import SessionServicer
 from services.auth.api.token_servicer import TokenServicer
-from services.auth.api.user_servicer import UserServicer
 from services.auth.application.accounts import Accounts
 from services.auth.application.api_keys import ApiKeys
 from services.auth.application.credits import Credits
 from services.auth.application.operator import Operator
 from services.auth.application.ports import Clock, Ids
 from services.auth.application.revocations import Revocations
-from services.auth.application.sessions import Sessions
 from services.auth.application.tokens import Tokens
-from services.auth.billing_bootstrap import known_plans
+from services.auth.bootstrap_billing import BillingPart, build_billing, known_plans
+from services.auth.bootstrap_people import PEOPLE_SERVICES, People, build_passwords, build_people
+from services.auth.bootstrap_record import build_record
 from services.auth.domain.revocation import Revocation, RevocationKind
 from services.auth.domain.service_client import ServiceClients
 from services.auth.settings import AuthSettings
@@ -44,20 +43,15 @@ from services.runtime.server import BackgroundTask, ServiceServer
 from t2m.auth.v1 import (
     api_key_service_pb2_grpc,
     credit_service_pb2_grpc,
-    session_service_pb2_grpc,
     token_service_pb2_grpc,
-    user_service_pb2_grpc,
 )
 
 SERVICES = (
-    "t2m.auth.v1.UserService",
-    "t2m.auth.v1.SessionService",
+    *PEOPLE_SERVICES,
     "t2m.auth.v1.ApiKeyService",
     "t2m.auth.v1.TokenService",
     "t2m.auth.v1.CreditService",
 )
-_PURGE_EVERY_S = 3600.0
-_LAPSE_EVERY_S = 10.0
 _REVOCATIONS_EVERY_S = 0.25
 _FORGET_EVERY_S = 60.0
 
@@ -75,13 +69,19 @@ class Auth:
     """The built service without its server."""
 
     engine: AsyncEngine
+    keys: KeyRing
     tokens: JoseTokens
-    users: UserServicer
-    sessions: Sessions
+    people: People
     api_keys: ApiKeyServicer
     token_service: TokenServicer
     credits: Credits
+    billing: BillingPart
     revocations: Revocations
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self.billing.close()
+        await self.engine.dispose()
 
 
 def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = None) -> Auth:
@@ -89,10 +89,11 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     clock, ids = clock or SystemClock(), ids or UuidIds()
     engine = _engine(settings, "t2m-auth")
     units = postgres_units(engine)
-    hasher = Argon2Hasher()
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
     revoked = RevocationList(clock)
-    tokens = JoseTokens(load_or_create_keys(settings.keys_dir), clock, ids, revoked)
+    lead = timedelta(seconds=settings.keys_lead_s)
+    ring = KeyRing(load_or_create_keys(settings.keys_dir), clock, lead, settings.keys_dir)
+    tokens = JoseTokens(ring, clock, ids, revoked)
     revocations = Revocations(units, clock, tokens.jwks_json, partial(_learn, revoked))
     clients = ServiceClients(
         {service: secret.get_secret_value() for service, secret in settings.service_secrets.items()}
@@ -103,9 +104,10 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
     return Auth(
         engine=engine,
         credits=credit_cases,
+        billing=build_billing(settings, engine, clock, ids),
+        keys=ring,
         tokens=tokens,
-        users=UserServicer(Accounts(units, hasher, clock, ids), credit_cases),
-        sessions=Sessions(units, hasher, secrets, tokens, clock=clock, ids=ids),
+        people=build_people(settings, units, secrets, tokens, clock, ids),
         api_keys=ApiKeyServicer(ApiKeys(units, secrets, clock)),
         token_service=TokenServicer(Tokens(units, secrets, tokens, clients, clock), revocations),
         revocations=revocations,
@@ -115,24 +117,24 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
 def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceServer:
     """The server, ready to `run`."""
     auth = build(settings, clock)
+    record = build_record(settings, auth.engine, clock or SystemClock(), UuidIds())
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
-        user_service_pb2_grpc.add_UserServiceServicer_to_server(auth.users, server)
-        session_service_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(auth.sessions), server)
+        auth.people.add_services(server, auth.credits)
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(auth.api_keys, server)
         token_service_pb2_grpc.add_TokenServiceServicer_to_server(auth.token_service, server)
         credit_service_pb2_grpc.add_CreditServiceServicer_to_server(CreditServicer(auth.credits), server)
-        return SERVICES
+        return [*SERVICES, *auth.billing.add_services(server), *record.add_services(server)]
 
     async def lapse() -> None:
         while True:
             await auth.credits.lapse()
-            await asyncio.sleep(_LAPSE_EVERY_S)
+            await asyncio.sleep(settings.billing_poll_s)
 
-    async def purge() -> None:
+    async def follow_keys() -> None:
         while True:
-            await auth.sessions.purge()
-            await asyncio.sleep(_PURGE_EVERY_S)
+            await asyncio.sleep(settings.keys_reread_s)
+            auth.keys.reload()
 
     async def follow_revocations() -> None:
         while True:
@@ -150,12 +152,16 @@ def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceS
         verifier=auth.tokens.verifier,
         add_services=add_services,
         background=[
-            BackgroundTask("purge ended sessions", purge),
             BackgroundTask("give back lapsed reservations", lapse),
+            BackgroundTask("follow signing keys", follow_keys),
             BackgroundTask("follow revocations", follow_revocations),
             BackgroundTask("forget revocations", forget_revocations),
+            *auth.billing.background(),
+            *auth.people.background(),
+            *record.background(),
         ],
-        on_close=auth.engine.dispose,
+        on_close=auth.close,
+        audit=record.journal,
     )
 
 
@@ -165,7 +171,7 @@ def build_operator(settings: AuthSettings) -> tuple[Operator, AsyncEngine]:
     clock, ids = SystemClock(), UuidIds()
     units = postgres_units(engine)
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
-    accounts = Accounts(units, Argon2Hasher(), clock, ids)
+    accounts = Accounts(units, build_passwords(), clock, ids)
     return Operator(accounts, ApiKeys(units, secrets, clock), secrets), engine
 
 

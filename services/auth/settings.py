@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from services.auth.adapters.mail.message import parse_sender
 from services.runtime.plans import PlanSettings, default_plans
 from services.runtime.settings import ServiceSettings
 
@@ -26,9 +28,78 @@ class AuthSettings(ServiceSettings):
     """The plans by name, in JSON, the same as job reads. A user whose plan is not here has the one named `free`."""
     credit_unconfirmed_s: float = Field(default=900.0, gt=0)
     """Seconds after which credits set aside for a job are given back, if nobody has said that it is stored."""
+    billing_provider: Literal["invoice", "stripe"] = "invoice"
+    """Who collects charges: the operator, who says which are paid, or Stripe."""
+    billing_poll_s: float = Field(default=5.0, gt=0)
+    """How often is looked for charges, periods and reservations whose time has come, in seconds."""
+    billing_grace_days: float = Field(default=14.0, gt=0, le=28)
+    """How long a subscription waits for a payment; shorter than a period."""
+    billing_retry_days: list[float] = Field(default_factory=lambda: [1.0, 3.0, 5.0, 7.0])
+    """When a renewal that was declined is tried again, in days after the first attempt, as JSON."""
+    billing_return_url: str = ""
+    """Where Stripe's page sends people back to; an http or https address."""
+    stripe_api_key: SecretStr = SecretStr("")
+    stripe_webhook_secret: SecretStr = SecretStr("")
+    """Of the endpoint `/api/v1/billing/stripe/webhook`, as Stripe shows it (`whsec_…`)."""
+    stripe_api_url: str = "https://api.stripe.com"
     service_secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """The secret of each service that may ask for a service token, as a JSON object."""
     audit_days: int = Field(default=400, ge=30)
     """How long entries of the audit trail are kept."""
     erasure_services: list[str] = Field(default_factory=lambda: ["job", "storage"])
     """Services that keep data of users, in JSON: an erasure waits until each has acknowledged it."""
+
+    email_verification: Literal["required", "off"] = "required"
+    """Whether an account waits until its address is verified."""
+    refresh_grace_s: float = Field(default=10.0, ge=0, le=60)
+    """How long after its use a refresh token gives a further pair, in seconds."""
+    login_failures: int = Field(default=10, ge=1)
+    """Wrong passwords for one address before each further one has to wait."""
+    login_client_failures: int = Field(default=50, ge=1)
+    """The same for one client's address."""
+
+    mail_from: str = "t2m <no-reply@localhost>"
+    """Who mails are from: an address, or a name and an address."""
+    mail_outbox: Path | None = None
+    """Folder for mails as files, where there is no mail server."""
+    mail_verify_link: str = ""
+    """Page that takes the token of a mail to `users/verify-email`, with `{token}` in it; empty: mails show the code."""
+    mail_reset_link: str = ""
+    """The same for `users/reset-password/confirm`."""
+    smtp_host: str = ""
+    """Mail server; without it and `mail_outbox` mails wait in the database."""
+    smtp_port: int | None = Field(default=None, ge=1, le=65535)
+    """587 when unset, or 465 with `tls` and 25 with `none`."""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_ca: Path | None = None
+    """Certificates that are trusted in place of the system's."""
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, value: str) -> str:
+        parse_sender(value)
+        return value
+
+    @field_validator("mail_verify_link", "mail_reset_link")
+    @classmethod
+    def _takes_a_token(cls, value: str) -> str:
+        if value and not (value.startswith(("https://", "http://")) and "{token}" in value and value.isprintable()):
+            raise ValueError("must be an http or https address with {token} in it")
+        return value
+
+    @model_validator(mode="after")
+    def _stripe_is_whole(self) -> Self:
+        if self.billing_provider == "stripe":
+            if not self.stripe_api_key.get_secret_value() or not self.stripe_webhook_secret.get_secret_value():
+                raise ValueError("billing by Stripe needs stripe_api_key and stripe_webhook_secret")
+            if not self.billing_return_url.startswith(("https://", "http://")):
+                raise ValueError("billing by Stripe needs billing_return_url, an http or https address")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_goes_one_way(self) -> Self:
+        if self.smtp_host and self.mail_outbox is not None:
+            raise ValueError("smtp_host and mail_outbox exclude each other")
+        return self

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
+from services.auth.application.passwords import Passwords
 from services.auth.application.ports import UnitOfWork
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import LastAdmin
@@ -25,6 +26,7 @@ from services.runtime.db import create_engine
 from services.runtime.ids import new_id
 from tests import stack
 from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeUnits
+from tests.fakes.auth_people import FakePolicy
 
 HOUR = timedelta(hours=1)
 
@@ -132,7 +134,7 @@ class TestUsers:
     async def test_two_admins_who_demote_each_other_at_once_leave_one(self, units: Units) -> None:
         first, second = user("a@example.com", Role.ADMIN), user("b@example.com", Role.ADMIN)
         await stored(units, first, second)
-        accounts = Accounts(units, FakeHasher(), FakeClock(), CountingIds())
+        accounts = Accounts(units, Passwords(FakePolicy(), FakeHasher()), FakeClock(), CountingIds())
         outcomes = await asyncio.gather(
             accounts.change_role(first.user_id, Role.USER),
             accounts.change_role(second.user_id, Role.READONLY),

@@ -15,13 +15,23 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from services.auth.domain.api_key import ApiKey
+from services.auth.domain.attempts import Attempts
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
 from services.auth.domain.identity import Identity
+from services.auth.domain.mail import EmailToken, Registration
+from services.auth.domain.preferences import Preferences
 from services.auth.domain.revocation import Revocation, RevocationKind, needed_until
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
 from services.auth.domain.user import Role, User
 from tests.fakes.auth_audit import FakeAuditTrail, Note
+from tests.fakes.auth_people import (
+    FakeAttempts,
+    FakeEmailTokens,
+    FakeMails,
+    FakeRegistrations,
+    QueuedMail,
+)
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -138,6 +148,12 @@ class Tables:
     identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
     forgotten: dict[tuple[str, str], datetime] = field(default_factory=dict)
     notes: dict[int, Note] = field(default_factory=dict)
+    preferences: dict[str, Preferences] = field(default_factory=dict)
+    registrations: dict[str, Registration] = field(default_factory=dict)
+    email_tokens: dict[bytes, EmailToken] = field(default_factory=dict)
+    mails: dict[str, QueuedMail] = field(default_factory=dict)
+    attempts: dict[bytes, Attempts] = field(default_factory=dict)
+    known_clients: dict[bytes, datetime] = field(default_factory=dict)
 
     def copy(self) -> Tables:
         """Of the tables, not of the (immutable) rows."""
@@ -149,10 +165,11 @@ class FakeUsers:
 
     def __init__(self, tables: Tables) -> None:
         self._users = tables.users
+        self._preferences = tables.preferences
 
     async def add(self, user: User) -> bool:
         """False when the address is taken."""
-        if await self.find_by_email(user.email) is not None:
+        if user.email is not None and await self.find_by_email(user.email) is not None:
             return False
         self._users[user.user_id] = user
         return True
@@ -164,6 +181,18 @@ class FakeUsers:
     async def find_by_email(self, email: str) -> User | None:
         """By address."""
         return next((user for user in self._users.values() if user.email == email), None)
+
+    async def page(self, query: str, role: Role | None, before: str | None, limit: int) -> list[User]:
+        """Newest first."""
+        sought = query.lower()
+        found = [
+            user
+            for user in self._users.values()
+            if sought in (user.email or "") or sought in user.display_name.lower()
+            if role is None or user.role is role
+            if before is None or user.user_id < before
+        ]
+        return sorted(found, key=lambda user: user.user_id, reverse=True)[:limit]
 
     async def lock_admins(self) -> frozenset[str]:
         """All admins; units of work take turns anyway."""
@@ -183,11 +212,45 @@ class FakeUsers:
             user = self._users[user_id] = replace(user, plan=plan)
         return user
 
-    async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
-        """Unless it is no longer `old`."""
+    async def set_display_name(self, user_id: str, name: str, now: datetime) -> User | None:
+        """The changed account."""
         user = self._users.get(user_id)
-        if user is not None and user.password_hash == old:
+        if user is not None:
+            user = self._users[user_id] = replace(user, display_name=name)
+        return user
+
+    async def set_email(self, user_id: str, email: str, now: datetime) -> bool:
+        """Unless another account has it."""
+        user, holder = self._users.get(user_id), await self.find_by_email(email)
+        if user is None or holder not in {None, user}:
+            return False
+        self._users[user_id] = replace(user, email=email, verified_at=now)
+        return True
+
+    async def set_password(self, user_id: str, new: str, now: datetime) -> bool:
+        """Whatever it was."""
+        user = self._users.get(user_id)
+        if user is not None:
             self._users[user_id] = replace(user, password_hash=new)
+        return user is not None
+
+    async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> bool:
+        """Unless it is no longer `old`."""
+        held = await self.holds_password(user_id, old)
+        return held and await self.set_password(user_id, new, now)
+
+    async def holds_password(self, user_id: str, stored: str) -> bool:
+        """Units of work take turns anyway."""
+        user = self._users.get(user_id)
+        return user is not None and user.password_hash == stored
+
+    async def preferences(self, user_id: str) -> Preferences:
+        """The defaults when there are none."""
+        return self._preferences.get(user_id, Preferences())
+
+    async def set_preferences(self, user_id: str, preferences: Preferences, now: datetime) -> None:
+        """Replace them."""
+        self._preferences[user_id] = preferences
 
 
 class FakeSessions:
@@ -199,38 +262,43 @@ class FakeSessions:
     async def add(self, session: Session, token: RefreshToken) -> None:
         """With its first token."""
         self._tables.sessions[session.session_id] = session
-        await self.add_token(token)
+        self._tables.tokens[token.digest] = token
 
     async def get(self, session_id: str, user_id: str) -> Session | None:
         """If it is this user's."""
         session = self._tables.sessions.get(session_id)
         return session if session is not None and session.user_id == user_id else None
 
-    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
-        """The token and its session."""
+    async def list_open(self, user_id: str, since: datetime, limit: int) -> list[Session]:
+        """Used last first."""
+        own = [row for row in self._tables.sessions.values() if row.user_id == user_id and row.active]
+        used = {row.session_id: row.last_used_at or row.created_at for row in own}
+        fresh = [row for row in own if used[row.session_id] > since]
+        return sorted(fresh, key=lambda row: (-used[row.session_id].timestamp(), row.session_id))[:limit]
+
+    async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
+        """Units of work take turns anyway."""
         token = self._tables.tokens.get(digest)
         return (self._tables.sessions[token.session_id], token) if token is not None else None
 
-    async def use_token(self, digest: bytes, now: datetime) -> Session | None:
-        """At most once per token."""
-        found = await self.find_by_token(digest)
-        if found is None:
-            return None
-        session, token = found
-        if token.used_at is not None or token.expires_at <= now or not session.active:
-            return None
-        self._tables.tokens[digest] = replace(token, used_at=now)
-        return session
+    async def trade(self, session: Session, used: RefreshToken, issued: RefreshToken) -> None:
+        """Store all three."""
+        self._tables.sessions[session.session_id] = session
+        self._tables.tokens[used.digest] = replace(used, used_at=used.used_at or issued.issued_at)
+        self._tables.tokens[issued.digest] = issued
 
-    async def add_token(self, token: RefreshToken) -> None:
-        """The next one."""
-        self._tables.tokens[token.digest] = token
-
-    async def revoke(self, session_id: str, user_id: str, now: datetime) -> None:
+    async def revoke(self, session_id: str, user_id: str, now: datetime) -> bool:
         """If it is this user's and still open."""
         session = await self.get(session_id, user_id)
-        if session is not None and session.active:
-            self._tables.sessions[session_id] = replace(session, revoked_at=now)
+        if session is None or not session.active:
+            return False
+        self._tables.sessions[session_id] = replace(session, revoked_at=now)
+        return True
+
+    async def revoke_all(self, user_id: str, now: datetime, keep: str = "") -> list[str]:
+        """All but one."""
+        ids = [row.session_id for row in self._tables.sessions.values() if row.user_id == user_id]
+        return [each for each in ids if each != keep and await self.revoke(each, user_id, now)]
 
     async def purge(self, before: datetime) -> int:
         """Tokens that ended before, and sessions left without one."""
@@ -358,6 +426,10 @@ class FakeUnit:
     def _bind(self) -> None:
         self.users = FakeUsers(self._copy)
         self.sessions = FakeSessions(self._copy)
+        self.registrations = FakeRegistrations(self._copy.registrations, self._copy.email_tokens)
+        self.email_tokens = FakeEmailTokens(self._copy.email_tokens)
+        self.mails = FakeMails(self._copy.mails)
+        self.attempts = FakeAttempts(self._copy.attempts, self._copy.known_clients)
         self.api_keys = FakeApiKeys(self._copy)
         self.audit = FakeAuditTrail(self._copy.notes)
         self.identities = FakeIdentities(self._copy)

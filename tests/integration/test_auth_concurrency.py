@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
+from services.auth.application.passwords import Passwords
 from services.auth.domain.errors import LastAdmin
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.user import Role, User
@@ -19,6 +20,7 @@ from services.runtime.db import create_engine
 from services.runtime.ids import new_id
 from tests import stack
 from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher
+from tests.fakes.auth_people import FakePolicy
 
 DEADLINE_S = 30
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
@@ -92,7 +94,7 @@ async def test_two_admins_who_demote_each_other_at_once_leave_one(engine: AsyncE
     units = postgres_units(engine)
     ada = await stored(engine, "ada@example.com", Role.ADMIN)
     bob = await stored(engine, "bob@example.com", Role.ADMIN)
-    accounts = Accounts(units, FakeHasher(), FakeClock(), CountingIds())
+    accounts = Accounts(units, Passwords(FakePolicy(), FakeHasher()), FakeClock(), CountingIds())
     async with units() as first:
         assert await first.users.lock_admins() == {ada.user_id, bob.user_id}
         await first.users.set_role(ada.user_id, Role.USER, START)

@@ -52,10 +52,12 @@ def encode_user(user: User) -> user_pb2.User:
     """The account, without its password hash."""
     return user_pb2.User(
         user_id=user.user_id,
-        email=user.email,
+        email=user.email or "",
         display_name=user.display_name,
         role=encode_role(user.role),
         created_at=encode_time(user.created_at),
+        email_verified=user.verified_at is not None,
+        has_password=user.password_hash is not None,
     )
 
 

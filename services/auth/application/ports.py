@@ -7,11 +7,18 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from services.auth.application.identity_ports import IdentityRepository
+from services.auth.application.people_ports import (
+    AttemptRepository,
+    EmailTokenRepository,
+    MailRepository,
+    RegistrationRepository,
+    SessionRepository,
+    UserRepository,
+)
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.revocation import Revocation, RevocationKind
-from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims
-from services.auth.domain.user import Role, User
 
 
 class Clock(Protocol):
@@ -85,76 +92,6 @@ class TokenSigner(Protocol):
         ...
 
 
-class UserRepository(Protocol):
-    """The accounts."""
-
-    async def add(self, user: User) -> bool:
-        """Store a new account; False when the address is taken."""
-        ...
-
-    async def get(self, user_id: str) -> User | None:
-        """The account with this id."""
-        ...
-
-    async def find_by_email(self, email: str) -> User | None:
-        """The account with this (normalised) address."""
-        ...
-
-    async def lock_admins(self) -> frozenset[str]:
-        """The ids of all admins, none of whom can lose the role elsewhere until this unit of work ends."""
-        ...
-
-    async def set_role(self, user_id: str, role: Role, now: datetime) -> User | None:
-        """Give the role; the changed account, None when there is none."""
-        ...
-
-    async def set_plan(self, user_id: str, plan: str, now: datetime) -> User | None:
-        """Give the plan; the changed account, None when there is none."""
-        ...
-
-    async def set_password_hash(self, user_id: str, old: str, new: str, now: datetime) -> None:
-        """Replace the hash, unless it is no longer `old`."""
-        ...
-
-
-class SessionRepository(Protocol):
-    """Sessions and their chains of refresh tokens."""
-
-    async def add(self, session: Session, token: RefreshToken) -> None:
-        """Store a new session with its first token."""
-        ...
-
-    async def get(self, session_id: str, user_id: str) -> Session | None:
-        """The session, if it is this user's."""
-        ...
-
-    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
-        """The refresh token with this digest, and its session."""
-        ...
-
-    async def use_token(self, digest: bytes, now: datetime) -> Session | None:
-        """Mark the token used, if it is unused, unexpired and its session active; its session, or None.
-
-        Of two calls with one token, however close together, at most one gets the session.
-        """
-        ...
-
-    async def add_token(self, token: RefreshToken) -> None:
-        """Store the next token of a session."""
-        ...
-
-    async def revoke(self, session_id: str, user_id: str, now: datetime) -> None:
-        """Close the session, if it is this user's and still open."""
-        ...
-
-    async def purge(self, before: datetime) -> int:
-        """Delete the refresh tokens that ended before this moment, and sessions that have none left.
-
-        How many tokens.
-        """
-        ...
-
-
 class ApiKeyRepository(Protocol):
     """The API keys."""
 
@@ -223,8 +160,33 @@ class UnitOfWork(Protocol):
         ...
 
     @property
+    def registrations(self) -> RegistrationRepository:
+        """The accounts to be."""
+        ...
+
+    @property
+    def email_tokens(self) -> EmailTokenRepository:
+        """The tokens in mails."""
+        ...
+
+    @property
+    def mails(self) -> MailRepository:
+        """The mails to be sent."""
+        ...
+
+    @property
+    def attempts(self) -> AttemptRepository:
+        """The failures of logins."""
+        ...
+
+    @property
     def api_keys(self) -> ApiKeyRepository:
         """The API keys."""
+        ...
+
+    @property
+    def identities(self) -> IdentityRepository:
+        """The people of other issuers."""
         ...
 
     @property

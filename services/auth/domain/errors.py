@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 
 class AuthError(Exception):
@@ -60,10 +61,25 @@ class CredentialInvalid(AuthError):
 
 
 class LoginRefused(CredentialInvalid):
-    """Unknown address or wrong password: nobody learns which of the two."""
+    """Unknown or unverified address, or wrong password: nobody learns which of them."""
 
     def __init__(self) -> None:
-        super().__init__("wrong e-mail address or password")
+        super().__init__("wrong e-mail address or password, or the address is not verified yet")
+
+
+class TooManyAttempts(AuthError):
+    """Too many wrong passwords, for an address or from a client; carries how long to wait."""
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__("too many attempts: wait before the next one")
+        self.retry_after = retry_after
+
+
+class SessionNotFound(AuthError):
+    """The caller has no session with this id."""
+
+    def __init__(self) -> None:
+        super().__init__("no such session")
 
 
 class CredentialExpired(AuthError):
@@ -113,3 +129,24 @@ class FollowerTooSlow(AuthError):
 
     def __init__(self) -> None:
         super().__init__("the stream was read too slowly; open it again")
+
+
+class ErasureByKey(AuthError):
+    """An API key erases no account."""
+
+    def __init__(self) -> None:
+        super().__init__("an API key cannot delete its account: log in")
+
+
+class LoginTooOld(AuthError):
+    """The caller logged in too long ago for what cannot be undone."""
+
+    def __init__(self) -> None:
+        super().__init__("log in again: this needs a login of the last ten minutes")
+
+
+class ErasureNotFound(AuthError):
+    """There is no erasure with this id."""
+
+    def __init__(self) -> None:
+        super().__init__("no such erasure")

@@ -22,6 +22,8 @@ CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 EXPECTED = {
     "InvalidValue": ("INVALID_ARGUMENT", "VALIDATION_FAILED"),
     "EmailTaken": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
+    "TooManyAttempts": ("RESOURCE_EXHAUSTED", "RATE_LIMITED"),
+    "SessionNotFound": ("NOT_FOUND", "NOT_FOUND"),
     "UserNotFound": ("NOT_FOUND", "NOT_FOUND"),
     "ApiKeyNotFound": ("NOT_FOUND", "NOT_FOUND"),
     "CreditsExhausted": ("RESOURCE_EXHAUSTED", "QUOTA_EXHAUSTED"),

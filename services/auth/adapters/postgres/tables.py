@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Table, Text, Uuid
+from sqlalchemy import Column, DateTime, ForeignKey, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.runtime.db import metadata
@@ -15,13 +15,14 @@ USERS = Table(
     "users",
     META,
     Column("user_id", _ID, primary_key=True),
-    Column("email", Text, nullable=False, unique=True),
+    Column("email", Text, unique=True),
     Column("display_name", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("password_hash", Text),
     Column("plan", Text, nullable=False, server_default="free"),
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
+    Column("verified_at", _TIME),
 )
 
 SESSIONS = Table(
@@ -31,6 +32,12 @@ SESSIONS = Table(
     Column("user_id", _ID, ForeignKey(USERS.c.user_id, ondelete="CASCADE"), nullable=False),
     Column("created_at", _TIME, nullable=False),
     Column("revoked_at", _TIME),
+    Column("last_used_at", _TIME),
+    Column("client_address", Text, nullable=False),
+    Column("client_agent", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("rotated_at", _TIME),
+    Column("siblings", Integer, nullable=False),
 )
 
 REFRESH_TOKENS = Table(
@@ -41,6 +48,7 @@ REFRESH_TOKENS = Table(
     Column("issued_at", _TIME, nullable=False),
     Column("expires_at", _TIME, nullable=False),
     Column("used_at", _TIME),
+    Column("generation", Integer, nullable=False),
 )
 
 API_KEYS = Table(

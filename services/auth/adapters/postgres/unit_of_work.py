@@ -8,7 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.auth.adapters.postgres.api_keys import PostgresApiKeys
+from services.auth.adapters.postgres.attempts import PostgresAttempts
 from services.auth.adapters.postgres.audit import PostgresAuditTrail
+from services.auth.adapters.postgres.erasures import PostgresErasures
+from services.auth.adapters.postgres.mails import PostgresMails
+from services.auth.adapters.postgres.registrations import PostgresEmailTokens, PostgresRegistrations
+from services.auth.adapters.postgres.identities import PostgresIdentities
 from services.auth.adapters.postgres.revocations import PostgresRevocations
 from services.auth.adapters.postgres.sessions import PostgresSessions
 from services.auth.adapters.postgres.users import PostgresUsers
@@ -21,9 +26,15 @@ class PostgresUnit:
         self._connection = connection
         self.users = PostgresUsers(connection)
         self.sessions = PostgresSessions(connection)
+        self.registrations = PostgresRegistrations(connection)
+        self.email_tokens = PostgresEmailTokens(connection)
+        self.mails = PostgresMails(connection)
+        self.attempts = PostgresAttempts(connection)
         self.api_keys = PostgresApiKeys(connection)
+        self.identities = PostgresIdentities(connection)
         self.revocations = PostgresRevocations(connection)
         self.audit = PostgresAuditTrail(connection)
+        self.erasures = PostgresErasures(connection)
 
     async def commit(self) -> None:
         """Make everything so far permanent."""
