@@ -97,5 +97,31 @@ def withdraw_key(kid: str, folder: Path) -> None:
     commands.withdraw_key(folder, kid)
 
 
+@main.command("check-ledger")
+def check_ledger() -> None:
+    """Check that the books of credits are in order; print what does not fit and end with status 1."""
+    from services.auth import billing_commands
+
+    billing_commands.check_ledger()
+
+
+@main.command("charges")
+def charges() -> None:
+    """List the charges that wait for a payment."""
+    from services.auth import billing_commands
+
+    billing_commands.list_charges()
+
+
+@main.command("mark-paid")
+@click.argument("charge_id")
+@click.option("--reference", default="", help="Of the payment, for the books.")
+def mark_paid(charge_id: str, reference: str) -> None:
+    """Note that a charge of the provider `invoice` was paid; what it pays begins at once."""
+    from services.auth import billing_commands
+
+    billing_commands.mark_paid(charge_id, reference)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m services.auth")

@@ -15,6 +15,7 @@ _STATES = {
     ReservationState.CONFIRMED: pb.CREDIT_RESERVATION_STATE_CONFIRMED,
     ReservationState.SETTLED: pb.CREDIT_RESERVATION_STATE_SETTLED,
     ReservationState.RELEASED: pb.CREDIT_RESERVATION_STATE_RELEASED,
+    ReservationState.REFUNDED: pb.CREDIT_RESERVATION_STATE_REFUNDED,
 }
 
 
@@ -49,6 +50,13 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
         """Give a reservation back."""
         await self._credits.release(request.job_id.lower())
         return pb.ReleaseReservationResponse()
+
+    async def RefundReservation(
+        self, request: pb.RefundReservationRequest, context: Context
+    ) -> pb.RefundReservationResponse:
+        """Give back what was spent."""
+        refunded = await self._credits.refund(request.job_id.lower())
+        return pb.RefundReservationResponse(reservation=_reservation(refunded))
 
     async def GetCreditBalance(
         self, request: pb.GetCreditBalanceRequest, context: Context

@@ -139,6 +139,7 @@ class Billing:
 
     def take(self, charge: Charge, outcome: Outcome) -> None:
         """What the provider said, once or twice, in whatever order."""
+        charge.claimed_until = None
         match outcome.result, charge.state:
             case Result.PAID, ChargeState.DUE | ChargeState.OPEN:
                 charge.finish(ChargeState.PAID, self.now)
@@ -149,7 +150,7 @@ class Billing:
                 charge.state, charge.next_attempt_at = ChargeState.REFUNDING, self.now
             case Result.OPEN, ChargeState.DUE if outcome.attempt == charge.attempt:
                 charge.open(outcome.reference, outcome.page_url)
-            case Result.DECLINED, ChargeState.DUE | ChargeState.OPEN if outcome.attempt == charge.attempt:
+            case Result.DECLINED, ChargeState.DUE | ChargeState.OPEN if _is_about(outcome, charge):
                 self._declined(charge, outcome.reason)
             case Result.VOIDED, ChargeState.VOIDING:
                 charge.finish(ChargeState.VOID, self.now)
@@ -260,3 +261,8 @@ class Billing:
         if live.state is not SubscriptionState.ACTIVE:
             raise SubscriptionUnpaid(live.state)
         return live
+
+
+def _is_about(outcome: Outcome, charge: Charge) -> bool:
+    """Whether a refusal is one of what is waited for now: this attempt, and of it the page or payment that is open."""
+    return outcome.attempt == charge.attempt and outcome.reference in ("", charge.reference)

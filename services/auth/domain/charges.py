@@ -61,6 +61,8 @@ class Charge:
     present: bool = False
     """Whether the payer waits for an answer, and can be sent to a page."""
     next_attempt_at: datetime | None = None
+    claimed_until: datetime | None = None
+    """Somebody is asking the provider; who dies over it is given up then."""
     reference: str = ""
     """The provider's name of the payment or the page."""
     page_url: str = ""
@@ -78,7 +80,7 @@ class Charge:
     def retry(self, now: datetime | None, *, failure: str, present: bool = False) -> None:
         """Go on with another attempt: at this moment, or, without one, when the payer asks for it."""
         self.state, self.attempt, self.next_attempt_at = ChargeState.DUE, self.attempt + 1, now
-        self.page_url, self.failure, self.present = "", failure, present
+        self.reference, self.page_url, self.failure, self.present = "", "", failure, present
 
     def open(self, reference: str, page_url: str) -> None:
         """The provider waits for the payer."""
