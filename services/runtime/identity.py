@@ -53,6 +53,8 @@ class CallContext:
     """IP address of the client as the gateway saw it; empty where nobody said. Good for counting and for the audit
     trail, never for permission: whoever reaches the port can say anything.
     """
+    mentioned: dict[str, str] = field(default_factory=dict)
+    """What the call is about beside what its request names; see `audit.mention`."""
 
 
 _current: ContextVar[CallContext] = ContextVar("t2m_call")

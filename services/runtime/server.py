@@ -14,6 +14,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
+from services.runtime.audit.journal import AuditJournal
 from services.runtime.authorization import load_method_rules
 from services.runtime.background import BackgroundTask, Supervisor
 from services.runtime.errors import ErrorTable
@@ -61,13 +62,18 @@ class ServiceServer:
         add_services: Callable[[grpc.aio.Server], Sequence[str]],
         background: Sequence[BackgroundTask] = (),
         on_close: Callable[[], Awaitable[None]] | None = None,
+        audit: AuditJournal | None = None,
     ) -> None:
+        """`audit`: where calls of people leave their entries; a server without one serves only other services and
+        what reads.
+        """
         self._settings = settings
         self._table = table
         self._verifier = verifier
         self._add_services = add_services
         self._supervisor = Supervisor(background)
         self._on_close = on_close
+        self._audit = audit
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
         self._active = ActiveCalls()
@@ -102,7 +108,9 @@ class ServiceServer:
         """Check the contract, listen, start the background and report SERVING."""
         settings = self._settings
         peers = PeerPolicy(settings.tls_trust_domain, settings.tls_clients) if settings.tls else None
-        pipeline = CallPipeline(Collaborators(self._table, self._verifier, self._drain, self._active, peers))
+        pipeline = CallPipeline(
+            Collaborators(self._table, self._verifier, self._drain, self._active, peers, self._audit)
+        )
         server = grpc.aio.server(interceptors=[pipeline], options=[*_OPTIONS, *(_TLS_OPTIONS if settings.tls else ())])
         names = list(self._add_services(server))
         pipeline.compile(load_method_rules(names))
@@ -142,6 +150,8 @@ class ServiceServer:
         self._drain.set()
         await self._supervisor.stop(outliving=False)
         await self._end_calls(server)
+        if self._audit is not None:
+            await self._audit.close()
         await self._supervisor.stop(outliving=True)
         if self._metrics is not None:
             self._metrics.shutdown()

@@ -36,6 +36,9 @@ class ServiceSettings(BaseSettings):
     """The name under which this process asks auth for its service token."""
     service_secret: SecretStr = SecretStr("")
 
+    erasure_poll_s: float = Field(default=5.0, gt=0)
+    """How often a service that keeps data of users asks auth whose is to be purged."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     shutdown_grace_s: float = Field(default=20.0, ge=0)

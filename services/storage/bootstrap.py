@@ -20,7 +20,7 @@ from services.runtime.revocations import token_checks
 from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.tokens import KeySource
 from services.storage.adapters.filesystem import FilesystemBlobStore, FilesystemInventory
-from services.storage.adapters.postgres import PostgresObjectLedger, PostgresObjectRepository
+from services.storage.adapters.postgres import PostgresObjectLedger, PostgresObjectRepository, PostgresOwnedObjects
 from services.storage.adapters.s3 import (
     CloudFrontOptions,
     CloudFrontUrls,
@@ -36,6 +36,7 @@ from services.storage.api.file_servicer import FileServicer
 from services.storage.api.servicer import ObjectServicer, UseCases
 from services.storage.application.attempts import Attempts
 from services.storage.application.direct_uploads import DirectUploads
+from services.storage.application.erasing import EraseOwner
 from services.storage.application.expiry import ExpireTemp
 from services.storage.application.locating import LocateObject
 from services.storage.application.orphans import Finding, OrphanPolicy, OrphanReport, OrphanSweep
@@ -43,6 +44,7 @@ from services.storage.application.reading import DeleteJobObjects, DeleteObject,
 from services.storage.application.sweeping import Sweep
 from services.storage.application.writing import WriteObject
 from services.storage.bootstrap_files import Files, Parts, build_files
+from services.storage.bootstrap_record import build_record
 from services.storage.settings import StorageSettings
 from t2m.storage.v1 import file_service_pb2_grpc, object_service_pb2_grpc
 
@@ -67,6 +69,7 @@ class Storage:
     expire: ExpireTemp
     orphans: OrphanSweep
     files: Files
+    erase: EraseOwner
 
     async def close(self) -> None:
         """Give back connections and threads."""
@@ -102,7 +105,8 @@ def build(settings: StorageSettings, clock: Clock | None = None) -> Storage:
     orphans = OrphanSweep(objects, ledger, blobs, _inventory(settings), clock)
     sweep, expire = Sweep(objects, blobs, clock, grace), ExpireTemp(ledger, clock)
     files = build_files(settings, Parts(engine, objects, blobs, direct, attempts, use_cases, clock))
-    return Storage(engine, blobs, direct, use_cases, sweep, expire, orphans, files)
+    erase = EraseOwner(PostgresOwnedObjects(engine), objects, blobs, clock)
+    return Storage(engine, blobs, direct, use_cases, sweep, expire, orphans, files, erase)
 
 
 def _blobs(settings: StorageSettings) -> tuple[FilesystemBlobStore, None] | tuple[S3BlobStore, S3DirectStore]:
@@ -164,7 +168,10 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
             log_report(await storage.orphans(policy, FindingLog()))
             await asyncio.sleep(settings.orphan_interval_s)
 
+    record = build_record(settings, storage.engine, storage.erase, to_auth)
+
     async def close() -> None:
+        await record.auth.close()
         await to_auth.close()
         await storage.close()
 
@@ -177,8 +184,10 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
             *checks,
             BackgroundTask("sweep objects", sweep),
             *([BackgroundTask("compare store and rows", compare)] if settings.orphan_interval_s else []),
+            *record.background,
         ],
         on_close=close,
+        audit=record.journal,
     )
 
 

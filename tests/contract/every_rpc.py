@@ -22,12 +22,14 @@ from google.protobuf.message_factory import GetMessageClass
 from joserfc.jwk import OKPKey
 
 import t2m
+from services.runtime.audit import AuditJournal
 from services.runtime.errors import ErrorTable
 from services.runtime.identity import Role
 from services.runtime.server import ServiceServer
 from services.runtime.settings import ServiceSettings
 from services.runtime.tokens import StaticKeys, TokenSigner, TokenVerifier
 from t2m.common.v1 import options_pb2
+from tests.fakes.audit import MemoryAudit
 
 REACHED = "reached"
 
@@ -82,6 +84,7 @@ class Deployment:
     channel: grpc.aio.Channel
     signer: TokenSigner
     address: str
+    audit: MemoryAudit
     reached: list[str] = field(default_factory=list)
 
     def token(self, subject: str, role: Role, scopes: Sequence[str] | None = None) -> str:
@@ -165,15 +168,17 @@ async def deployment(
     """All rpcs of all services behind the real interceptors; `credentials` are the client's, where there is TLS."""
     key = OKPKey.generate_key("Ed25519", auto_kid=True)
     reached: list[str] = []
+    audit = MemoryAudit()
     server = ServiceServer(
         settings or ServiceSettings(environment="test"),
         table=ErrorTable(),
         verifier=TokenVerifier(StaticKeys([key])),
         add_services=partial(_add_all, reached),
+        audit=AuditJournal("every", audit),
     )
     await server.start()
     address = f"127.0.0.1:{server.port}"
     opened = grpc.aio.secure_channel(address, credentials) if credentials else grpc.aio.insecure_channel(address)
     async with opened as channel:
-        yield Deployment(channel, TokenSigner(key), address, reached)
+        yield Deployment(channel, TokenSigner(key), address, audit, reached)
     await server.stop()

@@ -15,6 +15,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from services.runtime.audit import AuditJournal
 from services.runtime.authorization import ContractError
 from services.runtime.errors import ErrorTable
 from services.runtime.identity import current_drain
@@ -22,6 +23,7 @@ from services.runtime.server import BackgroundTask, ServiceServer
 from services.runtime.settings import ServiceSettings
 from services.runtime.tokens import StaticKeys, TokenVerifier
 from tests.contract.runtime_probe import SERVICE, pb, running
+from tests.fakes.audit import MemoryAudit
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -33,6 +35,7 @@ def _server(names: list[str], settings: ServiceSettings | None = None) -> Servic
         table=ErrorTable(),
         verifier=TokenVerifier(StaticKeys([])),
         add_services=lambda _: names,
+        audit=AuditJournal("probe", MemoryAudit()),
     )
 
 

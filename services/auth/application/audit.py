@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from services.auth.application.ports import Clock
 from services.auth.domain.audit import AuditEntry, AuditFilter
 
 _OLD_BATCH = 5000
@@ -35,10 +34,9 @@ class AuditStore(Protocol):
 class Audit:
     """The use cases behind `AuditService`."""
 
-    def __init__(self, store: AuditStore, clock: Clock, kept: timedelta) -> None:
+    def __init__(self, store: AuditStore, kept: timedelta) -> None:
         """`kept`: how long entries stay."""
         self._store = store
-        self._clock = clock
         self._kept = kept
 
     async def record(self, entries: Sequence[AuditEntry]) -> None:

@@ -27,6 +27,7 @@ TABLE = ErrorTable(
         ),
         errors.RendersUnavailable: ErrorSpec(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
         errors.CreditsUnavailable: ErrorSpec(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
+        errors.ExportRunning: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_RATE_LIMITED),
         errors.BatchNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         errors.QuotaExhausted: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED),
         errors.WebhookLimitReached: ErrorSpec(

@@ -84,6 +84,11 @@ class Retention:
                 _log.warning("files not removed, trying again later", job_id=job_id, reason=str(away))
         return handled
 
+    async def remove(self, job_id: str) -> bool:
+        """Remove a job and its files before their time; whether nothing of it is left. Raises NeighbourAway."""
+        job = await self._jobs.get(job_id)
+        return job is None or await self._purge(job, self._clock.now())
+
     async def _one(self, job_id: str) -> None:
         job = await self._jobs.get(job_id)
         if job is None:
@@ -96,11 +101,12 @@ class Retention:
         elif job.segments_expire_at is not None and job.segments_expire_at <= now:
             await self._drop_segments(job, now)
 
-    async def _purge(self, job: Job, now: datetime) -> None:
+    async def _purge(self, job: Job, now: datetime) -> bool:
         removed = await remove_files(self._renders, self._objects, job)
         action = "job.purged" if job.deleted_at else "job.expired"
-        await self._store.purge(job, AuditNote(SYSTEM, action, removed), now)
+        gone = await self._store.purge(job, AuditNote(SYSTEM, action, removed), now)
         _log.info(action, job_id=job.job_id, **removed)
+        return gone
 
     async def _expire(self, job: Job, now: datetime) -> None:
         removed = await remove_files(self._renders, self._objects, job)

@@ -22,6 +22,7 @@ from services.job.bootstrap.credits import build_credits
 from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.logs import build_logs
 from services.job.bootstrap.orders import build_orders, follow_rules
+from services.job.bootstrap.record import RECORD_CALLS, build_record
 from services.job.bootstrap.retention import build_retention
 from services.job.bootstrap.storyboards import build_storyboards
 from services.job.bootstrap.webhooks import build_webhooks
@@ -54,10 +55,14 @@ def build_server(
     renders, objects = GrpcRenders(render_channel), GrpcObjects(storage_channel)
     storage_stub = object_service_pb2_grpc.ObjectServiceStub(storage_channel)
 
-    credit_channel = channel(settings.auth_address, settings, credentials, services=["t2m.auth.v1.CreditService"])
+    credit_channel = channel(
+        settings.auth_address, settings, credentials, services=["t2m.auth.v1.CreditService", *RECORD_CALLS]
+    )
     credit_accounts = GrpcCredits(credit_channel)
     base = Base(settings, engine, redis, clock or SystemClock(), credit_accounts)
+    record = build_record(base, credit_channel, storage_channel, renders, objects)
     parts = [
+        record.part,
         build_orders(base, renders, objects, rules or follow_rules(settings)),
         build_batches(base, base.orders),
         build_storyboards(base, WithPictureFiles(GrpcStoryboards(render_channel), storage_stub)),
@@ -86,4 +91,5 @@ def build_server(
         add_services=add_services,
         background=[*checks, *(task for part in parts for task in part.background)],
         on_close=close,
+        audit=record.journal,
     )

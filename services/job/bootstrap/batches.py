@@ -28,7 +28,7 @@ from services.runtime.server import BackgroundTask
 from t2m.job.v1 import batch_service_pb2_grpc
 
 _PURGE_EVERY_S = 3600.0
-_STREAM_PREFIX = "batch:"
+BATCH_STREAM_PREFIX = "batch:"
 """The Redis stream of a batch is `batch:{batch_id}`."""
 
 
@@ -36,8 +36,10 @@ def build_batches(base: Base, orders: Orders) -> Part:
     """`BatchService`, the progress of batches, and their events."""
     settings = base.settings
     log = EventStore(base.engine, BATCH_EVENTS)
-    relay = Relay(log.fetch_unrelayed, log.mark_relayed, base.redis, prefix=_STREAM_PREFIX, keep=settings.event_keep)
-    reader = EventReader(base.redis, log.load, prefix=_STREAM_PREFIX, queue_limit=settings.event_queue)
+    relay = Relay(
+        log.fetch_unrelayed, log.mark_relayed, base.redis, prefix=BATCH_STREAM_PREFIX, keep=settings.event_keep
+    )
+    reader = EventReader(base.redis, log.load, prefix=BATCH_STREAM_PREFIX, queue_limit=settings.event_queue)
 
     async def announce(connection: AsyncConnection, batch: Batch) -> None:
         ended = batch.completed_at or batch.updated_at

@@ -16,7 +16,7 @@ from services.runtime.relay import Relay
 from services.runtime.server import BackgroundTask
 from t2m.job.v1 import log_service_pb2_grpc
 
-_STREAM_PREFIX = "joblog:"
+LOG_STREAM_PREFIX = "joblog:"
 """The Redis stream of a job's log is `joblog:{job_id}`."""
 
 
@@ -24,9 +24,9 @@ def build_logs(base: Base) -> Part:
     """`JobLogService`, and the relay of lines."""
     log = EventStore(base.engine, JOB_LOGS)
     relay = Relay(
-        log.fetch_unrelayed, log.mark_relayed, base.redis, prefix=_STREAM_PREFIX, keep=base.settings.event_keep
+        log.fetch_unrelayed, log.mark_relayed, base.redis, prefix=LOG_STREAM_PREFIX, keep=base.settings.event_keep
     )
-    reader = EventReader(base.redis, log.load, prefix=_STREAM_PREFIX, queue_limit=base.settings.event_queue)
+    reader = EventReader(base.redis, log.load, prefix=LOG_STREAM_PREFIX, queue_limit=base.settings.event_queue)
     store = PostgresLogs(base.engine, line_payload)
     base.writer.effects.append(store.store)
     base.writer.observers.append(lambda job: relay.wake() if job.lines else None)

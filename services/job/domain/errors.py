@@ -107,3 +107,12 @@ class CreditsUnavailable(JobError):
 
     def __init__(self) -> None:
         super().__init__("credits cannot be looked after right now")
+
+
+class ExportRunning(JobError):
+    """Another export of the user is under way."""
+
+    retry_after = timedelta(seconds=60)
+
+    def __init__(self) -> None:
+        super().__init__("another export of yours is under way")

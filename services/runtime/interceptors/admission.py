@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from services.runtime.authorization import MethodRule, authorize
+from services.runtime.authorization import MethodRule
 from services.runtime.identity import Principal
 from services.runtime.ids import new_id
 from services.runtime.tokens import CredentialError, TokenVerifier
@@ -52,14 +52,12 @@ def bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:
     return token.strip()
 
 
-async def admit(rule: MethodRule, metadata: Mapping[str, str | bytes], verifier: TokenVerifier) -> Principal | None:
-    """The caller, if it may call the method; None when the method is public.
+async def identify(rule: MethodRule, metadata: Mapping[str, str | bytes], verifier: TokenVerifier) -> Principal | None:
+    """The caller; None without a credential, and when the method is public.
 
-    Raises ServiceError: UNAUTHENTICATED, PERMISSION_DENIED, or UNAVAILABLE when no key is known yet.
+    Raises ServiceError: UNAUTHENTICATED, or UNAVAILABLE when no key is known yet.
     """
     if rule.public:
         return None
     token = bearer_token(metadata)
-    principal = await verifier.authenticate(token) if token is not None else None
-    authorize(rule, principal)
-    return principal
+    return await verifier.authenticate(token) if token is not None else None

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 import structlog
 
-from services.runtime.authorization import MethodRule
+from services.runtime.audit.journal import AuditJournal
+from services.runtime.authorization import MethodRule, authorize
 from services.runtime.errors import DETAILS_KEY, ErrorTable, ServiceError, status_from_exception
 from services.runtime.identity import CallContext, bind_call
-from services.runtime.interceptors.admission import REQUEST_ID_KEY, admit, client_address_of, request_id_of
+from services.runtime.interceptors.admission import REQUEST_ID_KEY, client_address_of, identify, request_id_of
+from services.runtime.interceptors.auditing import MethodAudit
 from services.runtime.interceptors.metrics import MethodMetrics
 from services.runtime.peers import PeerPolicy
-from services.runtime.tokens import TokenVerifier
+from services.runtime.tokens import TokenVerifier, revoked_error
 from services.runtime.validation import MessageCheck, Violation
 from t2m.common.v1.error_reason_pb2 import ErrorReason
 
@@ -61,13 +64,18 @@ class Collaborators:
     active: ActiveCalls
     peers: PeerPolicy | None = None
     """Checks certificates; None where connections have none."""
+    journal: AuditJournal | None = None
+    """Where calls of people leave their entries; None where people may call nothing."""
 
 
 class ServedMethod:
     """The static part of a method: its rule, its compiled validation, its metrics."""
 
-    def __init__(self, rule: MethodRule, check: MessageCheck | None, shared: Collaborators) -> None:
+    def __init__(
+        self, rule: MethodRule, check: MessageCheck | None, shared: Collaborators, audit: MethodAudit | None = None
+    ) -> None:
         self.rule = rule
+        self.audit = audit
         self.shared = shared
         self.metrics = MethodMetrics(rule.method)
         self._check = check
@@ -96,13 +104,29 @@ def validation_error(violations: list[Violation]) -> ServiceError:
 class ServedCall:
     """One call, from its metadata to its status. Created at the first moment, ended exactly once."""
 
-    __slots__ = ("_code", "_context", "_method", "_minted", "_started", "info", "received", "sent")
+    __slots__ = (
+        "_code",
+        "_context",
+        "_method",
+        "_minted",
+        "_noted",
+        "_revoked",
+        "_started",
+        "info",
+        "received",
+        "request",
+        "sent",
+    )
 
-    def __init__(self, method: ServedMethod, context: Context) -> None:
+    def __init__(self, method: ServedMethod, context: Context, request: Any = None) -> None:
         self._started = time.perf_counter()
         self._method = method
         self._context = context
         self._code = grpc.StatusCode.OK
+        self._revoked = False
+        self._noted = False
+        self.request = request
+        """The request, or the first message of a client stream."""
         self.received = 0
         self.sent = 0
         metadata = self._metadata()
@@ -125,7 +149,8 @@ class ServedCall:
         if streaming or self._minted:
             await self._context.send_initial_metadata(((REQUEST_ID_KEY, self.info.request_id),))
         shared = self._method.shared
-        self.info.principal = await admit(self._method.rule, self._metadata(), shared.verifier)
+        self.info.principal = await identify(self._method.rule, self._metadata(), shared.verifier)
+        authorize(self._method.rule, self.info.principal)
         if shared.peers is not None:
             shared.peers.check(self._method.rule, self._context.auth_context(), self.info.principal)
 
@@ -136,6 +161,8 @@ class ServedCall:
     async def _validated(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in iterator:
             self.received += 1
+            if self.request is None:
+                self.request = request
             self._method.validate(request)
             yield request
         # To grpc.aio a stream that the client cut ends like a whole one, and the cancellation follows within 0.2 ms
@@ -143,21 +170,64 @@ class ServedCall:
         # which that matters also checks a length or a checksum.
         await asyncio.sleep(_CUT_NOTICE_S)
 
+    @contextmanager
+    def cut_when_revoked(self) -> Iterator[None]:
+        """End the call, which may last for hours, as soon as the credential is revoked that it was let in with."""
+        task, principal = asyncio.current_task(), self.info.principal
+        if task is None or principal is None:
+            yield
+            return
+
+        def cut() -> None:
+            self._revoked = True
+            task.cancel()
+
+        unwatch = self._method.shared.verifier.watch(principal, cut)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._revoked or task.uncancel() > 0:  # the client has gone away too
+                raise
+            raise revoked_error() from None
+        finally:
+            unwatch()
+
+    async def succeed(self, answer: Any = None) -> Any:
+        """The answer, or the first of a stream, is about to leave: what is to be audited is written down before."""
+        await self._note(grpc.StatusCode.OK, answer)
+        return answer
+
+    async def _note(self, code: grpc.StatusCode, answer: Any = None) -> None:
+        audit = self._method.audit
+        if audit is None or self._noted:
+            return
+        self._noted = True
+        entry = audit.entry(self.info, code, self.request, answer)
+        if entry is None:
+            return
+        if code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
+            audit.journal.leave(entry)  # nobody waits for an answer, and this task is being cancelled
+        else:
+            await audit.journal.record(entry)
+
     async def fail(self, exc: BaseException) -> NoReturn:
         """End the call with the status that the exception maps to. Always raises."""
         if isinstance(exc, asyncio.CancelledError | GeneratorExit):
             remaining = cast("float | None", self._context.time_remaining())  # None without a deadline
             late = remaining is not None and remaining <= 0
             self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            await self._note(self._code)
             raise exc
         if isinstance(exc, grpc.aio.AbortError):  # a handler that chose its own status
             self._code = _CODES.get(cast(Any, self._context.code()), grpc.StatusCode.UNKNOWN)
+            await self._note(self._code)
             raise exc
         if not isinstance(exc, Exception):
             self._code = grpc.StatusCode.INTERNAL
             raise exc
         status = status_from_exception(exc, self._method.shared.table)
         self._code = _CODES[status.code]
+        await self._note(self._code)
         trailers = ((REQUEST_ID_KEY, self.info.request_id), (DETAILS_KEY, status.SerializeToString()))
         await self._context.abort(self._code, status.message, trailers)
 

@@ -15,9 +15,10 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import MethodDescriptor
 
 from services.runtime.authorization import EXEMPT_SERVICES, MethodRule
+from services.runtime.interceptors.auditing import audit_methods
 from services.runtime.interceptors.method import Collaborators, Context, ServedCall, ServedMethod
 from services.runtime.validation import compile_message
 
@@ -35,10 +36,14 @@ class CallPipeline(grpc.aio.ServerInterceptor):
     def compile(self, rules: Mapping[str, MethodRule]) -> None:
         """Prepare the methods of these rules; any other is answered with UNIMPLEMENTED.
 
-        Raises ContractError when a validation rule of a request makes no sense.
+        Raises ContractError when a validation rule of a request makes no sense, or a method is to be audited and
+        there is no journal.
         """
+        descriptors = {path: _method(path) for path in rules}
+        audits = audit_methods(descriptors, self._shared.journal)
         for path, rule in rules.items():
-            self._methods[path] = ServedMethod(rule, compile_message(_request_type(path)), self._shared)
+            check = compile_message(descriptors[path].input_type)
+            self._methods[path] = ServedMethod(rule, check, self._shared, audits.get(path))
 
     async def intercept_service(
         self,
@@ -61,9 +66,9 @@ class CallPipeline(grpc.aio.ServerInterceptor):
         return wrapped
 
 
-def _request_type(path: str) -> Descriptor:
+def _method(path: str) -> MethodDescriptor:
     service, _, name = path[1:].partition("/")
-    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name].input_type
+    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
 
 
 def wrap(method: ServedMethod, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
@@ -84,11 +89,11 @@ def wrap(method: ServedMethod, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc
 
 def _unary_unary(method: ServedMethod, handler: Any) -> Any:
     async def serve(request: Any, context: Context) -> Any:
-        call = ServedCall(method, context)
+        call = ServedCall(method, context, request)
         try:
             await call.admit(streaming=False)
             method.validate(request)
-            return await handler(request, context)
+            return await call.succeed(await handler(request, context))
         except BaseException as exc:
             await call.fail(exc)
         finally:
@@ -102,7 +107,7 @@ def _stream_unary(method: ServedMethod, handler: Any) -> Any:
         call = ServedCall(method, context)
         try:
             await call.admit(streaming=False)
-            return await handler(call.requests(requests), context)
+            return await call.succeed(await handler(call.requests(requests), context))
         except BaseException as exc:
             await call.fail(exc)
         finally:
@@ -113,11 +118,12 @@ def _stream_unary(method: ServedMethod, handler: Any) -> Any:
 
 def _unary_stream(method: ServedMethod, handler: Any) -> Any:
     async def serve(request: Any, context: Context) -> None:
-        call = ServedCall(method, context)
+        call = ServedCall(method, context, request)
         try:
             await call.admit(streaming=True)
             method.validate(request)
-            await _send(call, handler(request, context), context)
+            with call.cut_when_revoked():
+                await _send(call, handler(request, context), context)
         except BaseException as exc:
             await call.fail(exc)
         finally:
@@ -131,7 +137,8 @@ def _stream_stream(method: ServedMethod, handler: Any) -> Any:
         call = ServedCall(method, context)
         try:
             await call.admit(streaming=True)
-            await _send(call, handler(call.requests(requests), context), context)
+            with call.cut_when_revoked():
+                await _send(call, handler(call.requests(requests), context), context)
         except BaseException as exc:
             await call.fail(exc)
         finally:
@@ -148,5 +155,8 @@ async def _send(call: ServedCall, responses: Any, context: Context) -> None:
     """
     async with aclosing(responses) as stream:
         async for response in stream:
+            if not call.sent:
+                await call.succeed(response)
             await context.write(response)
             call.sent += 1
+    await call.succeed()

@@ -19,11 +19,13 @@ from grpc_tools import protoc
 from joserfc.jwk import OKPKey
 
 from services.runtime import tokens
+from services.runtime.audit import AuditJournal
 from services.runtime.errors import ErrorSpec, ErrorTable
 from services.runtime.identity import Role, current_drain, current_principal, current_request_id
 from services.runtime.server import BackgroundTask, ServiceServer, until_drained
 from services.runtime.settings import ServiceSettings
 from t2m.common.v1.error_reason_pb2 import ErrorReason
+from tests.fakes.audit import MemoryAudit
 
 _HERE = Path(__file__).parent
 _PROTOS = _HERE.parents[2] / "protos"
@@ -126,6 +128,7 @@ class Running:
     probe: Probe
     signer: tokens.TokenSigner
     settings: ServiceSettings
+    audit: MemoryAudit
     channel: grpc.aio.Channel = field(init=False)
     stub: Any = field(init=False)
 
@@ -157,6 +160,7 @@ async def running(
         return [SERVICE]
 
     settings = settings or ServiceSettings(environment="test", shutdown_grace_s=5)
+    audit = MemoryAudit()
     server = ServiceServer(
         settings,
         table=TABLE,
@@ -164,9 +168,10 @@ async def running(
         add_services=add,
         background=background,
         on_close=on_close,
+        audit=AuditJournal("probe", audit),
     )
     await server.start()
-    handle = Running(server, probe, tokens.TokenSigner(key), settings)
+    handle = Running(server, probe, tokens.TokenSigner(key), settings, audit)
     try:
         yield handle
     finally:

@@ -40,6 +40,7 @@ ERRORS = [
     (errors.RendersUnavailable(), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     (errors.CreditsUnavailable(), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     (errors.BatchNotFound("x"), grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    (errors.ExportRunning(), grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
     (errors.QuotaExhausted(), grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
     (errors.PositionBeyondEnd(), grpc.StatusCode.OUT_OF_RANGE, "POSITION_EXPIRED"),
     (errors.PositionExpired(), grpc.StatusCode.OUT_OF_RANGE, "POSITION_EXPIRED"),

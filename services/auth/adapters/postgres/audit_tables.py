@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Table, Text, Uuid
+from sqlalchemy import Column, DateTime, Integer, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.auth.adapters.postgres.tables import META
@@ -47,5 +47,6 @@ ERASURE_SERVICES = Table(
     META,
     Column("erasure_id", Uuid(as_uuid=True), primary_key=True),
     Column("service", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
     Column("acknowledged_at", _TIME),
 )

@@ -20,6 +20,7 @@ _UP = (
         erasure_id      uuid NOT NULL
                         CONSTRAINT fk_erasure_services_erasure_id_erasures REFERENCES erasures ON DELETE CASCADE,
         service         text NOT NULL,
+        position        integer NOT NULL,
         acknowledged_at timestamptz,
         CONSTRAINT pk_erasure_services PRIMARY KEY (erasure_id, service)
     )

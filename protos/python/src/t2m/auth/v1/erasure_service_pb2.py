@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/auth/v1/erasure_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\x15\n\x13\x45raseAccountRequest\"=\n\x14\x45raseAccountResponse\x12%\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x14.t2m.auth.v1.Erasure\"\xa7\x01\n\x07\x45rasure\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x0crequested_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bwaiting_for\x18\x05 \x03(\t\"5\n\x11GetErasureRequest\x12 \n\nerasure_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\";\n\x12GetErasureResponse\x12%\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x14.t2m.auth.v1.Erasure\"@\n\x13ListErasuresRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x7f@\">\n\x14ListErasuresResponse\x12&\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x14.t2m.auth.v1.Erasure\"=\n\x19\x41\x63knowledgeErasureRequest\x12 \n\nerasure_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x1c\n\x1a\x41\x63knowledgeErasureResponse2\xd5\x04\n\x0e\x45rasureService\x12\x99\x01\n\x0c\x45raseAccount\x12 .t2m.auth.v1.EraseAccountRequest\x1a!.t2m.auth.v1.EraseAccountResponse\"D\x90\x02\x02\xa2\xbb\x18\x11\x08\x02\x12\raccount:erase\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xca\x01\x82\xd3\xe4\x93\x02\x1b*\x10/api/v1/users/meb\x07\x65rasure\x12\x98\x01\n\nGetErasure\x12\x1e.t2m.auth.v1.GetErasureRequest\x1a\x1f.t2m.auth.v1.GetErasureResponse\"I\x90\x02\x01\xa2\xbb\x18\x0e\x08\x04\x12\nusers:read\x82\xd3\xe4\x93\x02.\x12#/api/v1/admin/erasures/{erasure_id}b\x07\x65rasure\x12{\n\x0cListErasures\x12 .t2m.auth.v1.ListErasuresRequest\x1a!.t2m.auth.v1.ListErasuresResponse\"&\x90\x02\x01\xa2\xbb\x18\x1f\x08\x05\x12\rerasures:read\x1a\x03job\x1a\x07storage\x12\x8e\x01\n\x12\x41\x63knowledgeErasure\x12&.t2m.auth.v1.AcknowledgeErasureRequest\x1a\'.t2m.auth.v1.AcknowledgeErasureResponse\"\'\x90\x02\x02\xa2\xbb\x18 \x08\x05\x12\x0e\x65rasures:write\x1a\x03job\x1a\x07storageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/auth/v1/erasure_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\x15\n\x13\x45raseAccountRequest\"=\n\x14\x45raseAccountResponse\x12%\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x14.t2m.auth.v1.Erasure\"\xc0\x01\n\x07\x45rasure\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x0crequested_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bwaiting_for\x18\x05 \x03(\t\x12\x17\n\x0fmay_acknowledge\x18\x06 \x01(\x08\"5\n\x11GetErasureRequest\x12 \n\nerasure_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\";\n\x12GetErasureResponse\x12%\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x14.t2m.auth.v1.Erasure\"@\n\x13ListErasuresRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x7f@\">\n\x14ListErasuresResponse\x12&\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x14.t2m.auth.v1.Erasure\"=\n\x19\x41\x63knowledgeErasureRequest\x12 \n\nerasure_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x1c\n\x1a\x41\x63knowledgeErasureResponse2\xd5\x04\n\x0e\x45rasureService\x12\x99\x01\n\x0c\x45raseAccount\x12 .t2m.auth.v1.EraseAccountRequest\x1a!.t2m.auth.v1.EraseAccountResponse\"D\x90\x02\x02\xa2\xbb\x18\x11\x08\x02\x12\raccount:erase\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xca\x01\x82\xd3\xe4\x93\x02\x1b*\x10/api/v1/users/meb\x07\x65rasure\x12\x98\x01\n\nGetErasure\x12\x1e.t2m.auth.v1.GetErasureRequest\x1a\x1f.t2m.auth.v1.GetErasureResponse\"I\x90\x02\x01\xa2\xbb\x18\x0e\x08\x04\x12\nusers:read\x82\xd3\xe4\x93\x02.\x12#/api/v1/admin/erasures/{erasure_id}b\x07\x65rasure\x12{\n\x0cListErasures\x12 .t2m.auth.v1.ListErasuresRequest\x1a!.t2m.auth.v1.ListErasuresResponse\"&\x90\x02\x01\xa2\xbb\x18\x1f\x08\x05\x12\rerasures:read\x1a\x03job\x1a\x07storage\x12\x8e\x01\n\x12\x41\x63knowledgeErasure\x12&.t2m.auth.v1.AcknowledgeErasureRequest\x1a\'.t2m.auth.v1.AcknowledgeErasureResponse\"\'\x90\x02\x02\xa2\xbb\x18 \x08\x05\x12\x0e\x65rasures:write\x1a\x03job\x1a\x07storageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,19 +53,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERASEACCOUNTRESPONSE']._serialized_start=165
   _globals['_ERASEACCOUNTRESPONSE']._serialized_end=226
   _globals['_ERASURE']._serialized_start=229
-  _globals['_ERASURE']._serialized_end=396
-  _globals['_GETERASUREREQUEST']._serialized_start=398
-  _globals['_GETERASUREREQUEST']._serialized_end=451
-  _globals['_GETERASURERESPONSE']._serialized_start=453
-  _globals['_GETERASURERESPONSE']._serialized_end=512
-  _globals['_LISTERASURESREQUEST']._serialized_start=514
-  _globals['_LISTERASURESREQUEST']._serialized_end=578
-  _globals['_LISTERASURESRESPONSE']._serialized_start=580
-  _globals['_LISTERASURESRESPONSE']._serialized_end=642
-  _globals['_ACKNOWLEDGEERASUREREQUEST']._serialized_start=644
-  _globals['_ACKNOWLEDGEERASUREREQUEST']._serialized_end=705
-  _globals['_ACKNOWLEDGEERASURERESPONSE']._serialized_start=707
-  _globals['_ACKNOWLEDGEERASURERESPONSE']._serialized_end=735
-  _globals['_ERASURESERVICE']._serialized_start=738
-  _globals['_ERASURESERVICE']._serialized_end=1335
+  _globals['_ERASURE']._serialized_end=421
+  _globals['_GETERASUREREQUEST']._serialized_start=423
+  _globals['_GETERASUREREQUEST']._serialized_end=476
+  _globals['_GETERASURERESPONSE']._serialized_start=478
+  _globals['_GETERASURERESPONSE']._serialized_end=537
+  _globals['_LISTERASURESREQUEST']._serialized_start=539
+  _globals['_LISTERASURESREQUEST']._serialized_end=603
+  _globals['_LISTERASURESRESPONSE']._serialized_start=605
+  _globals['_LISTERASURESRESPONSE']._serialized_end=667
+  _globals['_ACKNOWLEDGEERASUREREQUEST']._serialized_start=669
+  _globals['_ACKNOWLEDGEERASUREREQUEST']._serialized_end=730
+  _globals['_ACKNOWLEDGEERASURERESPONSE']._serialized_start=732
+  _globals['_ACKNOWLEDGEERASURERESPONSE']._serialized_end=760
+  _globals['_ERASURESERVICE']._serialized_start=763
+  _globals['_ERASURESERVICE']._serialized_end=1360
 # @@protoc_insertion_point(module_scope)

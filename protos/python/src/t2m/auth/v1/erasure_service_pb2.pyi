@@ -71,10 +71,15 @@ class Erasure(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
+    MAY_ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
     """The id, with which an admin can see how far it is."""
     user_id: _builtins.str
     """The account's random id."""
+    may_acknowledge: _builtins.bool
+    """In an answer to a service: whether all services before it have acknowledged. Then
+    nothing new can come from them, and a purge from now on is the last one.
+    """
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -95,10 +100,11 @@ class Erasure(_message.Message):
         requested_at: _timestamp_pb2.Timestamp | None = ...,
         completed_at: _timestamp_pb2.Timestamp | None = ...,
         waiting_for: _abc.Iterable[_builtins.str] | None = ...,
+        may_acknowledge: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "erasure_id", b"erasure_id", "requested_at", b"requested_at", "user_id", b"user_id", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "erasure_id", b"erasure_id", "may_acknowledge", b"may_acknowledge", "requested_at", b"requested_at", "user_id", b"user_id", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,7 +99,9 @@ class ErasureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListErasures(self, request, context):
-        """Erasures that the calling service has not acknowledged, oldest first.
+        """Erasures that the calling service has not acknowledged, oldest first. Services
+        purge at once and acknowledge one after the other, in the order in which the
+        deployment names them: what one of them still runs may write to the next.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

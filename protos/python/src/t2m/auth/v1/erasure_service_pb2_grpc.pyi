@@ -57,7 +57,10 @@ class ErasureServiceStub:
     Errors: NOT_FOUND.
     """
     ListErasures: _grpc.UnaryUnaryMultiCallable[_erasure_service_pb2.ListErasuresRequest, _erasure_service_pb2.ListErasuresResponse]
-    """Erasures that the calling service has not acknowledged, oldest first."""
+    """Erasures that the calling service has not acknowledged, oldest first. Services
+    purge at once and acknowledge one after the other, in the order in which the
+    deployment names them: what one of them still runs may write to the next.
+    """
     AcknowledgeErasure: _grpc.UnaryUnaryMultiCallable[_erasure_service_pb2.AcknowledgeErasureRequest, _erasure_service_pb2.AcknowledgeErasureResponse]
     """The calling service keeps nothing of the user any more. Repeating it changes
     nothing.
@@ -94,7 +97,10 @@ class ErasureServiceAsyncStub(ErasureServiceStub):
     Errors: NOT_FOUND.
     """
     ListErasures: _aio.UnaryUnaryMultiCallable[_erasure_service_pb2.ListErasuresRequest, _erasure_service_pb2.ListErasuresResponse]  # type: ignore[assignment]
-    """Erasures that the calling service has not acknowledged, oldest first."""
+    """Erasures that the calling service has not acknowledged, oldest first. Services
+    purge at once and acknowledge one after the other, in the order in which the
+    deployment names them: what one of them still runs may write to the next.
+    """
     AcknowledgeErasure: _aio.UnaryUnaryMultiCallable[_erasure_service_pb2.AcknowledgeErasureRequest, _erasure_service_pb2.AcknowledgeErasureResponse]  # type: ignore[assignment]
     """The calling service keeps nothing of the user any more. Repeating it changes
     nothing.
@@ -146,7 +152,10 @@ class ErasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _erasure_service_pb2.ListErasuresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_erasure_service_pb2.ListErasuresResponse, _abc.Awaitable[_erasure_service_pb2.ListErasuresResponse]]:
-        """Erasures that the calling service has not acknowledged, oldest first."""
+        """Erasures that the calling service has not acknowledged, oldest first. Services
+        purge at once and acknowledge one after the other, in the order in which the
+        deployment names them: what one of them still runs may write to the next.
+        """
 
     @_abc_1.abstractmethod
     def AcknowledgeErasure(
