@@ -117,7 +117,7 @@ def build(settings: AuthSettings, clock: Clock | None = None, ids: Ids | None = 
 def build_server(settings: AuthSettings, clock: Clock | None = None) -> ServiceServer:
     """The server, ready to `run`."""
     auth = build(settings, clock)
-    record = build_record(settings, auth.engine, clock or SystemClock(), UuidIds())
+    record = build_record(settings, auth.engine, clock or SystemClock(), UuidIds(), auth.billing.subscriptions.end)
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         auth.people.add_services(server, auth.credits)

@@ -10,6 +10,7 @@ import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.auth.adapters.audit_sink import AuthAuditSink
+from services.auth.adapters.mail.forgetting import OutboxFiles
 from services.auth.adapters.postgres.account_data import PostgresAccountData
 from services.auth.adapters.postgres.audit import PostgresAudit
 from services.auth.adapters.postgres.unit_of_work import postgres_units
@@ -72,9 +73,10 @@ def build_record(
 ) -> Record:
     """On the engine of the service."""
     store = PostgresAudit(engine)
+    mail = OutboxFiles(settings.mail_outbox) if settings.mail_outbox is not None else None
     return Record(
         journal=AuditJournal("auth", AuthAuditSink(store)),
         audit=Audit(store, timedelta(days=settings.audit_days)),
-        erasures=Erasures(postgres_units(engine), settings.erasure_services, clock, ids, end_subscription),
+        erasures=Erasures(postgres_units(engine), settings.erasure_services, clock, ids, end_subscription, mail),
         data=PostgresAccountData(engine),
     )

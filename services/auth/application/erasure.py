@@ -50,8 +50,11 @@ class ErasureRepository(Protocol):
         """Take what a client sent from entries of the audit trail about the user; how many entries, at most `limit`."""
         ...
 
-    async def finish(self, erasure: Erasure, now: datetime) -> None:
-        """Delete everything else of the user but the ledger and the trail, and mark the erasure complete."""
+    async def finish(self, erasure: Erasure, now: datetime) -> bool:
+        """Delete everything else of the user but the ledger and the trail, and mark the erasure complete.
+
+        False, and nothing done, while a charge is still to be withdrawn.
+        """
         ...
 
 
@@ -67,6 +70,14 @@ class ErasureUnit(UnitOfWork, Protocol):
 ErasureUnits = Callable[[], AbstractAsyncContextManager[ErasureUnit]]
 EndSubscription = Callable[[str], Awaitable[None]]
 """Ends what a user pays for; again does no harm."""
+
+
+class KeptMail(Protocol):
+    """Mails that were sent and lie somewhere of ours."""
+
+    async def forget(self, address: str) -> None:
+        """Delete those to the address; again does no harm."""
+        ...
 
 
 class AccountData(Protocol):
@@ -87,8 +98,10 @@ class Erasures:
         clock: Clock,
         ids: Ids,
         end_subscription: EndSubscription | None = None,
+        mail: KeptMail | None = None,
     ) -> None:
-        """`services`: who must have acknowledged an erasure before it is completed."""
+        """`services`: who must have acknowledged an erasure before it is completed, in this order."""
+        self._mail = mail
         self._units = units
         self._services = tuple(services)
         self._clock = clock
@@ -108,14 +121,22 @@ class Erasures:
         async with self._units() as unit:
             if await unit.users.lock_admins() == {user_id}:
                 raise LastAdmin
-            if await unit.users.get(user_id) is None:
+            user = await unit.users.get(user_id)
+            if user is None:
                 raise UserNotFound
+            await self._forget_mail(user.email)  # while the address is known: a crash from here on changes nothing
             begun = await unit.erasures.begin(Erasure(self._ids.new_id(), user_id, now, None, self._services))
             await unit.revocations.add(RevocationKind.USER, user_id, now)
+            await unit.identities.forget(user_id, now)
             await unit.erasures.drop_credentials(user_id)
             await unit.audit.note("account.erasure_requested", user_id, {"erasure_id": begun.erasure_id})
             await unit.commit()
+        await self._forget_mail(user.email)  # one that was on its way
         return begun
+
+    async def _forget_mail(self, address: str | None) -> None:
+        if self._mail is not None and address:
+            await self._mail.forget(address)
 
     async def get(self, erasure_id: str) -> Erasure:
         """How far it is. Raises ErasureNotFound."""
@@ -147,13 +168,12 @@ class Erasures:
                 if self._end_subscription is not None:
                     await self._end_subscription(erasure.user_id)
                 if not erasure.waiting_for:
-                    await self._finish(erasure)
-                    finished += 1
+                    finished += await self._finish(erasure)
             except Exception:  # whatever stands against one erasure must not hold up the others
                 _log.exception("erasure not completed, trying again", erasure_id=erasure.erasure_id)
         return finished
 
-    async def _finish(self, erasure: Erasure) -> None:
+    async def _finish(self, erasure: Erasure) -> bool:
         """In steps that may each be the last before a crash: the next round goes on."""
         left = 1
         while left:
@@ -161,6 +181,8 @@ class Erasures:
                 left = await unit.erasures.anonymise(erasure.user_id, _TRAIL_BATCH)
                 await unit.commit()
         async with self._units() as unit:
-            await unit.erasures.finish(erasure, self._clock.now())
+            if not await unit.erasures.finish(erasure, self._clock.now()):
+                return False
             await unit.audit.note("account.erased", erasure.user_id, {"erasure_id": erasure.erasure_id})
             await unit.commit()
+        return True

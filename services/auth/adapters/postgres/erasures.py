@@ -95,11 +95,18 @@ class PostgresErasures:
         statement = update(AUDIT_ENTRIES).where(entries.entry_id.in_(some)).values(client_address="", request_id="")
         return (await self._connection.execute(statement)).rowcount
 
-    async def finish(self, erasure: Erasure, now: datetime) -> None:
+    async def finish(self, erasure: Erasure, now: datetime) -> bool:
         """The account's row goes last; the foreign keys take with it what refers to it."""
+        owner = {"user_id": UUID(erasure.user_id)}
+        if (await self._connection.execute(_UNSETTLED, owner)).first() is not None:
+            return False
+        for each in PERSONAL:
+            for column in each.blanked:
+                await self._connection.execute(_blanking(each.table, column, each.rows), owner)
         await self._delete(erasure.user_id, Fate.AT_THE_END)
         done = update(ERASURES).where(ERASURES.c.erasure_id == UUID(erasure.erasure_id)).values(completed_at=now)
         await self._connection.execute(done)
+        return True
 
     async def _delete(self, user_id: str, fate: Fate) -> None:
         for each in PERSONAL:
@@ -123,6 +130,18 @@ def _deletion(table: str, rows: str) -> TextClause:
     return text(f"DELETE FROM {table} t WHERE {rows}").bindparams(  # noqa: S608
         bindparam("user_id", type_=Uuid(as_uuid=True))
     )
+
+
+def _blanking(table: str, column: str, rows: str) -> TextClause:
+    return text(f"UPDATE {table} t SET {column} = '' WHERE {rows}").bindparams(  # noqa: S608
+        bindparam("user_id", type_=Uuid(as_uuid=True))
+    )
+
+
+_UNSETTLED = text(
+    "SELECT FROM charges WHERE user_id = :user_id AND state IN ('due', 'open', 'voiding', 'refunding') LIMIT 1"
+).bindparams(bindparam("user_id", type_=Uuid(as_uuid=True)))
+"""Charges that the billing provider is still to be told about; for that it needs to know the customer."""
 
 
 def _erasures() -> Select[Any]:

@@ -35,6 +35,8 @@ class PersonalTable:
     """Columns that no export shows: digests of secrets."""
     rows: str = _OWN
     order: str = "t.created_at"
+    blanked: tuple[str, ...] = ()
+    """Texts that an erasure empties in rows that stay."""
     shown: str = ""
     """What an export shows of a row, as JSON, where that is not all columns but the hidden ones."""
 
@@ -61,7 +63,10 @@ PERSONAL = (
     PersonalTable("sessions", Fate.AT_ONCE, "sessions"),
     PersonalTable("api_keys", Fate.AT_ONCE, "api_keys", ("digest",)),
     PersonalTable("user_preferences", Fate.AT_ONCE, "preferences", order="1"),
-    PersonalTable("charges", Fate.KEPT, "charges"),
+    PersonalTable("user_identities", Fate.AT_ONCE, "identities"),
+    PersonalTable("billing_requests", Fate.AT_THE_END, "billing_requests", ("fingerprint",)),
+    PersonalTable("billing_customers", Fate.AT_THE_END, "billing_customers", order="1"),
+    PersonalTable("charges", Fate.KEPT, "charges", ("claimed_until",), blanked=("page_url",)),
     PersonalTable("subscriptions", Fate.KEPT, "subscriptions"),
     PersonalTable("credit_reservations", Fate.KEPT, "credit_reservations"),
     PersonalTable("credit_entries", Fate.KEPT, "credit_ledger", order="t.entry_id"),
@@ -74,7 +79,7 @@ PERSONAL = (
         ("resource_ids",),
         _ABOUT_ME,
         "t.entry_id",
-        f"CASE WHEN t.caller_id = (:user_id)::text OR t.caller_kind = 'system' THEN to_jsonb(t) - 'resource_ids' "
+        shown=f"CASE WHEN t.caller_id = (:user_id)::text OR t.caller_kind = 'system' THEN to_jsonb(t) - 'resource_ids' "
         f"ELSE to_jsonb(t) - 'resource_ids' - {_OTHERS} END",
     ),
     PersonalTable("erasures", Fate.KEPT, order="1"),
@@ -86,6 +91,8 @@ IMPERSONAL = {
     "alembic_version": "the schema's revision",
     "erasure_services": "who has acknowledged an erasure",
     "revocations": "ids of sessions, keys and users whose tokens have ended, until those would have ended anyway",
+    "billing_events": "ids of what the billing provider has told",
+    "forgotten_identities": "digests of identities that were erased, so that older tokens make no new account",
     "login_attempts": "digests under a key of addresses, with counters; forgotten by age",
     "known_clients": "digests under a key, without content; forgotten by age",
 }

@@ -11,9 +11,9 @@ from services.auth.adapters.postgres.api_keys import PostgresApiKeys
 from services.auth.adapters.postgres.attempts import PostgresAttempts
 from services.auth.adapters.postgres.audit import PostgresAuditTrail
 from services.auth.adapters.postgres.erasures import PostgresErasures
+from services.auth.adapters.postgres.identities import PostgresIdentities
 from services.auth.adapters.postgres.mails import PostgresMails
 from services.auth.adapters.postgres.registrations import PostgresEmailTokens, PostgresRegistrations
-from services.auth.adapters.postgres.identities import PostgresIdentities
 from services.auth.adapters.postgres.revocations import PostgresRevocations
 from services.auth.adapters.postgres.sessions import PostgresSessions
 from services.auth.adapters.postgres.users import PostgresUsers
