@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import ModuleType
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router as StarletteRouter
@@ -27,10 +29,13 @@ from gateway.http_rules import MethodMismatch, PathEncodingError, Router, Templa
 from gateway.hub import Hub, HubLimits
 from gateway.openapi import OpenApiPages
 from gateway.ratelimit import Limiter, RedisLimitStore, memory_store
+from gateway.revocations import RevocationFeed, Revocations
 from gateway.settings import Settings
 from gateway.streaming import StreamEndpoint
 from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_file
 from gateway.uploads import UploadEndpoint
+
+log = structlog.get_logger("gateway.app")
 
 _EXPOSED_HEADERS = (
     "x-request-id", "etag", "content-length", "content-range", "content-disposition", "accept-ranges", "retry-after",
@@ -49,7 +54,9 @@ class Rest:
         self.backends: Backends
         self.hub: Hub
         self.health: Health
+        self.revocations: Revocations
         self.limiter: Limiter | None = None
+        self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Open channels and compile every route; needs a running event loop. Raises CatalogError,
@@ -57,6 +64,7 @@ class Rest:
         """
         settings = self._settings
         self.backends = Backends(settings.addresses(), settings.tls())
+        self.revocations = Revocations()
         self.hub = Hub(
             HubLimits(
                 ring_frames=settings.stream_ring_frames,
@@ -64,14 +72,17 @@ class Rest:
                 send_timeout_s=settings.stream_send_timeout_s,
                 reconnect_s=settings.stream_reconnect_s,
                 max_age_s=settings.stream_max_age_s,
-            )
+            ),
+            self.revocations.covers,
         )
+        self._follow_revocations()
         self.health = Health(self.backends, settings.ready_deadline_s)
         authenticator = Authenticator(
             self.backends.unary(EXCHANGE),
             cache_s=settings.credential_cache_s,
             refusal_cache_s=settings.refusal_cache_s,
             deadline_s=settings.call_deadline_s,
+            revocations=self.revocations,
         )
         self.limiter = _limiter(settings)
         clients = ClientAddresses(settings.trusted_proxies, settings.forwarded_header.encode())
@@ -90,6 +101,17 @@ class Rest:
                 template = compile_template(binding.template)
                 self._add(binding.verb, template, self._endpoint(rpc, binding, template, tools))
         self._add_pages()
+
+    def _follow_revocations(self) -> None:
+        settings = self._settings
+        if settings.service_secret is None:
+            log.warning("revocations.not_followed", reason="no T2M_SERVICE_SECRET")
+            return
+        feed = RevocationFeed(
+            self.backends, self.revocations, settings.service_id, settings.service_secret, self.hub.dismiss
+        )
+        self._following = asyncio.create_task(feed.run(), name="gateway-revocations")
+        self._following.add_done_callback(_crashed)
 
     def _endpoint(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> Endpoint:
         if rpc.descriptor.server_streaming:
@@ -127,6 +149,8 @@ class Rest:
 
     async def stop(self) -> None:
         """Close what `start` opened."""
+        if self._following is not None:
+            self._following.cancel()
         await self.hub.close()
         if self.limiter is not None:
             await self.limiter.close()
@@ -147,6 +171,11 @@ class Rest:
             await request.fail(malformed("the path is not UTF-8"))
         except ApiError as error:
             await request.fail(error)
+
+
+def _crashed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("revocations.crashed", exc_info=error)
 
 
 def _limiter(settings: Settings) -> Limiter | None:

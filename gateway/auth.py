@@ -18,6 +18,7 @@ import grpc
 from gateway.client_address import UNKNOWN
 from gateway.errors import ApiError, from_rpc, unauthenticated
 from gateway.http import Request
+from gateway.revocations import Revocations
 from t2m.auth.v1 import token_service_pb2 as token_pb
 
 EXCHANGE = "/t2m.auth.v1.TokenService/ExchangeCredential"
@@ -25,6 +26,7 @@ FORWARDED_HEADERS = (b"traceparent", b"tracestate", b"accept-language")
 CLIENT_ADDRESS = "x-client-address"
 MAX_CREDENTIAL_BYTES = 8192
 MAX_CACHED = 10_000
+UNFOLLOWED_CACHE_S = 2.0
 _EXPIRY_MARGIN_S = 20.0
 
 ExchangeCall = Callable[..., Awaitable[bytes]]
@@ -42,7 +44,10 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. `credential` allows a later re-check of a long stream."""
+    """An authenticated caller. `credential` allows a later re-check of a long stream.
+
+    What ended before `asked_at` auth knew of when it said yes.
+    """
 
     internal_token: str
     user_id: str
@@ -51,6 +56,7 @@ class Caller:
     plan: str = ""
     session_id: str = ""
     api_key_id: str = ""
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +75,14 @@ class Authenticator:
         cache_s: float,
         refusal_cache_s: float,
         deadline_s: float,
+        revocations: Revocations,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._exchange = exchange
         self._cache_s = cache_s
         self._refusal_cache_s = refusal_cache_s
         self._deadline_s = deadline_s
+        self._revocations = revocations
         self._clock = clock
         self._cache: dict[bytes, _Entry] = {}
         self._running: dict[bytes, asyncio.Task[Caller]] = {}
@@ -88,20 +96,31 @@ class Authenticator:
         return caller
 
     async def exchange(self, credential: Credential) -> Caller:
-        """The caller that a credential stands for, at most `cache_s` old."""
+        """The caller that a credential stands for: by an answer at most `cache_s` old, or `UNFOLLOWED_CACHE_S`
+        while revocations are not heard of.
+        """
         entry = self._cache.get(credential.key)
         if entry is not None:
-            if entry.good_until > self._clock():
+            now = self._clock()
+            if entry.good_until > now:
                 if isinstance(entry.outcome, ApiError):
                     raise _fresh(entry.outcome)
-                return entry.outcome
+                if self._holds(entry.outcome, now):
+                    return entry.outcome
             del self._cache[credential.key]
         task = self._running.get(credential.key)
         if task is None:
             task = self._running[credential.key] = asyncio.create_task(self._call(credential))
             task.add_done_callback(lambda done: self._finished(credential.key, done))
         # Shielded: one client that leaves must not fail the others that wait for the same answer.
-        return await asyncio.shield(task)
+        caller = await asyncio.shield(task)
+        # Asked before, and ended meanwhile: auth has to say it again.
+        return await self._call(credential) if self._revocations.covers(caller) else caller
+
+    def _holds(self, caller: Caller, now: float) -> bool:
+        if not self._revocations.followed and now - caller.asked_at > UNFOLLOWED_CACHE_S:
+            return False
+        return not self._revocations.covers(caller)
 
     def _finished(self, key: bytes, task: asyncio.Task[Caller]) -> None:
         self._running.pop(key, None)
@@ -111,6 +130,7 @@ class Authenticator:
     async def _call(self, credential: Credential) -> Caller:
         request = token_pb.ExchangeCredentialRequest()
         setattr(request, credential.kind, credential.secret)
+        asked_at = self._clock()
         try:
             raw = await self._exchange(request.SerializeToString(), timeout=self._deadline_s, metadata=())
         except grpc.aio.AioRpcError as error:
@@ -127,6 +147,7 @@ class Authenticator:
             answer.plan,
             answer.session_id,
             answer.api_key_id,
+            asked_at,
         )
         good_until = self._clock() + self._cache_s
         if answer.HasField("expires_at"):

@@ -49,6 +49,14 @@ class Subscription:
         self.ending = True
         self.wake.set()
 
+    def dismiss(self) -> None:
+        """End a client that may not go on, now: also one that waits for its first frame, or does not read."""
+        if self.feed is None or self.sending:
+            self.task.cancel()
+            self.cut = True
+        else:
+            self.end()
+
     def cut_off(self) -> None:
         """Break off a client that does not read; it resumes after the last frame it got."""
         if not self.cut:

@@ -149,9 +149,11 @@ def _is_transient(error: ApiError) -> bool:
 class Hub:
     """Every running feed, and the clock that keeps their subscribers alive or ends them."""
 
-    def __init__(self, limits: HubLimits) -> None:
+    def __init__(self, limits: HubLimits, ended: Callable[[Caller], bool] = lambda _: False) -> None:
+        """`ended` says of a caller whether the credential was revoked since."""
         self.limits = limits
         self.draining = False
+        self._ended = ended
         self._shared: dict[bytes, Feed] = {}
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._subscriptions: set[Subscription] = set()
@@ -182,8 +184,17 @@ class Hub:
         self._subscriptions.add(subscription)
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="gateway-stream-clock")
-        if self.draining:
+        if self.draining or self._is_over(subscription):
             subscription.end()
+
+    def dismiss(self) -> None:
+        """End the streams of callers whose credential has ended."""
+        for subscription in list(self._subscriptions):
+            if self._is_over(subscription):
+                subscription.dismiss()
+
+    def _is_over(self, subscription: Subscription) -> bool:
+        return subscription.caller is not None and self._ended(subscription.caller)
 
     def leave(self, subscription: Subscription) -> None:
         """Forget a subscription; a feed that nobody reads any more is closed."""

@@ -222,6 +222,8 @@ class _Session:
         upstream, frame, position = opening.upstream, opening.frame, opening.position
         try:
             while True:
+                if self._subscription.ending:
+                    return None
                 if frame is not None:
                     position = frame.seq
                     await self._send(self._render([frame]))
@@ -236,7 +238,7 @@ class _Session:
                     upstream = None
                     break
                 raw = await upstream.read()
-                if raw is None or self._subscription.ending:
+                if raw is None:
                     return None
                 frame = codec.frame(raw)
         except ApiError:

@@ -70,9 +70,9 @@ Limits = dict[ClassName, Limit]
 class Budget:
     """One limit of one class and scope; it is kept for each subject: a user, an address, the deployment.
 
-    An exact budget (a user's or an address's calls that start work or check a secret) keeps the time of every call: no
-    window of that length ever holds more than the limit. Any other keeps two counters of adjacent windows, and calls are
-    taken from the store in blocks of `block`.
+    An exact budget (of a user's or an address's calls that start work or check a secret) keeps the time of every call:
+    no window of that length ever holds more than the limit. Any other keeps two counters of adjacent windows, and calls
+    are taken from the store in blocks of `block`.
     """
 
     scope: Scope

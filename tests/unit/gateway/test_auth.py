@@ -11,6 +11,7 @@ import pytest
 from gateway.auth import Authenticator, call_metadata, credential_of
 from gateway.errors import ApiError
 from gateway.http import Request
+from gateway.revocations import Revocations
 from t2m.auth.v1 import token_service_pb2
 
 
@@ -31,10 +32,17 @@ class Auth:
         self.expires_in: float | None = None
         self.failure: grpc.StatusCode | None = None
         self.called = asyncio.Event()
+        self.revocations = Revocations(lambda: self.now)
+        self.revocations.followed = True
         self.open = asyncio.Event()
         self.open.set()
         self.authenticator = Authenticator(
-            self.exchange, cache_s=5, refusal_cache_s=1, deadline_s=1, clock=lambda: self.now
+            self.exchange,
+            cache_s=5,
+            refusal_cache_s=1,
+            deadline_s=1,
+            revocations=self.revocations,
+            clock=lambda: self.now,
         )
 
     async def exchange(self, raw: bytes, *, timeout: float, metadata: Any) -> bytes:
@@ -44,7 +52,9 @@ class Auth:
         await self.open.wait()
         if self.failure is not None:
             raise grpc.aio.AioRpcError(self.failure, grpc.aio.Metadata(), grpc.aio.Metadata(), details="no")
-        answer = token_service_pb2.ExchangeCredentialResponse(internal_token=f"i{len(self.calls)}", user_id="u")
+        answer = token_service_pb2.ExchangeCredentialResponse(
+            internal_token=f"i{len(self.calls)}", user_id="u", session_id="s", api_key_id="k"
+        )
         if self.expires_in is not None:
             answer.expires_at.seconds = int(self.now + self.expires_in)
         return answer.SerializeToString()
@@ -135,3 +145,60 @@ def test_A2_metadata_are_an_allow_list() -> None:
     sent.state["client_address"] = "192.0.2.1"
     expected = [("x-request-id", "r"), ("x-client-address", "192.0.2.1"), ("traceparent", "00-1")]
     assert call_metadata(sent, None) == expected
+
+
+def ending(
+    subject_id: str, revoked_at: float = 0, *, snapshot: bool = False
+) -> token_service_pb2.WatchRevocationsResponse:
+    """What auth says of an ending."""
+    each = token_service_pb2.Revocation(subject_id=subject_id)
+    each.revoked_at.seconds = int(revoked_at)
+    return token_service_pb2.WatchRevocationsResponse(revocations=[each], snapshot=snapshot)
+
+
+@pytest.mark.parametrize("subject_id", ["s", "k", "u"])
+async def test_A2_what_has_ended_is_not_remembered(subject_id: str) -> None:
+    """A2: session, key or user: auth is asked again at once, and once."""
+    auth = Auth()
+    assert await auth.token() == "i1"
+    assert not auth.revocations.learn(token_service_pb2.WatchRevocationsResponse(complete=True))
+    assert auth.revocations.learn(ending(subject_id))
+    auth.now += 0.5
+    assert [await auth.token(), await auth.token()] == ["i2", "i2"]
+    assert auth.revocations.learn(ending("somebody else"))
+    assert await auth.token() == "i2"
+
+
+async def test_A2_an_ending_meets_the_answers_that_are_on_their_way() -> None:
+    """A2: what auth said before is asked again."""
+    auth = Auth()
+    auth.open.clear()
+    waiting = asyncio.create_task(auth.token())
+    await auth.called.wait()
+    auth.now += 1
+    auth.revocations.learn(ending("u"))
+    auth.now += 1
+    auth.open.set()
+    assert await waiting == "i2"
+
+
+async def test_A2_of_a_snapshot_only_what_may_be_new_counts() -> None:
+    """A2: an ending of long ago does not undo what auth has said since, whoever's clock is a minute ahead."""
+    auth = Auth()
+    await auth.token()
+    auth.revocations.learn(ending("u", auth.now - 600, snapshot=True))
+    assert await auth.token() == "i1"
+    auth.revocations.learn(ending("u", auth.now - 30, snapshot=True))
+    auth.now += 0.5
+    assert await auth.token() == "i2"
+
+
+async def test_A2_while_endings_are_not_heard_of_nothing_is_kept_for_long() -> None:
+    """A2: two seconds instead of five."""
+    auth = Auth()
+    auth.revocations.followed = False
+    await auth.token()
+    auth.now += 1.9
+    assert await auth.token() == "i1"
+    auth.now += 0.2
+    assert await auth.token() == "i2"
