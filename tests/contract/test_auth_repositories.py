@@ -20,7 +20,7 @@ from services.auth.application.ports import UnitOfWork
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import LastAdmin
 from services.auth.domain.revocation import RevocationKind
-from services.auth.domain.session import ACCESS_LIFETIME, RefreshToken, Session
+from services.auth.domain.session import ACCESS_LIFETIME, Client, RefreshToken, Session, Trade
 from services.auth.domain.user import Role, User
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
@@ -29,6 +29,7 @@ from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeUnit
 from tests.fakes.auth_people import FakePolicy
 
 HOUR = timedelta(hours=1)
+CLIENT = Client("192.0.2.7", "a browser")
 
 
 class Units(Protocol):
@@ -80,12 +81,20 @@ async def opened(units: Units, owner: User, digest: bytes = b"first") -> Session
     return session
 
 
-async def used(units: Units, digest: bytes, now: datetime = START) -> Session | None:
-    """Use a token and commit."""
+async def traded(units: Units, digest: bytes, following: bytes, now: datetime = START) -> Trade | None:
+    """Trade a token for the next one and commit; what came of it."""
     async with units() as unit:
-        session = await unit.sessions.use_token(digest, now)
+        found = await unit.sessions.lock_by_token(digest)
+        if found is None:
+            return None
+        session, token = found
+        trade = session.trade(token, now, timedelta(0))
+        if trade is Trade.NEXT:
+            session = session.traded(trade, CLIENT, now)
+            issued = RefreshToken(following, session.session_id, now, now + HOUR, generation=session.generation)
+            await unit.sessions.trade(session, token, issued)
         await unit.commit()
-    return session
+    return trade
 
 
 class TestUsers:
@@ -126,9 +135,11 @@ class TestUsers:
         ada = user()
         await stored(units, ada)
         async with units() as unit:
-            await unit.users.set_password_hash(ada.user_id, "another", "lost", START)
+            assert not await unit.users.set_password_hash(ada.user_id, "another", "lost", START)
             assert await unit.users.get(ada.user_id) == ada
-            await unit.users.set_password_hash(ada.user_id, "hash", "new", START)
+            assert await unit.users.holds_password(ada.user_id, "hash")
+            assert await unit.users.set_password_hash(ada.user_id, "hash", "new", START)
+            assert not await unit.users.holds_password(ada.user_id, "hash")
             assert await unit.users.get(ada.user_id) == replace(ada, password_hash="new")
 
     async def test_two_admins_who_demote_each_other_at_once_leave_one(self, units: Units) -> None:
@@ -158,58 +169,97 @@ class TestSessions:
             await unit.sessions.revoke(session.session_id, eve.user_id, START)
             assert await unit.sessions.get(session.session_id, ada.user_id) == session
 
-    async def test_a_token_is_used_once(self, units: Units) -> None:
+    async def test_a_token_is_traded_for_the_next_and_the_session_remembers(self, units: Units) -> None:
         ada = user()
         await stored(units, ada)
         session = await opened(units, ada)
-        assert await used(units, b"first") == session
-        assert await used(units, b"first") is None
+        later = START + HOUR / 2
+        assert await traded(units, b"first", b"second", later) is Trade.NEXT
         async with units() as unit:
-            found = await unit.sessions.find_by_token(b"first")
-        assert found == (session, RefreshToken(b"first", session.session_id, START, START + HOUR, START))
+            first, second = await unit.sessions.lock_by_token(b"first"), await unit.sessions.lock_by_token(b"second")
+        after = replace(session, last_used_at=later, client=CLIENT, generation=1, rotated_at=later)
+        used = RefreshToken(b"first", session.session_id, START, START + HOUR, later)
+        assert first == (after, used)
+        assert second == (after, RefreshToken(b"second", session.session_id, later, later + HOUR, generation=1))
 
-    async def test_of_concurrent_uses_one_gets_the_session(self, units: Units) -> None:
+    async def test_of_concurrent_trades_each_sees_what_the_one_before_left(self, units: Units) -> None:
         ada = user()
         await stored(units, ada)
-        session = await opened(units, ada)
-        outcomes = await asyncio.gather(*(used(units, b"first") for _ in range(8)))
-        assert [outcome for outcome in outcomes if outcome is not None] == [session]
+        await opened(units, ada)
+        outcomes = await asyncio.gather(
+            *(traded(units, b"first", b"next %d" % number, START + timedelta(seconds=number)) for number in range(8))
+        )
+        assert sorted(outcome.name for outcome in outcomes if outcome) == ["NEXT", *["REUSED"] * 7]
 
-    @pytest.mark.parametrize("reason", ["unknown", "expired", "revoked"])
-    async def test_a_token_that_does_not_work_is_not_used(self, units: Units, reason: str) -> None:
+    @pytest.mark.parametrize(
+        ("reason", "expected"), [("unknown", None), ("expired", Trade.EXPIRED), ("revoked", Trade.CLOSED)]
+    )
+    async def test_a_token_that_does_not_work_is_not_traded(
+        self, units: Units, reason: str, expected: Trade | None
+    ) -> None:
         ada = user()
         await stored(units, ada)
         session = await opened(units, ada)
         if reason == "revoked":
             async with units() as unit:
-                await unit.sessions.revoke(session.session_id, ada.user_id, START)
+                assert await unit.sessions.revoke(session.session_id, ada.user_id, START)
                 await unit.commit()
         digest = b"other" if reason == "unknown" else b"first"
-        assert await used(units, digest, START + HOUR if reason == "expired" else START) is None
+        assert await traded(units, digest, b"second", START + HOUR if reason == "expired" else START) is expected
+        assert await traded(units, b"second", b"third") is None
+
+    async def test_open_sessions_are_listed_to_their_owner_the_one_used_last_first(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        idle, busy = await opened(units, ada, b"idle"), await opened(units, ada, b"busy")
+        closed = await opened(units, ada, b"closed")
+        await opened(units, eve, b"hers")
+        await traded(units, b"busy", b"busier", START + HOUR / 2)
+        async with units() as unit:
+            await unit.sessions.revoke(closed.session_id, ada.user_id, START)
+            listed = await unit.sessions.list_open(ada.user_id, START - HOUR, 10)
+            assert [session.session_id for session in listed] == [busy.session_id, idle.session_id]
+            assert listed[0].client == CLIENT
+            assert len(await unit.sessions.list_open(ada.user_id, START - HOUR, 1)) == 1
+            assert [row.session_id for row in await unit.sessions.list_open(ada.user_id, START, 10)] == [
+                busy.session_id
+            ]
+
+    async def test_all_sessions_but_one_are_closed(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        mine = [await opened(units, ada, b"%d" % number) for number in range(3)]
+        hers = await opened(units, eve, b"hers")
+        async with units() as unit:
+            closed = await unit.sessions.revoke_all(ada.user_id, START, keep=mine[1].session_id)
+            assert sorted(closed) == sorted([mine[0].session_id, mine[2].session_id])
+            assert await unit.sessions.revoke_all(ada.user_id, START) == [mine[1].session_id]
+            assert await unit.sessions.get(hers.session_id, eve.user_id) == hers
 
     async def test_the_first_revocation_stays(self, units: Units) -> None:
         ada = user()
         await stored(units, ada)
         session = await opened(units, ada)
         async with units() as unit:
-            await unit.sessions.revoke(session.session_id, ada.user_id, START)
-            await unit.sessions.revoke(session.session_id, ada.user_id, START + HOUR)
+            assert await unit.sessions.revoke(session.session_id, ada.user_id, START)
+            assert not await unit.sessions.revoke(session.session_id, ada.user_id, START + HOUR)
             assert await unit.sessions.get(session.session_id, ada.user_id) == replace(session, revoked_at=START)
 
     async def test_purge_forgets_ended_sessions_and_keeps_living_ones(self, units: Units) -> None:
         ada = user()
         await stored(units, ada)
         ended, living = await opened(units, ada, b"ended"), await opened(units, ada, b"living")
-        await used(units, b"living")
         async with units() as unit:
-            later = START + 10 * HOUR
-            await unit.sessions.add_token(RefreshToken(b"next", living.session_id, START, later))
+            kept = replace(living, generation=1, rotated_at=START)
+            used = RefreshToken(b"living", living.session_id, START, START + HOUR)
+            later = RefreshToken(b"next", living.session_id, START, START + 10 * HOUR, generation=1)
+            await unit.sessions.trade(kept, used, later)
             await unit.commit()
         async with units() as unit:
             assert await unit.sessions.purge(START + 2 * HOUR) == 2
             assert await unit.sessions.get(ended.session_id, ada.user_id) is None
-            assert await unit.sessions.get(living.session_id, ada.user_id) == living
-            assert await unit.sessions.find_by_token(b"next") is not None
+            assert await unit.sessions.get(living.session_id, ada.user_id) == kept
+            assert await unit.sessions.lock_by_token(b"next") is not None
 
 
 class TestRevocations:

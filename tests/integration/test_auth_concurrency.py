@@ -14,7 +14,7 @@ from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
 from services.auth.application.passwords import Passwords
 from services.auth.domain.errors import LastAdmin
-from services.auth.domain.session import RefreshToken, Session
+from services.auth.domain.session import Client, RefreshToken, Session, Trade
 from services.auth.domain.user import Role, User
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
@@ -44,9 +44,9 @@ async def stuck_or_done(engine: AsyncEngine, task: asyncio.Task[object]) -> None
             pass  # the query itself lets the task run
 
 
-async def stored(engine: AsyncEngine, email: str, role: Role) -> User:
+async def stored(engine: AsyncEngine, email: str, role: Role, password_hash: str | None = None) -> User:
     """A committed account."""
-    user = User(new_id(), email, "", role, None, START)
+    user = User(new_id(), email, "", role, password_hash, START)
     async with postgres_units(engine)() as unit:
         assert await unit.users.add(user)
         await unit.commit()
@@ -63,31 +63,63 @@ async def opened(engine: AsyncEngine, user: User) -> Session:
     return session
 
 
-async def test_a_second_use_of_a_refresh_token_waits_for_the_first_and_loses(engine: AsyncEngine) -> None:
+async def test_a_second_refresh_waits_for_the_first_and_sees_what_it_left(engine: AsyncEngine) -> None:
     units = postgres_units(engine)
     session = await opened(engine, await stored(engine, "ada@example.com", Role.USER))
 
-    async def use() -> Session | None:
+    async def trade() -> Trade:
         async with units() as unit:
-            used = await unit.sessions.use_token(b"digest", START)
-            await unit.commit()
-        return used
+            found = await unit.sessions.lock_by_token(b"digest")
+            assert found is not None
+            return found[0].trade(found[1], START, timedelta(seconds=-1))
 
     async with units() as first:
-        assert await first.sessions.use_token(b"digest", START) == session
-        second = asyncio.create_task(use())
+        found = await first.sessions.lock_by_token(b"digest")
+        assert found is not None
+        assert found[0] == session
+        second = asyncio.create_task(trade())
         await stuck_or_done(engine, second)
+        after = session.traded(Trade.NEXT, Client(), START)
+        issued = RefreshToken(b"next", session.session_id, START, START + timedelta(days=7), generation=1)
+        await first.sessions.trade(after, found[1], issued)
         await first.commit()
-    assert await asyncio.wait_for(second, DEADLINE_S) is None
+    assert await asyncio.wait_for(second, DEADLINE_S) is Trade.REUSED
 
 
 async def test_a_token_can_be_used_when_the_first_use_was_undone(engine: AsyncEngine) -> None:
     units = postgres_units(engine)
     session = await opened(engine, await stored(engine, "ada@example.com", Role.USER))
     async with units() as lost:  # the process dies before its commit
-        assert await lost.sessions.use_token(b"digest", START) == session
+        found = await lost.sessions.lock_by_token(b"digest")
+        assert found is not None
+        issued = RefreshToken(b"next", session.session_id, START, START + timedelta(days=7), generation=1)
+        await lost.sessions.trade(session.traded(Trade.NEXT, Client(), START), found[1], issued)
     async with units() as retry:
-        assert await retry.sessions.use_token(b"digest", START) == session
+        assert await retry.sessions.lock_by_token(b"digest") == found
+
+
+async def test_a_login_with_the_old_password_does_not_survive_its_change(engine: AsyncEngine) -> None:
+    units = postgres_units(engine)
+    ada = await stored(engine, "ada@example.com", Role.USER, "old")
+
+    async def change() -> list[str]:
+        async with units() as unit:
+            assert await unit.users.set_password(ada.user_id, "new", START)
+            closed = await unit.sessions.revoke_all(ada.user_id, START)
+            await unit.commit()
+        return closed
+
+    async with units() as login:
+        assert await login.users.holds_password(ada.user_id, "old")
+        changing = asyncio.create_task(change())
+        await stuck_or_done(engine, changing)
+        session = Session(new_id(), ada.user_id, START)
+        token = RefreshToken(b"digest", session.session_id, START, START + timedelta(days=7))
+        await login.sessions.add(session, token)
+        await login.commit()
+    assert await asyncio.wait_for(changing, DEADLINE_S) == [session.session_id]
+    async with units() as late:
+        assert not await late.users.holds_password(ada.user_id, "old")
 
 
 async def test_two_admins_who_demote_each_other_at_once_leave_one(engine: AsyncEngine) -> None:
