@@ -173,6 +173,8 @@ class Environments:
             "T2M_SERVICE_SECRETS": json.dumps({name: self.secrets[f"service_{name}"] for name in CLIENTS}),
             "T2M_KEYS_DIR": str(self.folder.root / "keys"),
             "T2M_API_KEY_PEPPER": self.secrets["api_key_pepper"],
+            # Mail goes into a folder, unless the caller's shell names a mail server.
+            **({} if os.environ.get("T2M_SMTP_HOST") else {"T2M_MAIL_OUTBOX": str(self.folder.root / "outbox")}),
         }
 
     def _job(self) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import os
 import subprocess
@@ -110,6 +112,20 @@ class LocalStack:
         )
         assert made.returncode == 0, made.stderr
         return made.stdout.split()[-1]
+
+    def mailed_code(self, recipient: str, subject: str, *, deadline_s: float = 20) -> str:
+        """The token in a mail that the outbox has, or gets within the deadline."""
+        ends = time.monotonic() + deadline_s
+        while time.monotonic() < ends:
+            for path in sorted((self.folder / "outbox").glob("*.eml"), reverse=True):
+                mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+                if (mail["To"], mail["Subject"]) == (recipient, subject):
+                    text = mail.get_body(("plain",))
+                    assert text is not None
+                    lines = str(text.get_content()).splitlines()
+                    return next(line for line in lines if len(line) == 43 and line.isalnum())
+            time.sleep(0.1)
+        raise AssertionError(f"no mail `{subject}` to {recipient} within {deadline_s} s")
 
     def client(self, api_key: str | None = None) -> httpx.Client:
         """An HTTP client of the gateway."""

@@ -180,21 +180,76 @@ def test_A5_a_readonly_user_reads_but_does_not_order(stack: LocalStack) -> None:
     assert refused.json()["error"]["error_code"] == "PERMISSION_DENIED"
 
 
-def test_A1_a_person_registers_logs_in_and_orders(stack: LocalStack) -> None:
+def test_A1_a_person_registers_by_mail_logs_in_and_orders(stack: LocalStack) -> None:
     """A1, A2: the bearer token of a login works where an API key does."""
     person = {"email": "grace@t2m.example", "password": "a long enough pass phrase", "display_name": "Grace"}
+    login = {"email": "Grace@t2m.example", "password": person["password"]}
     with stack.client() as client:
-        assert client.post("/api/v1/users/register", json=person).status_code == 201
-        assert client.post("/api/v1/users/register", json=person).status_code == 409
-        login = {"email": "Grace@t2m.example", "password": person["password"]}
+        asked = client.post("/api/v1/users/register", json=person)
+        assert (asked.status_code, asked.json()) == (202, {})
+        assert client.post("/api/v1/users/login", json=login).status_code == 401
+        token = {"token": stack.mailed_code(person["email"], "Confirm your e-mail address")}
+        for _ in range(2):
+            assert client.post("/api/v1/users/verify-email", json=token).status_code == 204
+        again = client.post("/api/v1/users/register", json={**person, "password": "another long pass phrase"})
+        assert (again.status_code, again.content) == (202, asked.content)
         tokens = client.post("/api/v1/users/login", json=login).json()
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         assert client.get("/api/v1/users/profile", headers=headers).json()["email"] == person["email"]
         assert client.get("/api/v1/jobs", headers=headers).json()["jobs"] == []
-        renewed = client.post("/api/v1/users/refresh", json={"refresh_token": tokens["refresh_token"]})
-        assert renewed.status_code == 200
+        pairs = [
+            client.post("/api/v1/users/refresh", json={"refresh_token": tokens["refresh_token"]}) for _ in range(2)
+        ]
+        assert [pair.status_code for pair in pairs] == [200, 200]  # as two tabs do
+        newest = pairs[1].json()["refresh_token"]
+        assert client.post("/api/v1/users/refresh", json={"refresh_token": newest}).status_code == 200
         reused = client.post("/api/v1/users/refresh", json={"refresh_token": tokens["refresh_token"]})
         assert reused.status_code == 401
+    folder = stack.folder / "outbox"
+    assert [oct(path.stat().st_mode & 0o777) for path in (folder, next(folder.glob("*.eml")))] == ["0o700", "0o600"]
+
+
+def test_A1_a_forgotten_password_is_replaced_by_mail_and_ends_all_sessions(stack: LocalStack) -> None:
+    """A1: reset, sessions, preferences and profile over REST."""
+    person = {"email": "mary@t2m.example", "password": "a long enough pass phrase"}
+    with stack.client() as client:
+        client.post("/api/v1/users/register", json=person)
+        token = {"token": stack.mailed_code(person["email"], "Confirm your e-mail address")}
+        assert client.post("/api/v1/users/verify-email", json=token).status_code == 204
+        old = client.post("/api/v1/users/login", json=person).json()
+        headers = {"Authorization": f"Bearer {old['access_token']}"}
+        wanted = {"quality": "high", "theme": "light", "time_zone": "Europe/Zurich"}
+        stored = client.put("/api/v1/users/preferences", json=wanted, headers=headers)
+        assert stored.status_code == 200
+        assert client.get("/api/v1/users/preferences", headers=headers).json() == stored.json()
+        assert {key: stored.json()[key] for key in wanted} == wanted
+        odd = client.put("/api/v1/users/preferences", json={"time_zone": "Mars/Base"}, headers=headers)
+        assert odd.status_code in {400, 422}
+        assert "preferences.time_zone" in odd.text or "time_zone" in odd.text
+        listed = client.get("/api/v1/users/sessions", headers={**headers, "User-Agent": "a test"}).json()["sessions"]
+        assert [session["current"] for session in listed] == [True]
+        assert listed[0]["user_agent"].startswith("python-httpx")
+        assert listed[0]["client_address"] == "127.0.0.1"
+        answers = [
+            client.post("/api/v1/users/reset-password", json={"email": address})
+            for address in (person["email"], "nobody@t2m.example")
+        ]
+        assert [(each.status_code, each.content) for each in answers] == [(202, answers[0].content)] * 2
+        reset = {"token": stack.mailed_code(person["email"], "Set a new password")}
+        weak = client.post("/api/v1/users/reset-password/confirm", json={**reset, "new_password": "mary@t2m.example"})
+        assert weak.status_code in {400, 422}
+        assert "is easy to guess" in weak.text
+        reset["new_password"] = "quite another long phrase"
+        assert client.post("/api/v1/users/reset-password/confirm", json=reset).status_code == 204
+        assert client.post("/api/v1/users/login", json=person).status_code == 401
+        refreshed = client.post("/api/v1/users/refresh", json={"refresh_token": old["refresh_token"]})
+        assert refreshed.status_code == 401
+        new = client.post("/api/v1/users/login", json={**person, "password": reset["new_password"]})
+        assert new.status_code == 200
+        headers = {"Authorization": f"Bearer {new.json()['access_token']}"}
+        assert client.post("/api/v1/users/logout-all", json={}, headers=headers).status_code == 204
+        refreshed = client.post("/api/v1/users/refresh", json={"refresh_token": new.json()["refresh_token"]})
+        assert refreshed.status_code == 401
 
 
 def test_O1_health(stack: LocalStack) -> None:

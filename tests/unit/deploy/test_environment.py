@@ -64,6 +64,17 @@ def test_auth_knows_the_secret_of_every_client_and_nobody_else_does(environments
             assert not {"T2M_SERVICE_SECRETS", "T2M_API_KEY_PEPPER"} & environments.of(name).keys()
 
 
+def test_mail_goes_into_the_folder_unless_the_shell_names_a_mail_server(
+    environments: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A1."""
+    assert environments.of("auth")["T2M_MAIL_OUTBOX"] == str(environments.folder.root / "outbox")
+    assert "T2M_MAIL_OUTBOX" not in environments.of("job")
+    monkeypatch.setenv("T2M_SMTP_HOST", "mail.example.com")
+    assert "T2M_MAIL_OUTBOX" not in environments.of("auth")
+    assert environments.of("auth")["T2M_SMTP_HOST"] == "mail.example.com"
+
+
 def test_settings_of_the_shell_reach_the_processes(environments: Environments) -> None:
     assert environments.of("job")["T2M_LOG_LEVEL"] == "debug"
 
