@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.auth.adapters.mail.message import parse_sender
+from services.auth.adapters.oidc.issuer import OidcIssuer
+from services.auth.oidc_settings import OidcIssuerSettings
 from services.runtime.plans import PlanSettings, default_plans
 from services.runtime.settings import ServiceSettings
 
@@ -42,6 +44,12 @@ class AuthSettings(ServiceSettings):
     stripe_webhook_secret: SecretStr = SecretStr("")
     """Of the endpoint `/api/v1/billing/stripe/webhook`, as Stripe shows it (`whsec_…`)."""
     stripe_api_url: str = "https://api.stripe.com"
+    api_keys_max: int = Field(default=50, ge=1)
+    """How many API keys that work a user may have at a time."""
+    oidc_issuers: list[OidcIssuerSettings] = Field(default_factory=list)
+    """Whose tokens are accepted beside our own, as a JSON list."""
+    oidc_keys_min_interval_s: float = Field(default=10.0, ge=0)
+    """How often an unknown key id may make us ask an issuer, in seconds."""
     service_secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """The secret of each service that may ask for a service token, as a JSON object."""
     audit_days: int = Field(default=400, ge=30)
@@ -97,6 +105,18 @@ class AuthSettings(ServiceSettings):
             if not self.billing_return_url.startswith(("https://", "http://")):
                 raise ValueError("billing by Stripe needs billing_return_url, an http or https address")
         return self
+
+    @model_validator(mode="after")
+    def _issuers_are_distinct_and_safe(self) -> Self:
+        names = [each.issuer for each in self.trusted_issuers()]
+        if len(set(names)) != len(names):
+            raise ValueError("oidc_issuers: an issuer is there twice")
+        return self
+
+    def trusted_issuers(self) -> list[OidcIssuer]:
+        """Whose tokens are accepted beside our own."""
+        allow_loopback = self.environment in ("dev", "test")
+        return [each.trusted(allow_loopback=allow_loopback) for each in self.oidc_issuers]
 
     @model_validator(mode="after")
     def _mail_goes_one_way(self) -> Self:

@@ -15,17 +15,20 @@ from sqlalchemy import text
 
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
+from services.auth.application.api_keys import ApiKeys
+from services.auth.application.identities import Identities
 from services.auth.application.passwords import Passwords
 from services.auth.application.ports import UnitOfWork
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import LastAdmin
+from services.auth.domain.identity import ExternalPerson, Identity
 from services.auth.domain.revocation import RevocationKind
 from services.auth.domain.session import ACCESS_LIFETIME, Client, RefreshToken, Session, Trade
 from services.auth.domain.user import Role, User
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
 from tests import stack
-from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeUnits
+from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeSecrets, FakeUnits
 from tests.fakes.auth_people import FakePolicy
 
 HOUR = timedelta(hours=1)
@@ -54,7 +57,7 @@ async def units(request: pytest.FixtureRequest) -> AsyncIterator[Units]:
         return
     engine = create_engine(await asyncio.to_thread(database))
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, revocations CASCADE"))
+        await connection.execute(text("TRUNCATE users, forgotten_identities, revocations CASCADE"))
     yield postgres_units(engine)
     await engine.dispose()
 
@@ -334,7 +337,10 @@ class TestApiKeys:
                 await unit.api_keys.add(each)
             await unit.commit()
         async with units() as unit:
-            assert await unit.api_keys.list_of(ada.user_id) == [new, old]
+            assert await unit.api_keys.page(ada.user_id, 10) == [new, old]
+            assert await unit.api_keys.page(ada.user_id, 1) == [new]
+            assert await unit.api_keys.page(ada.user_id, 10, new) == [old]
+            assert await unit.api_keys.page(ada.user_id, 10, old) == []
             assert await unit.api_keys.find("aaaaaaaa") == old
             assert await unit.api_keys.find("dddddddd") is None
 
@@ -350,3 +356,89 @@ class TestApiKeys:
             assert await unit.api_keys.revoke("aaaaaaaa", ada.user_id, START)
             assert await unit.api_keys.revoke("aaaaaaaa", ada.user_id, START + HOUR)
             assert await unit.api_keys.find("aaaaaaaa") == replace(key, revoked_at=START)
+
+    async def test_keys_that_work_are_counted_and_use_is_noted(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        alive = self.key(ada, "aaaaaaaa", expires_at=START + HOUR)
+        ended = self.key(ada, "bbbbbbbb", expires_at=START)
+        revoked = self.key(ada, "cccccccc", revoked_at=START)
+        async with units() as unit:
+            for each in (alive, ended, revoked, self.key(eve, "dddddddd")):
+                await unit.api_keys.add(each)
+            assert await unit.api_keys.count_live(ada.user_id, START) == 1
+            assert await unit.api_keys.count_live(ada.user_id, START + HOUR) == 0
+            await unit.api_keys.touch("aaaaaaaa", START + HOUR)
+            assert await unit.api_keys.find("aaaaaaaa") == replace(alive, last_used_at=START + HOUR)
+
+    async def test_of_two_that_are_made_at_once_only_one_fits(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        keys = ApiKeys(units, FakeSecrets(), FakeClock(), (), most=1)
+        outcomes = await asyncio.gather(*(keys.create(ada.user_id, "k") for _ in range(4)), return_exceptions=True)
+        assert sorted(type(each).__name__ for each in outcomes) == ["TooManyKeys"] * 3 + ["tuple"]
+
+
+class TestIdentities:
+    """People of other issuers (A3)."""
+
+    async def test_a_person_is_one_user_whoever_comes_first(self, units: Units) -> None:
+        ada, eve = user(), user("eve@example.com")
+        await stored(units, ada, eve)
+        first = Identity("https://issuer.example", "p1", ada.user_id, START)
+        async with units() as unit:
+            assert await unit.identities.find(first.issuer, first.subject) is None
+            assert await unit.identities.add(first, START)
+            assert not await unit.identities.add(replace(first, user_id=eve.user_id), START)
+            assert await unit.identities.add(replace(first, issuer="https://other.example", linked=True), START)
+            await unit.commit()
+        async with units() as unit:
+            assert await unit.identities.find(first.issuer, first.subject) == first
+            assert await unit.identities.find(first.issuer, "P1") is None
+
+    async def test_only_newer_claims_change_the_user(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        person = Identity("https://issuer.example", "p1", ada.user_id, START)
+        async with units() as unit:
+            await unit.identities.add(person, START)
+            assert not await unit.identities.advance(person.issuer, person.subject, START)
+            assert await unit.identities.advance(person.issuer, person.subject, START + HOUR)
+            assert not await unit.identities.advance(person.issuer, person.subject, START + HOUR)
+            assert not await unit.identities.advance(person.issuer, "nobody", START + HOUR)
+
+    async def test_who_is_forgotten_is_known_only_by_a_digest_and_not_for_ever(self, units: Units) -> None:
+        ada = user()
+        await stored(units, ada)
+        person = Identity("https://issuer.example", "p1", ada.user_id, START)
+        async with units() as unit:
+            await unit.identities.add(person, START)
+            await unit.identities.forget(ada.user_id, START + HOUR)
+            assert await unit.identities.find(person.issuer, person.subject) is None
+            assert await unit.identities.forgotten_at(person.issuer, person.subject) == START + HOUR
+            assert await unit.identities.forgotten_at(person.issuer, "p2") is None
+            await unit.identities.add(person, START)  # came back, and is erased again
+            await unit.identities.forget(ada.user_id, START + 2 * HOUR)
+            assert await unit.identities.forgotten_at(person.issuer, person.subject) == START + 2 * HOUR
+            assert await unit.identities.prune(START + 2 * HOUR) == 0
+            assert await unit.identities.prune(START + 3 * HOUR) == 1
+            assert await unit.identities.forgotten_at(person.issuer, person.subject) is None
+
+    async def test_many_first_sights_at_once_make_one_user(self, units: Units) -> None:
+        welcomed: list[str] = []
+
+        async def welcome(user_id: str) -> None:
+            welcomed.append(user_id)
+
+        class NewIds:
+            """`Ids`."""
+
+            def new_id(self) -> str:
+                return new_id()
+
+        cases = Identities(units, welcome, FakeClock(), NewIds())
+        person = ExternalPerson("https://issuer.example", "p1", START, START + HOUR, "ada@example.com", "Ada")
+        users = await asyncio.gather(*(cases.user_of(person) for _ in range(8)))
+        assert len({each.user_id for each in users}) == 1
+        assert welcomed == [users[0].user_id]
+        assert users[0].email == "ada@example.com"

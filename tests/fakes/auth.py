@@ -327,10 +327,23 @@ class FakeApiKeys:
         """Whoever owns it."""
         return self._keys.get(api_key_id)
 
-    async def list_of(self, user_id: str) -> list[ApiKey]:
+    async def page(self, user_id: str, limit: int, after: ApiKey | None = None) -> list[ApiKey]:
         """Newest first."""
+
+        def place(key: ApiKey) -> tuple[float, str]:
+            return -key.created_at.timestamp(), key.api_key_id
+
         own = [key for key in self._keys.values() if key.user_id == user_id]
-        return sorted(own, key=lambda key: (-key.created_at.timestamp(), key.api_key_id))
+        return sorted((key for key in own if after is None or place(key) > place(after)), key=place)[:limit]
+
+    async def count_live(self, user_id: str, now: datetime) -> int:
+        """Those that work."""
+        own = [key for key in self._keys.values() if key.user_id == user_id and key.revoked_at is None]
+        return sum(key.expires_at is None or key.expires_at > now for key in own)
+
+    async def touch(self, api_key_id: str, now: datetime) -> None:
+        """Used."""
+        self._keys[api_key_id] = replace(self._keys[api_key_id], last_used_at=now)
 
     async def revoke(self, api_key_id: str, user_id: str, now: datetime) -> bool:
         """False for somebody else's."""

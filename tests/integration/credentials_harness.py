@@ -64,6 +64,7 @@ def auth_settings(folder: Path, **changes: Any) -> AuthSettings:
         "keys_dir": folder / "keys",
         "api_key_pepper": SecretStr("a pepper of the test"),
         "service_secrets": SECRETS,
+        "refresh_grace_s": 0.0,
         "shutdown_grace_s": 2.0,
         **changes,
     }

@@ -8,6 +8,8 @@ from services.auth.application.api_keys import ApiKeys
 from services.runtime.identity import current_principal
 from t2m.auth.v1 import api_key_service_pb2, api_key_service_pb2_grpc
 
+_PAGE_SIZE = 100
+
 
 class ApiKeyServicer(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     """`t2m.auth.v1.ApiKeyService`."""
@@ -30,8 +32,11 @@ class ApiKeyServicer(api_key_service_pb2_grpc.ApiKeyServiceServicer):
         self, request: api_key_service_pb2.ListApiKeysRequest, context: Context
     ) -> api_key_service_pb2.ListApiKeysResponse:
         """The caller's keys."""
-        keys = await self._api_keys.list_of(current_principal().subject)
-        return api_key_service_pb2.ListApiKeysResponse(api_keys=[codec.encode_api_key(key) for key in keys])
+        size = request.page_size or _PAGE_SIZE
+        keys, next_page = await self._api_keys.page(current_principal().subject, size, request.page_token)
+        return api_key_service_pb2.ListApiKeysResponse(
+            api_keys=[codec.encode_api_key(key) for key in keys], next_page_token=next_page
+        )
 
     async def RevokeApiKey(
         self, request: api_key_service_pb2.RevokeApiKeyRequest, context: Context

@@ -81,4 +81,5 @@ def encode_api_key(key: ApiKey) -> api_key_service_pb2.ApiKey:
         created_at=encode_time(key.created_at),
         expires_at=encode_time(key.expires_at) if key.expires_at else None,
         revoked_at=encode_time(key.revoked_at) if key.revoked_at else None,
+        last_used_at=encode_time(key.last_used_at) if key.last_used_at else None,
     )

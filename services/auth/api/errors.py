@@ -24,9 +24,7 @@ TABLE = ErrorTable(
         errors.ErasureByKey: ErrorSpec(StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED),
         errors.LoginTooOld: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED),
         errors.ErasureNotFound: ErrorSpec(StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
-        billing_errors.AlreadySubscribed: ErrorSpec(
-            StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_ALREADY_EXISTS
-        ),
+        billing_errors.AlreadySubscribed: ErrorSpec(StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_ALREADY_EXISTS),
         billing_errors.SubscriptionNotFound: ErrorSpec(StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
         billing_errors.SubscriptionUnpaid: ErrorSpec(
             StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STATE_CONFLICT
@@ -47,6 +45,8 @@ TABLE = ErrorTable(
         errors.ScopeBeyondCaller: ErrorSpec(StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED),
         errors.CredentialInvalid: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_INVALID),
         errors.CredentialExpired: ErrorSpec(StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIAL_EXPIRED),
+        errors.TooManyKeys: ErrorSpec(StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_QUOTA_EXHAUSTED),
+        errors.IssuerAway: ErrorSpec(StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
         errors.FollowerTooSlow: ErrorSpec(StatusCode.ABORTED, ErrorReason.ERROR_REASON_READER_TOO_SLOW),
     }
 )

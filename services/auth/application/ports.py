@@ -103,8 +103,16 @@ class ApiKeyRepository(Protocol):
         """The key with this id, whoever owns it: only for checking a credential."""
         ...
 
-    async def list_of(self, user_id: str) -> list[ApiKey]:
-        """The user's keys, newest first."""
+    async def page(self, user_id: str, limit: int, after: ApiKey | None = None) -> list[ApiKey]:
+        """The user's keys, newest first, from the first one after this one on."""
+        ...
+
+    async def count_live(self, user_id: str, now: datetime) -> int:
+        """How many of the user's keys work; nobody else counts them until this unit of work ends."""
+        ...
+
+    async def touch(self, api_key_id: str, now: datetime) -> None:
+        """Note that the key was used."""
         ...
 
     async def revoke(self, api_key_id: str, user_id: str, now: datetime) -> bool:

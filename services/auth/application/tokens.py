@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.auth.application.api_keys import PURPOSE as API_KEY_PURPOSE
+from services.auth.application.identities import Identities
+from services.auth.application.identity_ports import ExternalTokens
 from services.auth.application.ports import Clock, SecretMaker, TokenSigner, UnitsOfWork
 from services.auth.domain.api_key import api_key_id_of
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
@@ -20,6 +23,16 @@ from services.auth.domain.tokens import (
 )
 from services.auth.domain.user import User
 
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """What tokens of other issuers are read with, and whose users they name."""
+
+    tokens: ExternalTokens
+    identities: Identities
+
 
 class Tokens:
     """Use cases of the TokenService."""
@@ -31,12 +44,15 @@ class Tokens:
         signer: TokenSigner,
         clients: ServiceClients,
         clock: Clock,
+        external: External | None = None,
     ) -> None:
+        """`external`: what other issuers sign; None where there are none."""
         self._units = units
         self._secrets = secrets
         self._signer = signer
         self._clients = clients
         self._clock = clock
+        self._external = external
 
     async def exchange_api_key(self, text: str) -> InternalToken:
         """An internal token for the key's owner, restricted to its scopes.
@@ -52,15 +68,20 @@ class Tokens:
                 raise CredentialInvalid
             key.check_usable(now)
             user = await unit.users.get(key.user_id)
+            if key.last_used_at is None or now - key.last_used_at >= _USE_NOTED_EVERY:
+                await unit.api_keys.touch(key_id, now)
+                await unit.commit()
         if user is None:
             raise CredentialInvalid
         return self._internal(user, now, key.expires_at, scopes=key.scopes or None, api_key_id=key.api_key_id)
 
     async def exchange_access_token(self, token: str) -> InternalToken:
-        """An internal token for the session's user, with the role that the user has now.
+        """An internal token for the user whom the token names, with the role that the user has now.
 
-        Raises CredentialInvalid (also for a revoked session), CredentialExpired.
+        Raises CredentialInvalid (also for a revoked session), CredentialExpired, and IssuerAway for another issuer's.
         """
+        if self._external is not None and self._external.tokens.is_foreign(token):
+            return await self._exchange_external(token, self._external)
         access = self._signer.read_access(token)
         now = self._clock.now()
         if access.expires_at <= now:  # exactly: the signer may forgive a few seconds of clock difference
@@ -76,6 +97,18 @@ class Tokens:
         return self._internal(
             user, now, access.expires_at, session_id=session.session_id, authenticated_at=session.created_at
         )
+
+    async def _exchange_external(self, token: str, external: External) -> InternalToken:
+        person = await external.tokens.read(token)
+        now = self._clock.now()
+        if person.expires_at <= now:  # exactly, as above
+            raise CredentialExpired
+        user = await external.identities.user_of(person)
+        async with self._units() as unit:
+            revoked_at = await unit.revocations.user_revoked_at(user.user_id)
+        if revoked_at is not None and person.issued_at < revoked_at:
+            raise CredentialInvalid
+        return self._internal(user, now, person.expires_at, authenticated_at=person.authenticated_at)
 
     def issue_service_token(self, service_id: str, secret: str) -> tuple[str, datetime]:
         """A service's own token and its end. Raises CredentialInvalid, alike for an unknown service."""

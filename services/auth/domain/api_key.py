@@ -28,6 +28,8 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """To the minute or so."""
 
     def check_usable(self, now: datetime) -> None:
         """Return when the key works at this moment. Raises CredentialInvalid or CredentialExpired."""
@@ -50,14 +52,18 @@ def api_key_id_of(text: str) -> str:
     return match[1]
 
 
-def check_new_key(name: str, scopes: Collection[str], expires_at: datetime | None, now: datetime) -> None:
-    """Return when a key like this may exist. Raises InvalidValue."""
+def check_new_key(
+    name: str, scopes: Collection[str], expires_at: datetime | None, now: datetime, known: Collection[str]
+) -> None:
+    """Return when a key like this may exist; `known` are the scopes there are. Raises InvalidValue."""
     violations = []
     if not 1 <= len(name) <= NAME_MAX:
         violations.append(("name", f"must have 1 to {NAME_MAX} characters"))
     for index, scope in enumerate(scopes):
         if not _SCOPE.fullmatch(scope):
             violations.append((f"scopes[{index}]", "must have the form resource:verb"))
+        elif scope not in known:
+            violations.append((f"scopes[{index}]", f"is unknown; there are {', '.join(sorted(known))}"))
     if expires_at is not None and expires_at <= now:
         violations.append(("expires_at", "must be in the future"))
     if violations:

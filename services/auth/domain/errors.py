@@ -39,6 +39,13 @@ class ApiKeyNotFound(AuthError):
         super().__init__("no such API key")
 
 
+class TooManyKeys(AuthError):
+    """The caller has as many API keys as anybody may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"there are {most} API keys already; revoke one first")
+
+
 class LastAdmin(AuthError):
     """The change would leave the deployment without an admin."""
 
@@ -122,6 +129,15 @@ class GrantConflict(AuthError):
 
     def __init__(self) -> None:
         super().__init__("this request id was used for a different grant")
+
+
+class IssuerAway(AuthError):
+    """The keys of a token's issuer are not known yet, and the issuer does not answer."""
+
+    retry_after = timedelta(seconds=5)
+
+    def __init__(self) -> None:
+        super().__init__("the issuer of this token does not answer")
 
 
 class FollowerTooSlow(AuthError):

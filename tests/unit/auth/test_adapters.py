@@ -36,6 +36,8 @@ EXPECTED = {
     "CredentialInvalid": ("UNAUTHENTICATED", "CREDENTIAL_INVALID"),
     "LoginRefused": ("UNAUTHENTICATED", "CREDENTIAL_INVALID"),
     "CredentialExpired": ("UNAUTHENTICATED", "CREDENTIAL_EXPIRED"),
+    "TooManyKeys": ("RESOURCE_EXHAUSTED", "QUOTA_EXHAUSTED"),
+    "IssuerAway": ("UNAVAILABLE", "UNAVAILABLE"),
     "FollowerTooSlow": ("ABORTED", "READER_TOO_SLOW"),
 }
 """What each domain error is on the wire."""

@@ -301,6 +301,12 @@ class Machine(RuleBasedStateMachine):
         """Passes."""
         self.desk.wait(timedelta(hours=hours))
 
+    @precondition(lambda self: self.desk.billing.wanted is not None)
+    @rule()
+    def paid(self) -> None:
+        """What is to be paid."""
+        self.desk.answer(Result.PAID)
+
     @precondition(lambda self: self.desk.billing.charges)
     @rule(data=st.data(), result=st.sampled_from(Result), late=st.booleans())
     def provider(self, data: st.DataObject, result: Result, late: bool) -> None:

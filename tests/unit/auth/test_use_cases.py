@@ -16,6 +16,7 @@ from services.auth.domain.errors import (
     LastAdmin,
     LoginRefused,
     ScopeBeyondCaller,
+    TooManyKeys,
     UserNotFound,
 )
 from services.auth.domain.session import SIBLINGS_MAX
@@ -217,7 +218,7 @@ class TestApiKeys:
         key, text = await world.api_keys.create(user.user_id, " nightly ", ["jobs:write", "jobs:read"])
         assert text.startswith(f"t2m_{key.api_key_id}_")
         assert (key.name, key.scopes) == ("nightly", ("jobs:read", "jobs:write"))
-        assert text not in repr(await world.api_keys.list_of(user.user_id))
+        assert text not in repr(await world.api_keys.page(user.user_id, 10, ""))
 
     async def test_a_restricted_caller_makes_no_wider_key(self, world: World) -> None:
         user = await world.accounts.register(EMAIL, PASSWORD)
@@ -230,12 +231,64 @@ class TestApiKeys:
         key, text = await world.api_keys.create(ada.user_id, "nightly")
         with pytest.raises(ApiKeyNotFound):
             await world.api_keys.revoke(eve.user_id, key.api_key_id)
-        assert await world.api_keys.list_of(eve.user_id) == []
+        assert await world.api_keys.page(eve.user_id, 10, "") == ([], "")
         await world.tokens.exchange_api_key(text)
         for _ in range(2):
             await world.api_keys.revoke(ada.user_id, key.api_key_id)
         with pytest.raises(CredentialInvalid):
             await world.tokens.exchange_api_key(text)
+
+    async def test_a_scope_that_no_method_asks_for_is_refused_by_name(self, world: World) -> None:
+        user = await world.accounts.register(EMAIL, PASSWORD)
+        with pytest.raises(InvalidValue) as refused:
+            await world.api_keys.create(user.user_id, "typo", ["jobs:read", "job:read"])
+        ((path, wording),) = refused.value.field_violations
+        assert path == "scopes[1]"
+        assert "jobs:read" in wording
+
+    async def test_a_user_has_so_many_keys_that_work_and_no_more(self, world: World) -> None:
+        user = await world.accounts.register(EMAIL, PASSWORD)
+        await world.api_keys.create(user.user_id, "short", expires_at=world.clock.now() + MINUTE)
+        first, _ = await world.api_keys.create(user.user_id, "first")
+        await world.api_keys.create(user.user_id, "second")
+        with pytest.raises(TooManyKeys):
+            await world.api_keys.create(user.user_id, "third")
+        await world.api_keys.revoke(user.user_id, first.api_key_id)
+        await world.api_keys.create(user.user_id, "third")
+        with pytest.raises(TooManyKeys):
+            await world.api_keys.create(user.user_id, "fourth")
+        world.clock.advance(MINUTE)
+        await world.api_keys.create(user.user_id, "fourth")
+
+    async def test_keys_are_listed_in_pages(self, world: World) -> None:
+        ada = await world.accounts.register(EMAIL, PASSWORD)
+        eve = await world.accounts.register("eve@example.com", PASSWORD)
+        made = []
+        for _ in range(3):
+            world.clock.advance(MINUTE)
+            made.append((await world.api_keys.create(ada.user_id, "nightly"))[0].api_key_id)
+        first, token = await world.api_keys.page(ada.user_id, 2, "")
+        rest, end = await world.api_keys.page(ada.user_id, 2, token)
+        assert [key.api_key_id for key in (*first, *rest)] == made[::-1]
+        assert end == ""
+        for foreign in ((eve.user_id, token), (ada.user_id, "nonsense")):
+            with pytest.raises(InvalidValue):
+                await world.api_keys.page(foreign[0], 2, foreign[1])
+
+    async def test_use_is_noted_once_a_minute(self, world: World) -> None:
+        """The exchange is on the way of every call that a gateway has not cached."""
+        user = await world.accounts.register(EMAIL, PASSWORD)
+        key, text = await world.api_keys.create(user.user_id, "nightly")
+        assert key.last_used_at is None
+        noted = []
+        for seconds in (0, 30, 29, 1):
+            world.clock.advance(timedelta(seconds=seconds))
+            await world.tokens.exchange_api_key(text)
+            ((listed,), _) = await world.api_keys.page(user.user_id, 10, "")
+            noted.append(listed.last_used_at)
+        first = noted[0]
+        assert first is not None
+        assert noted == [first, first, first, first + MINUTE]
 
 
 class TestExchange:

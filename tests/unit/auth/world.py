@@ -22,6 +22,7 @@ from tests.fakes.auth import CountingIds, FakeClock, FakeHasher, FakeSecrets, Fa
 from tests.fakes.auth_people import FakePolicy, FakeTransport
 
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
+SCOPES = frozenset({"api_keys:read", "api_keys:write", "jobs:read", "jobs:write"})
 SERVICE_SECRET = "the secret of the job service"
 
 
@@ -40,7 +41,7 @@ class World:
         self.policy = FakePolicy()
         self.transport = FakeTransport()
         self._build_people()
-        self.api_keys = ApiKeys(self.units, self.secrets, self.clock)
+        self.api_keys = ApiKeys(self.units, self.secrets, self.clock, SCOPES, most=3)
         clients = ServiceClients({"job": SERVICE_SECRET})
         self.tokens = Tokens(self.units, self.secrets, self.signer, clients, self.clock)
         self.operator = Operator(self.accounts, self.api_keys, self.secrets)

@@ -62,4 +62,5 @@ API_KEYS = Table(
     Column("created_at", _TIME, nullable=False),
     Column("expires_at", _TIME),
     Column("revoked_at", _TIME),
+    Column("last_used_at", _TIME),
 )

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/auth/v1/api_key_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\xca\x01\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\x13\x43reateApiKeyRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xa2\xbb\x18\x15\x08\x01\x18\x64r\x0f\"nightly batch\"\x12+\n\x06scopes\x18\x02 \x03(\tB\x1b\xa2\xbb\x18\x17\x18@\"\x0f[a-z_]+:[a-z_]+P\x14X\x01\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x14\x43reateApiKeyResponse\x12$\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x13.t2m.auth.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x14\n\x12ListApiKeysRequest\"<\n\x13ListApiKeysResponse\x12%\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x13.t2m.auth.v1.ApiKey\"3\n\x13RevokeApiKeyRequest\x12\x1c\n\napi_key_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\"\x16\n\x14RevokeApiKeyResponse2\xc5\x03\n\rApiKeyService\x12\x91\x01\n\x0c\x43reateApiKey\x12 .t2m.auth.v1.CreateApiKeyRequest\x1a!.t2m.auth.v1.CreateApiKeyResponse\"<\xa2\xbb\x18\x12\x08\x03\x12\x0e\x61pi_keys:write\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/api-keys:\x01*\x12\x82\x01\n\x0bListApiKeys\x12\x1f.t2m.auth.v1.ListApiKeysRequest\x1a .t2m.auth.v1.ListApiKeysResponse\"0\x90\x02\x01\xa2\xbb\x18\x11\x08\x02\x12\rapi_keys:read\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/api-keys\x12\x9a\x01\n\x0cRevokeApiKey\x12 .t2m.auth.v1.RevokeApiKeyRequest\x1a!.t2m.auth.v1.RevokeApiKeyResponse\"E\x90\x02\x02\xa2\xbb\x18\x12\x08\x03\x12\x0e\x61pi_keys:write\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1/api-keys/{api_key_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/auth/v1/api_key_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\xfc\x01\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\x13\x43reateApiKeyRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xa2\xbb\x18\x15\x08\x01\x18\x64r\x0f\"nightly batch\"\x12+\n\x06scopes\x18\x02 \x03(\tB\x1b\xa2\xbb\x18\x17\x18@\"\x0f[a-z_]+:[a-z_]+P\x14X\x01\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x14\x43reateApiKeyResponse\x12$\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x13.t2m.auth.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"[\n\x12ListApiKeysRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\x00\x00\x41\x00\x00\x00\x00\x00@\x8f@\x12\x1a\n\npage_token\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x18@\"U\n\x13ListApiKeysResponse\x12%\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x13.t2m.auth.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x13RevokeApiKeyRequest\x12\x1c\n\napi_key_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18@\"\x16\n\x14RevokeApiKeyResponse2\xc5\x03\n\rApiKeyService\x12\x91\x01\n\x0c\x43reateApiKey\x12 .t2m.auth.v1.CreateApiKeyRequest\x1a!.t2m.auth.v1.CreateApiKeyResponse\"<\xa2\xbb\x18\x12\x08\x03\x12\x0e\x61pi_keys:write\xa8\xbb\x18\x03\xb2\xbb\x18\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/api-keys:\x01*\x12\x82\x01\n\x0bListApiKeys\x12\x1f.t2m.auth.v1.ListApiKeysRequest\x1a .t2m.auth.v1.ListApiKeysResponse\"0\x90\x02\x01\xa2\xbb\x18\x11\x08\x02\x12\rapi_keys:read\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/api-keys\x12\x9a\x01\n\x0cRevokeApiKey\x12 .t2m.auth.v1.RevokeApiKeyRequest\x1a!.t2m.auth.v1.RevokeApiKeyResponse\"E\x90\x02\x02\xa2\xbb\x18\x12\x08\x03\x12\x0e\x61pi_keys:write\xb2\xbb\x18\x03\x08\xcc\x01\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1/api-keys/{api_key_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\242\273\030\025\010\001\030dr\017\"nightly batch\"'
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['scopes']._loaded_options = None
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['scopes']._serialized_options = b'\242\273\030\027\030@\"\017[a-z_]+:[a-z_]+P\024X\001'
+  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\273\030\0229\000\000\000\000\000\000\000\000A\000\000\000\000\000@\217@'
+  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\002\030@'
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['api_key_id']._loaded_options = None
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['api_key_id']._serialized_options = b'\242\273\030\004\010\001\030@'
   _globals['_APIKEYSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
@@ -47,19 +51,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
   _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\220\002\002\242\273\030\022\010\003\022\016api_keys:write\262\273\030\003\010\314\001\202\323\344\223\002\037*\035/api/v1/api-keys/{api_key_id}'
   _globals['_APIKEY']._serialized_start=143
-  _globals['_APIKEY']._serialized_end=345
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=348
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=503
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=505
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=581
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=583
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=603
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=605
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=665
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=667
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=718
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=720
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=742
-  _globals['_APIKEYSERVICE']._serialized_start=745
-  _globals['_APIKEYSERVICE']._serialized_end=1198
+  _globals['_APIKEY']._serialized_end=395
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=398
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=553
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=555
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=631
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=633
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=724
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=726
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=811
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=813
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=864
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=866
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=888
+  _globals['_APIKEYSERVICE']._serialized_start=891
+  _globals['_APIKEYSERVICE']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

@@ -69,14 +69,16 @@ class ApiKeyServiceServicer:
         an HMAC of it is kept. A retry after a lost answer makes another key; revoke
         the one that was never seen.
 
-        Errors: PERMISSION_DENIED when a scope goes beyond the caller's own.
+        Errors: INVALID_ARGUMENT for a scope that no method asks for; PERMISSION_DENIED when
+        a scope goes beyond the caller's own; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the
+        caller has as many keys that work as a user may have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """The caller's keys, newest first, without their secrets.
+        """The caller's keys, newest first, without their secrets; also those that have ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,1 @@
+"""Tokens of other issuers (Clerk, or any OpenID Connect provider), checked offline with their published keys."""
