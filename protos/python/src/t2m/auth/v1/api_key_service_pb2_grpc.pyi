@@ -43,10 +43,12 @@ class ApiKeyServiceStub:
     an HMAC of it is kept. A retry after a lost answer makes another key; revoke
     the one that was never seen.
 
-    Errors: PERMISSION_DENIED when a scope goes beyond the caller's own.
+    Errors: INVALID_ARGUMENT for a scope that no method asks for; PERMISSION_DENIED when
+    a scope goes beyond the caller's own; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the
+    caller has as many keys that work as a user may have.
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.ListApiKeysRequest, _api_key_service_pb2.ListApiKeysResponse]
-    """The caller's keys, newest first, without their secrets."""
+    """The caller's keys, newest first, without their secrets; also those that have ended."""
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.RevokeApiKeyRequest, _api_key_service_pb2.RevokeApiKeyResponse]
     """Ends a key, within seconds everywhere. Revoking twice succeeds.
 
@@ -68,10 +70,12 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     an HMAC of it is kept. A retry after a lost answer makes another key; revoke
     the one that was never seen.
 
-    Errors: PERMISSION_DENIED when a scope goes beyond the caller's own.
+    Errors: INVALID_ARGUMENT for a scope that no method asks for; PERMISSION_DENIED when
+    a scope goes beyond the caller's own; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the
+    caller has as many keys that work as a user may have.
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.ListApiKeysRequest, _api_key_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
-    """The caller's keys, newest first, without their secrets."""
+    """The caller's keys, newest first, without their secrets; also those that have ended."""
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.RevokeApiKeyRequest, _api_key_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """Ends a key, within seconds everywhere. Revoking twice succeeds.
 
@@ -96,7 +100,9 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         an HMAC of it is kept. A retry after a lost answer makes another key; revoke
         the one that was never seen.
 
-        Errors: PERMISSION_DENIED when a scope goes beyond the caller's own.
+        Errors: INVALID_ARGUMENT for a scope that no method asks for; PERMISSION_DENIED when
+        a scope goes beyond the caller's own; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) when the
+        caller has as many keys that work as a user may have.
         """
 
     @_abc_1.abstractmethod
@@ -105,7 +111,7 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _api_key_service_pb2.ListApiKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_service_pb2.ListApiKeysResponse, _abc.Awaitable[_api_key_service_pb2.ListApiKeysResponse]]:
-        """The caller's keys, newest first, without their secrets."""
+        """The caller's keys, newest first, without their secrets; also those that have ended."""
 
     @_abc_1.abstractmethod
     def RevokeApiKey(
