@@ -19,6 +19,7 @@ from gateway.backends import Backends
 from gateway.catalog import HttpBinding, Rpc, answers_body, load_catalog, stub_modules
 from gateway.client_address import ClientAddresses
 from gateway.codec import DecoderSet, EncoderSet
+from gateway.cookies import SessionCookies
 from gateway.downloads import DownloadEndpoint
 from gateway.edge import Edge
 from gateway.errors import ApiError, malformed, method_not_allowed, route_not_found
@@ -30,6 +31,7 @@ from gateway.hub import Hub, HubLimits
 from gateway.openapi import OpenApiPages
 from gateway.ratelimit import Limiter, RedisLimitStore, memory_store
 from gateway.revocations import RevocationFeed, Revocations
+from gateway.sessions import SessionEndpoint, refresh_path
 from gateway.settings import Settings
 from gateway.streaming import StreamEndpoint
 from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_file
@@ -50,6 +52,7 @@ class Rest:
         self._settings = settings
         self._pace = Pace(settings.body_deadline_s, settings.upload_min_bytes_per_s)
         self._rpcs = load_catalog(modules)
+        self._cookies = _cookies(settings, self._rpcs)
         self._router: Router[tuple[str, Endpoint]] = Router()
         self.backends: Backends
         self.hub: Hub
@@ -83,6 +86,7 @@ class Rest:
             refusal_cache_s=settings.refusal_cache_s,
             deadline_s=settings.call_deadline_s,
             revocations=self.revocations,
+            cookies=self._cookies,
         )
         self.limiter = _limiter(settings)
         clients = ClientAddresses(settings.trusted_proxies, settings.forwarded_header.encode())
@@ -124,6 +128,8 @@ class Rest:
             return FileEndpoint(rpc, binding, template, tools)
         if answers_body(rpc, binding):
             return BodyEndpoint(rpc, binding, template, tools)
+        if rpc.extras.session_cookies and self._cookies is not None:
+            return SessionEndpoint(rpc, binding, template, tools, self._cookies)
         return UnaryEndpoint(rpc, binding, template, tools)
 
     def _add_pages(self) -> None:
@@ -178,6 +184,16 @@ def _crashed(task: asyncio.Task[None]) -> None:
         log.error("revocations.crashed", exc_info=error)
 
 
+def _cookies(settings: Settings, rpcs: Iterable[Rpc]) -> SessionCookies | None:
+    if settings.session_cookies == "off":
+        return None
+    return SessionCookies(
+        secure=settings.session_cookies == "secure",
+        refresh_path=refresh_path(rpcs),
+        origins=(*settings.cors_origins, settings.public_url),
+    )
+
+
 def _limiter(settings: Settings) -> Limiter | None:
     if settings.rate_limits is None:
         return None
@@ -202,9 +218,12 @@ class Gateway:
                 app,
                 allow_origins=settings.cors_origins,
                 allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+                allow_credentials=settings.session_cookies != "off",
                 allow_headers=(
                     "authorization",
                     "x-api-key",
+                    "x-csrf-token",
+                    "x-session-transport",
                     "content-type",
                     "idempotency-key",
                     "upload-offset",

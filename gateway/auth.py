@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import grpc
 
 from gateway.client_address import UNKNOWN
+from gateway.cookies import SessionCookies
 from gateway.errors import ApiError, from_rpc, unauthenticated
 from gateway.http import Request
 from gateway.revocations import Revocations
@@ -76,6 +77,7 @@ class Authenticator:
         refusal_cache_s: float,
         deadline_s: float,
         revocations: Revocations,
+        cookies: SessionCookies | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._exchange = exchange
@@ -83,15 +85,16 @@ class Authenticator:
         self._refusal_cache_s = refusal_cache_s
         self._deadline_s = deadline_s
         self._revocations = revocations
+        self._cookies = cookies
         self._clock = clock
         self._cache: dict[bytes, _Entry] = {}
         self._running: dict[bytes, asyncio.Task[Caller]] = {}
 
     async def authenticate(self, request: Request) -> Caller:
-        """The caller of a request. Raises ApiError 401, or 503 when auth is away and the cache has no
-        answer.
+        """The caller of a request. Raises ApiError 401, 403 for cookies without their proof, or 503 when auth is
+        away and the cache has no answer.
         """
-        caller = await self.exchange(credential_of(request))
+        caller = await self.exchange(credential_of(request, self._cookies))
         request.state["user_id"] = caller.user_id
         return caller
 
@@ -166,8 +169,11 @@ def _fresh(error: ApiError) -> ApiError:
     return ApiError(error.status, error.error_code, error.message, error.reason, error.details, error.headers)
 
 
-def credential_of(request: Request) -> Credential:
-    """The credential of a request: `Authorization: Bearer`, else `X-API-Key`. Raises ApiError 401."""
+def credential_of(request: Request, cookies: SessionCookies | None = None) -> Credential:
+    """The credential of a request: `Authorization: Bearer`, else `X-API-Key`, else the session's cookie.
+
+    The first that is there counts, also when it is of no use. Raises ApiError 401, of cookies 403.
+    """
     authorization = request.header(b"authorization")
     if authorization is not None:
         scheme, _, secret = authorization.partition(b" ")
@@ -177,6 +183,9 @@ def credential_of(request: Request) -> Credential:
     api_key = request.header(b"x-api-key")
     if api_key is not None:
         return _credential("api_key", api_key.strip())
+    token = None if cookies is None else cookies.access_token(request)
+    if token is not None:
+        return _credential("access_token", token)
     raise unauthenticated("CREDENTIAL_MISSING", "this call needs Authorization: Bearer or X-API-Key")
 
 

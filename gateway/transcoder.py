@@ -70,7 +70,7 @@ class UnaryCall:
         """Response message, response headers and the caller. Raises ApiError and ClientGoneError."""
         caller = await self._admit(request)
         body = await request.body(self._tools.max_body_bytes)
-        message = self.binder.bind(request, variables, body)
+        message = self.bind(request, variables, body)
         call = self._call(message, timeout=self._tools.deadline_s, metadata=call_metadata(request, caller))
         watch = _ClientWatch(request, call)
         try:
@@ -86,6 +86,10 @@ class UnaryCall:
         finally:
             watch.stop()
         return self._parse(answer), headers, caller
+
+    def bind(self, request: Request, variables: dict[str, str], body: bytes) -> bytes:
+        """The serialised request message. Raises ApiError."""
+        return self.binder.bind(request, variables, body)
 
 
 async def response_headers(call: Any) -> list[Header]:

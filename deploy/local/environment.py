@@ -188,7 +188,8 @@ class Environments:
 
     def _gateway(self) -> dict[str, str]:
         host, _, port = self.addresses.gateway.rpartition(":")
-        return {"T2M_GATEWAY_HOST": host, "T2M_GATEWAY_PORT": port}
+        # Plain http on one's own machine; browsers would drop cookies whose names promise TLS.
+        return {"T2M_GATEWAY_HOST": host, "T2M_GATEWAY_PORT": port, "T2M_SESSION_COOKIES": "insecure"}
 
     def _worker(self) -> dict[str, str]:
         return {
