@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from services.runtime.audit import AuditEntry
@@ -14,6 +15,7 @@ class MemoryAudit:
         self.entries: list[AuditEntry] = []
         self.statements = 0
         self.error: Exception | None = None
+        self.wrote = asyncio.Event()
 
     async def write(self, entries: Sequence[AuditEntry]) -> None:
         """All, or none."""
@@ -21,3 +23,4 @@ class MemoryAudit:
             raise self.error
         self.statements += 1
         self.entries.extend(entries)
+        self.wrote.set()
