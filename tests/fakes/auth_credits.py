@@ -19,7 +19,7 @@ class FakeCreditStore:
         self.plans = plans
         self.moved: list[tuple[str, datetime, Transfer]] = []
         """Whose, when, what: the ledger."""
-        self._accounts: dict[str, Account] = {}
+        self.accounts: dict[str, Account] = {}
         self._reservations: dict[str, Reservation] = {}
         self._grants: dict[str, tuple[str, int]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -39,6 +39,10 @@ class FakeCreditStore:
             if account is not None:
                 self.save(account)
 
+    def locked(self, user_id: str) -> bool:
+        """Whether somebody is changing the account now."""
+        return self._locks[user_id].locked()
+
     def save(self, account: Account) -> None:
         """Store everything."""
         for transfer in account.transfers:
@@ -48,13 +52,13 @@ class FakeCreditStore:
         if account.reservation is not None and account.reservation.user_id == account.user_id:
             self._reservations[account.reservation.job_id] = account.reservation
         self.plans[account.user_id] = account.plan
-        self._accounts[account.user_id] = replace(account, reservation=None, granted=None, transfers=[])
+        self.accounts[account.user_id] = replace(account, reservation=None, granted=None, transfers=[])
 
     async def account(self, user_id: str, now: datetime) -> Account | None:
         """The account."""
         if user_id not in self.plans:
             return None
-        known = self._accounts.get(user_id) or Account(user_id, now)
+        known = self.accounts.get(user_id) or Account(user_id, now)
         return replace(known, now=now, plan=self.plans[user_id], transfers=[])
 
     async def owner_of(self, job_id: str) -> str | None:

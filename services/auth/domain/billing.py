@@ -139,7 +139,6 @@ class Billing:
 
     def take(self, charge: Charge, outcome: Outcome) -> None:
         """What the provider said, once or twice, in whatever order."""
-        charge.claimed_until = None
         match outcome.result, charge.state:
             case Result.PAID, ChargeState.DUE | ChargeState.OPEN:
                 charge.finish(ChargeState.PAID, self.now)
@@ -157,7 +156,8 @@ class Billing:
             case Result.REFUNDED, ChargeState.REFUNDING:
                 charge.finish(ChargeState.REFUNDED, self.now)
             case _:
-                pass  # an answer that later ones have overtaken
+                return  # an answer that later ones have overtaken
+        charge.claimed_until = None
 
     def _paid(self, charge: Charge) -> None:
         live = self.subscription
