@@ -76,15 +76,16 @@ class Registrations:
         digest = self._secrets.digest(PURPOSE, secret)
         async with self._units() as unit:
             token = await find_token(unit, digest, TokenPurpose.VERIFY, now)
-            if token.registration_id is not None:
-                user_id = await self._complete(unit, token, token.registration_id)
-            else:
-                user_id = token.user_id or ""
-                if token.used_at is None:
-                    await self._move(unit, user_id, token)
-            if token.used_at is None:
+            fresh = token.used_at is None
+            if fresh:
                 await unit.email_tokens.use(digest, now)
                 await self._guard.vouch(unit, token.email, client_address)
+            if token.registration_id is not None:
+                user_id = await self._complete(unit, token.registration_id)
+            else:
+                user_id = token.user_id or ""
+                if fresh:
+                    await self._move(unit, user_id, token)
             await unit.commit()
         return user_id
 
@@ -96,7 +97,7 @@ class Registrations:
             await unit.commit()
         return count
 
-    async def _complete(self, unit: UnitOfWork, token: EmailToken, registration_id: str) -> str:
+    async def _complete(self, unit: UnitOfWork, registration_id: str) -> str:
         registration = await unit.registrations.get(registration_id)
         if registration is None:
             raise _taken()
