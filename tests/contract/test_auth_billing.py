@@ -276,7 +276,7 @@ async def test_A6_declined_tried_again_given_up(bench: Bench) -> None:
         await bench.pass_time(1 * DAY)
     assert len(set(bench.teller.asked)) == 4
     await bench.pass_time(9 * DAY)
-    assert await bench.state() == ("none", "free", 0)
+    assert await bench.state() == ("none", "free", 10)  # what lasts into another period, lasts
     assert (await bench.charge()).state is ChargeState.VOID
     [ended] = await bench.store.subscriptions_of(bench.ada)
     assert ended.state is SubscriptionState.EXPIRED
