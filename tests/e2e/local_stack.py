@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,14 +98,10 @@ class LocalStack:
 
     def api_key(self, email: str, role: str = "user") -> str:
         """A key of a user with that address and role, made by the documented command."""
-        environment = dict(self._environment)
-        for line in self.command("env", "auth").stdout.splitlines():
-            name, _, value = line.removeprefix("export ").partition("=")
-            environment[name] = value if not value.startswith("'") else value[1:-1].replace("'\"'\"'", "'")
         made = subprocess.run(
             [sys.executable, "-m", "services.auth", "create-key", "--email", email, "--role", role],
             cwd=CHECKOUT,
-            env=environment,
+            env=self.environment("auth"),
             capture_output=True,
             text=True,
             timeout=60,
@@ -126,6 +123,27 @@ class LocalStack:
                     return next(line for line in lines if len(line) == 43 and line.isalnum())
             time.sleep(0.1)
         raise AssertionError(f"no mail `{subject}` to {recipient} within {deadline_s} s")
+
+    def environment(self, process: str) -> dict[str, str]:
+        """What a process of the stack runs with."""
+        environment = dict(self._environment)
+        for line in self.command("env", process).stdout.splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            environment[name] = value if not value.startswith("'") else value[1:-1].replace("'\"'\"'", "'")
+        return environment
+
+    @contextmanager
+    def another_gateway(self, **changes: str) -> Iterator[str]:
+        """One more gateway of the stack with other settings; its URL."""
+        environment = {**self.environment("gateway"), "T2M_GATEWAY_PORT": "0", **changes}
+        command = [sys.executable, "-m", "gateway"]
+        with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                lines = (json.loads(line) for line in process.stdout)
+                yield "http://" + next(line["address"] for line in lines if line["event"] == "gateway.listening")
+            finally:
+                process.terminate()
 
     def client(self, api_key: str | None = None) -> httpx.Client:
         """An HTTP client of the gateway."""
