@@ -12,6 +12,16 @@ from gateway.binding import query_leaves, takes_bytes
 from gateway.catalog import HttpBinding, Rpc, answers_body
 from gateway.errors import BY_CODE
 from gateway.http_rules import Template, compile_template
+from gateway.openapi.access import (
+    HEADERS,
+    LIMIT_HEADERS,
+    RETRY_HEADERS,
+    SECURITY_SCHEMES,
+    body_required,
+    rate_class,
+    security,
+    session_parameters,
+)
 from gateway.openapi.schemas import Schema, SchemaSet, field_rules
 
 JSON = "application/json"
@@ -21,6 +31,7 @@ _ERRORS = {
     401: "No credential, or one that does not work (any more).",
     403: "The caller may not do this.",
     404: "No such resource, or it belongs to somebody else.",
+    408: "The body did not arrive in time.",
     409: "The state of the resource, or an earlier request, stands against it.",
     410: "The position is older than what is kept.",
     413: "The body is too large.",
@@ -107,10 +118,8 @@ def build_document(rpcs: Iterable[Rpc], comments: Mapping[str, str], version: st
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "responses": {f"Error{status}": _error_response(status, text) for status, text in _ERRORS.items()},
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            },
+            "headers": HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -150,15 +159,18 @@ class _Operation:
             "tags": [_tag(self._rpc)],
             "summary": summary.split("\n")[0].removesuffix("."),
             "description": self._comment,
-            "responses": {**self._successes(), **self._failures()},
-            "security": [] if self._rpc.public else [{"bearer": []}, {"apiKey": []}],
+            "responses": {
+                **{status: {**answer, "headers": LIMIT_HEADERS} for status, answer in self._successes().items()},
+                **self._failures(),
+            },
+            "security": security(self._rpc, self._binding),
+            "x-rate-limit-class": rate_class(self._rpc),
         }
         if parameters := list(self._parameters()):
             operation["parameters"] = parameters
         if self._binding.body:
-            required = any(field_rules(field).required for field in self._rpc.input.fields)
             operation["requestBody"] = {
-                "required": required,
+                "required": body_required(self._rpc),
                 "content": {"*/*": {}} if self._takes_bytes else {JSON: {"schema": self._body_schema()}},
             }
         if self._rpc.descriptor.client_streaming:
@@ -179,6 +191,7 @@ class _Operation:
                 yield self._parameter(name, "query", fields[-1], required=field_rules(fields[-1]).required)
         for bound in self._rpc.extras.headers:
             yield self._parameter(bound.header, "header", self._find(bound.field), required=False)
+        yield from session_parameters(self._rpc)
         resume = self._rpc.extras.event_stream.resume_field
         if resume:
             yield self._parameter("Last-Event-ID", "header", self._find(resume), required=False)
@@ -239,7 +252,7 @@ class _Operation:
         if not self._rpc.public:
             statuses |= {401, 403}
         if self._binding.body or self._rpc.descriptor.client_streaming:
-            statuses |= {413, 415}
+            statuses |= {408, 413, 415}
         if self._rpc.extras.file:
             statuses.add(416)
         for word in _CODE_WORD.findall(self._comment + " " + self._service_comment):
@@ -256,7 +269,7 @@ def _error_response(status: int, text: str) -> dict[str, Any]:
         "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
     if status in (429, 503):
-        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+        response["headers"] = RETRY_HEADERS if status == 503 else {**RETRY_HEADERS, **LIMIT_HEADERS}
     return response
 
 

@@ -56,7 +56,7 @@ def test_O8_rules_and_comments_become_schema(document: dict[str, Any]) -> None:
 def test_O8_operations_say_how_they_are_called_and_how_they_fail(document: dict[str, Any]) -> None:
     """O8: security, parameters, success status, streams, files, errors from the comments."""
     create = document["paths"]["/api/v1/videos/generate"]["post"]
-    assert create["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert create["security"] == [{"bearer": []}, {"apiKey": []}, {"cookie": [], "csrf": []}]
     assert set(create["responses"]) >= {"201", "400", "401", "403", "409", "413", "415", "422", "429", "503"}
     assert [p["name"] for p in create["parameters"] if p["in"] == "header"] == ["Idempotency-Key"]
     events = document["paths"]["/api/v1/jobs/{job_id}/events"]["get"]
@@ -67,7 +67,22 @@ def test_O8_operations_say_how_they_are_called_and_how_they_fail(document: dict[
     }
     download = document["paths"]["/api/v1/videos/jobs/{job_id}/download"]["get"]
     assert {"200", "206", "304", "307", "416"} <= set(download["responses"])
-    assert document["paths"]["/api/v1/users/login"]["post"]["security"] == []
+    login = document["paths"]["/api/v1/users/login"]["post"]
+    assert login["security"] == []
+    assert "X-Session-Transport" in {parameter["name"] for parameter in login["parameters"]}
+    assert document["paths"]["/api/v1/users/refresh"]["post"]["requestBody"]["required"] is False
+
+
+def test_A7_O8_limits_are_documented(document: dict[str, Any]) -> None:
+    """A7, O8: the class of each operation, the fields of its answers, and 429 with Retry-After."""
+    create = document["paths"]["/api/v1/videos/generate"]["post"]
+    assert create["x-rate-limit-class"] == "generate"
+    assert "RateLimit-Policy" in create["responses"]["201"]["headers"]
+    refused = document["components"]["responses"]["Error429"]
+    assert {"Retry-After", "RateLimit", "RateLimit-Remaining"} <= refused["headers"].keys()
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert "429" in operation["responses"] or operation["tags"] == ["Health"]
 
 
 def test_O8_every_operation_is_described_and_named_once(document: dict[str, Any]) -> None:
