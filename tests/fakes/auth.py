@@ -16,6 +16,7 @@ from uuid import UUID
 
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.attempts import Attempts
+from services.auth.domain.erasure import Erasure
 from services.auth.domain.errors import CredentialExpired, CredentialInvalid
 from services.auth.domain.identity import Identity
 from services.auth.domain.mail import EmailToken, Registration
@@ -24,7 +25,7 @@ from services.auth.domain.revocation import Revocation, RevocationKind, needed_u
 from services.auth.domain.session import RefreshToken, Session
 from services.auth.domain.tokens import AccessToken, TokenClaims, TokenKind
 from services.auth.domain.user import Role, User
-from tests.fakes.auth_audit import FakeAuditTrail, Note
+from tests.fakes.auth_audit import FakeAuditTrail, FakeErasures, Note
 from tests.fakes.auth_people import (
     FakeAttempts,
     FakeEmailTokens,
@@ -148,6 +149,7 @@ class Tables:
     identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
     forgotten: dict[tuple[str, str], datetime] = field(default_factory=dict)
     notes: dict[int, Note] = field(default_factory=dict)
+    erasures: dict[str, Erasure] = field(default_factory=dict)
     preferences: dict[str, Preferences] = field(default_factory=dict)
     registrations: dict[str, Registration] = field(default_factory=dict)
     email_tokens: dict[bytes, EmailToken] = field(default_factory=dict)
@@ -445,6 +447,7 @@ class FakeUnit:
         self.attempts = FakeAttempts(self._copy.attempts, self._copy.known_clients)
         self.api_keys = FakeApiKeys(self._copy)
         self.audit = FakeAuditTrail(self._copy.notes)
+        self.erasures = FakeErasures(self._copy)
         self.identities = FakeIdentities(self._copy)
         self.revocations = FakeRevocations(self._copy, self._store.revocation_numbers)
 

@@ -31,7 +31,7 @@ class PostgresAccountData:
         part = _EXPORTED[index]
         async with self._single.connect() as connection:
             known = await connection.execute(
-                _bound("SELECT FROM users t WHERE t.user_id = :user_id"), {"user_id": owner}
+                _bound("SELECT 1 FROM users t WHERE t.user_id = :user_id"), {"user_id": owner}
             )
             if known.first() is None:
                 raise UserNotFound

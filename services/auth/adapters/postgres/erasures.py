@@ -139,7 +139,7 @@ def _blanking(table: str, column: str, rows: str) -> TextClause:
 
 
 _UNSETTLED = text(
-    "SELECT FROM charges WHERE user_id = :user_id AND state IN ('due', 'open', 'voiding', 'refunding') LIMIT 1"
+    "SELECT 1 FROM charges WHERE user_id = :user_id AND state IN ('due', 'open', 'voiding', 'refunding') LIMIT 1"
 ).bindparams(bindparam("user_id", type_=Uuid(as_uuid=True)))
 """Charges that the billing provider is still to be told about; for that it needs to know the customer."""
 
