@@ -24,6 +24,8 @@ def compose(message: Message, sender: Address) -> EmailMessage:
     """Text and HTML beside each other. Raises MailRefused for what no header can hold, a line break for example."""
     made = EmailMessage(policy=SMTP)
     try:
+        if not message.recipient:
+            raise ValueError("nobody")
         made["From"] = sender
         made["To"] = Address(addr_spec=message.recipient)
         made["Subject"] = message.subject

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import httpx
@@ -30,10 +31,18 @@ _log = structlog.get_logger(__name__)
 class IssuerKeys:
     """The keys of one issuer by key id."""
 
-    def __init__(self, issuer: OidcIssuer, http: httpx.AsyncClient, *, min_interval_s: float = MIN_INTERVAL_S) -> None:
+    def __init__(
+        self,
+        issuer: OidcIssuer,
+        http: httpx.AsyncClient,
+        *,
+        min_interval_s: float = MIN_INTERVAL_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._issuer = issuer
         self._http = http
         self._min_interval_s = min_interval_s
+        self._monotonic = monotonic
         self._keys: dict[str, Key] = {}
         self._jwks_url = issuer.jwks_url
         self._asked_at = self._learnt_at = float("-inf")
@@ -42,7 +51,7 @@ class IssuerKeys:
     @property
     def known(self) -> bool:
         """Whether there are keys to check with."""
-        return bool(self._keys) and time.monotonic() - self._learnt_at < KEEP_FOR_S
+        return bool(self._keys) and self._monotonic() - self._learnt_at < KEEP_FOR_S
 
     async def find(self, kid: str) -> Key | None:
         """The key; an unknown one makes one request to the issuer, unless there was one a moment ago."""
@@ -56,13 +65,13 @@ class IssuerKeys:
 
     async def _ask(self, interval_s: float) -> None:
         async with self._lock:  # whoever comes meanwhile waits for this answer and does not ask again
-            if time.monotonic() - self._asked_at < interval_s:
+            if self._monotonic() - self._asked_at < interval_s:
                 return
-            self._asked_at = time.monotonic()
+            self._asked_at = self._monotonic()
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     self._keys = _usable(await self._document(await self._where()))
-                self._learnt_at = time.monotonic()
+                self._learnt_at = self._monotonic()
             except (httpx.HTTPError, ValueError, TimeoutError) as exc:
                 reason = f"{type(exc).__name__}: {exc}"
                 _log.warning("keys not fetched", issuer=self._issuer.issuer, known=len(self._keys), reason=reason)
@@ -96,10 +105,10 @@ class IssuerKeys:
         return document
 
 
-def new_http_client() -> httpx.AsyncClient:
-    """A client that follows nobody and keeps nothing."""
+def new_http_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """A client that follows nobody."""
     limits = httpx.Limits(max_connections=10, max_keepalive_connections=2)
-    return httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT_S, limits=limits)
+    return httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT_S, limits=limits, transport=transport)
 
 
 def _usable(document: dict[str, Any]) -> dict[str, Key]:

@@ -178,9 +178,9 @@ def _person(claims: Mapping[str, Any], issuer: OidcIssuer, issued_at: datetime) 
 
 
 def _verified_email(claims: Mapping[str, Any]) -> str | None:
-    email = claims.get("email")
-    # "true" in quotes is what Clerk's templates and some other issuers send.
-    if not isinstance(email, str) or claims.get("email_verified") not in (True, "true"):
+    email, verified = claims.get("email"), claims.get("email_verified")
+    # "true" in quotes is what some templates of claims make of it.
+    if not isinstance(email, str) or not (verified is True or verified == "true"):
         return None
     try:
         return normalise_email(email)
