@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from services.auth.adapters.argon2 import Argon2Hasher
+from services.auth.adapters.passwords import JUDGED_MAX, ZxcvbnPolicy
 from services.auth.adapters.secrets import PepperedSecrets
 from services.auth.api.errors import TABLE
 from services.auth.domain import errors
@@ -115,3 +116,42 @@ def test_a_digest_depends_on_secret_purpose_and_pepper() -> None:
 def test_a_short_pepper_is_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="PEPPER"):
         PepperedSecrets("pepper")
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("correct horse battery", None),
+        ("xq7!vB2#mK9z", None),
+        ("Password1234!", "similar to a commonly used password"),
+        ("qwertyuiop[]", "is easy to guess"),
+        ("aaaaaaaaaaaaaaaa", "repeats like"),
+        ("monkeymonkeymonkey", "is easy to guess"),
+        ("ada.lovelace@example.com", "is easy to guess"),
+        ("AdaLovelaceAdaLovelace", "is easy to guess"),
+        ("L0velace1815", "is easy to guess"),
+        ("t2mt2mt2mt2m", "is easy to guess"),
+    ],
+)
+async def test_passwords_that_are_easy_to_guess_are_refused_with_advice(password: str, said: str | None) -> None:
+    about = ["ada.lovelace@example.com", "Ada Lovelace"]
+    weakness = await ZxcvbnPolicy().weakness(password, about)
+    if said is None:
+        assert weakness is None
+    else:
+        assert weakness is not None
+        assert weakness.startswith("is easy to guess")
+        assert said in weakness
+        assert weakness.endswith(".")  # advice follows
+
+
+async def test_only_so_much_of_a_long_password_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[tuple[int, int]] = []
+
+    def judge(password: str, user_inputs: list[str]) -> dict[str, int]:
+        judged.append((len(password), max(map(len, user_inputs))))
+        return {"score": 4}
+
+    monkeypatch.setattr("services.auth.adapters.passwords.zxcvbn", judge)
+    assert await ZxcvbnPolicy().weakness("4@3!1|0$" * 16, ["n" * 254]) is None
+    assert judged == [(JUDGED_MAX, 64)]
