@@ -22,6 +22,7 @@ from services.runtime.outbox import Outbox
 from services.runtime.relay import Relay
 from services.runtime.revocations import token_checks
 from services.runtime.server import BackgroundTask, ServiceServer
+from services.runtime.streamkeys import StreamKeys
 from services.runtime.tokens import KeySource
 from services.runtime.wake import PgListener
 from services.video_render.adapters.celery.app import WorkerLimits, create_app
@@ -99,7 +100,7 @@ def build_server(
     verifier, checks = token_checks(settings, to_auth, keys=keys, clock=clock)
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
-        servicer = RenderServicer(Renders(store, queue), reader.follow)
+        servicer = RenderServicer(Renders(store, queue, StreamKeys(redis, EVENTS_PREFIX)), reader.follow)
         render_service_pb2_grpc.add_RenderServiceServicer_to_server(servicer, server)
         planners = {DEFAULT_PLANNER: ScriptPlanner()}
         storyboards = StoryboardServicer(Storyboards(store, planners, engine_version, voice_of(settings).name))

@@ -54,6 +54,7 @@ def zora(stack: LocalStack, mark: Traces) -> Person:
     """Somebody who has left a trace everywhere."""
     person = register(stack, mark.address)
     with client_of(stack, person, mark) as client:
+        login(client, mark.address)  # a session that remembers the browser
         assert client.put("/api/v1/users/profile", json={"display_name": mark("name")}).is_success
         made = client.post("/api/v1/api-keys", json={"name": mark("key")})
         assert made.status_code == 201, made.text

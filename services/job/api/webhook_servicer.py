@@ -9,7 +9,7 @@ import grpc
 from services.job.api import webhook_codec as codec
 from services.job.api.codec import DEFAULT_PAGE, canonical_id
 from services.job.application.webhooks.endpoints import Webhooks
-from services.runtime.identity import current_principal
+from services.runtime.identity import Role, current_principal
 from t2m.job.v1 import webhook_service_pb2 as pb
 from t2m.job.v1 import webhook_service_pb2_grpc
 
@@ -18,6 +18,11 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 def _caller() -> str:
     return current_principal().subject
+
+
+def _reader() -> str | None:
+    """Whose endpoints the caller may look at: None, everybody's, for an admin. Secrets and changes are the owner's."""
+    return None if current_principal().role is Role.ADMIN else _caller()
 
 
 class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
@@ -38,7 +43,7 @@ class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
         self, request: pb.GetWebhookEndpointRequest, context: Context
     ) -> pb.GetWebhookEndpointResponse:
         """The endpoint."""
-        endpoint = await self._webhooks.get(_caller(), canonical_id(request.endpoint_id))
+        endpoint = await self._webhooks.get(_reader(), canonical_id(request.endpoint_id))
         return pb.GetWebhookEndpointResponse(endpoint=codec.endpoint(endpoint))
 
     async def ListWebhookEndpoints(
@@ -91,7 +96,7 @@ class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
     ) -> pb.ListWebhookDeliveriesResponse:
         """A page of the log."""
         deliveries, token = await self._webhooks.deliveries(
-            _caller(),
+            _reader(),
             canonical_id(request.endpoint_id),
             codec.status(request.status),
             request.page_token,
@@ -104,7 +109,7 @@ class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
         self, request: pb.GetWebhookDeliveryRequest, context: Context
     ) -> pb.GetWebhookDeliveryResponse:
         """One message."""
-        delivery = await self._webhooks.delivery(_caller(), canonical_id(request.delivery_id))
+        delivery = await self._webhooks.delivery(_reader(), canonical_id(request.delivery_id))
         return pb.GetWebhookDeliveryResponse(delivery=codec.delivery(delivery))
 
     async def RedeliverWebhook(

@@ -59,8 +59,8 @@ class ErasedOwners(Protocol):
 class LiveStreams(Protocol):
     """What readers of progress and logs are sent from."""
 
-    async def forget(self, *, jobs: Sequence[str] = (), batches: Sequence[str] = ()) -> None:
-        """Drop the streams of these."""
+    async def forget(self, stream_ids: Sequence[str]) -> None:
+        """Drop the streams of these jobs, or batches."""
         ...
 
 
@@ -68,12 +68,19 @@ class Eraser:
     """Safe to be interrupted anywhere and to be run again, also by several processes."""
 
     def __init__(
-        self, owners: ErasedOwners, orders: Orders, retention: Retention, streams: LiveStreams, clock: Clock
+        self,
+        owners: ErasedOwners,
+        orders: Orders,
+        retention: Retention,
+        job_streams: LiveStreams,
+        batch_streams: LiveStreams,
+        clock: Clock,
     ) -> None:
         self._owners = owners
         self._orders = orders
         self._retention = retention
-        self._streams = streams
+        self._job_streams = job_streams
+        self._batch_streams = batch_streams
         self._clock = clock
 
     async def __call__(self, owner_id: str) -> bool:
@@ -82,7 +89,7 @@ class Eraser:
         await self._stop(owner_id)
         if not await self._remove(owner_id):
             return False
-        await self._streams.forget(batches=await self._owners.batches(owner_id))
+        await self._batch_streams.forget(await self._owners.batches(owner_id))
         return await self._owners.forget(owner_id)
 
     async def _stop(self, owner_id: str) -> None:
@@ -108,7 +115,7 @@ class Eraser:
                     everything = False
                     continue
                 # Before the row: nothing is added to the streams of a job at rest, and afterwards nobody knows them.
-                await self._streams.forget(jobs=[job.job_id])
+                await self._job_streams.forget([job.job_id])
                 try:
                     everything &= await self._retention.remove(job.job_id)
                 except NeighbourAway:

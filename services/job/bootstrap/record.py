@@ -14,7 +14,6 @@ from services.job.adapters.postgres.owned_records import PostgresOwnedRecords
 from services.job.adapters.postgres.retention import PostgresRetention
 from services.job.adapters.postgres.tables import METADATA
 from services.job.adapters.postgres.webhook_tables import WEBHOOK_DELIVERIES
-from services.job.adapters.redis_streams import RedisStreams
 from services.job.adapters.zip_stream import pack_zip
 from services.job.api.export_servicer import SHOWS, ExportServicer
 from services.job.application.erasing import Eraser
@@ -28,6 +27,7 @@ from services.runtime.audit import AuditJournal
 from services.runtime.audit.outbox import AuditOutbox, audit_outbox_table
 from services.runtime.erasure import ErasureFollower
 from services.runtime.server import BackgroundTask
+from services.runtime.streamkeys import StreamKeys
 from t2m.job.v1 import export_service_pb2_grpc
 
 AUDIT_OUTBOX = audit_outbox_table(METADATA)
@@ -59,8 +59,9 @@ def build_record(
     )
     store = PostgresRetention(base.engine, [JOB_LOGS.c.stream_id, WEBHOOK_DELIVERIES.c.subject_id])
     retention = Retention(store, base.store, renders, objects, base.plans, base.clock)
-    streams = RedisStreams(base.redis, [JOB_STREAM_PREFIX, LOG_STREAM_PREFIX], [BATCH_STREAM_PREFIX])
-    erase = Eraser(records, base.orders, retention, streams, base.clock)
+    job_streams = StreamKeys(base.redis, JOB_STREAM_PREFIX, LOG_STREAM_PREFIX)
+    batch_streams = StreamKeys(base.redis, BATCH_STREAM_PREFIX)
+    erase = Eraser(records, base.orders, retention, job_streams, batch_streams, base.clock)
 
     async def purge(user_id: str) -> bool:
         return await erase(user_id) and not await outbox.holds(user_id)

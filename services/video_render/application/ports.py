@@ -133,6 +133,14 @@ class TaskQueue(Protocol):
         ...
 
 
+class LiveStreams(Protocol):
+    """What watchers of renders are sent from."""
+
+    async def forget(self, stream_ids: Sequence[str]) -> None:
+        """Drop the streams of these renders."""
+        ...
+
+
 class QueueUnavailable(ConnectionError):
     """The broker does not take tasks right now; they stay in the outbox."""
 

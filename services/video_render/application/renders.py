@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 
-from services.video_render.application.ports import RenderStore, TaskQueue
+from services.video_render.application.ports import LiveStreams, RenderStore, TaskQueue
 from services.video_render.domain.errors import PositionAhead, RenderIdTaken, RenderNotFound
 from services.video_render.domain.outcomes import RenderedScene
 from services.video_render.domain.render import Render
@@ -19,6 +19,7 @@ class Renders:
 
     store: RenderStore
     queue: TaskQueue
+    streams: LiveStreams
 
     async def start(self, request: RenderRequest) -> Render:
         """Accept a render; a repeat of the same request returns it as it is now.
@@ -66,7 +67,11 @@ class Renders:
 
     async def delete_of_job(self, owner_id: str, job_id: str) -> int:
         """Forget the renders of a job, cancelled first; how many there were."""
-        for render_id in await self.store.of_job(owner_id, job_id):
+        render_ids = await self.store.of_job(owner_id, job_id)
+        for render_id in render_ids:
             with suppress(RenderNotFound):
                 await self.cancel(render_id)
-        return await self.store.forget_job(owner_id, job_id)
+        await self.streams.forget(render_ids)
+        count = await self.store.forget_job(owner_id, job_id)
+        await self.streams.forget(render_ids)  # their last events were on the way, and without rows none can follow
+        return count

@@ -38,6 +38,7 @@ from services.video_render.domain.request import Priority, RenderRequest
 from services.video_render.domain.steps import LeasePolicy, StepKind, StepState
 from services.video_render.domain.storyboard import Storyboard
 from services.video_render.domain.violations import StoryboardInvalid
+from tests.fakes.live_streams import FakeStreams
 from tests.fakes.video_render import (
     FakeLiveness,
     ManualClock,
@@ -194,7 +195,7 @@ class Bench:
         self.liveness = FakeLiveness()
         self.files = MemoryFiles()
         self.shutdown = Signal()
-        self.renders = Renders(self.store, self.queue)
+        self.renders = Renders(self.store, self.queue, FakeStreams())
         workspace, segments = Folders(folder), NoSegments()
         keeper = LeaseKeeper(self.store, self.shutdown, POLICY.lease, 0.01, limit_s)
         works: dict[StepKind, StepWork] = {

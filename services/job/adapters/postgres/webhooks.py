@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -50,9 +50,9 @@ class PostgresEndpoints:
             with _url_conflicts():
                 await connection.execute(insert(WEBHOOK_ENDPOINTS).values(endpoint_values(endpoint)))
 
-    async def get(self, owner_id: str, endpoint_id: str) -> Endpoint | None:
-        """The owner's endpoint."""
-        query = select(WEBHOOK_ENDPOINTS).where(_ENDPOINTS.endpoint_id == endpoint_id, _ENDPOINTS.owner_id == owner_id)
+    async def get(self, owner_id: str | None, endpoint_id: str) -> Endpoint | None:
+        """The owner's endpoint; None for anybody's."""
+        query = select(WEBHOOK_ENDPOINTS).where(_ENDPOINTS.endpoint_id == endpoint_id, _owned_by(owner_id))
         async with self._single.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
         return endpoint_of(row) if row else None
@@ -112,12 +112,12 @@ class PostgresDeliveries:
             await connection.execute(insert(WEBHOOK_DELIVERIES).values(delivery_values(delivery)))
         return True
 
-    async def get(self, owner_id: str, delivery_id: str) -> Delivery | None:
-        """The delivery with its attempts."""
+    async def get(self, owner_id: str | None, delivery_id: str) -> Delivery | None:
+        """The delivery with its attempts; of anybody's endpoint for None."""
         query = (
             select(WEBHOOK_DELIVERIES)
             .join(WEBHOOK_ENDPOINTS, _ENDPOINTS.endpoint_id == _DELIVERIES.endpoint_id)
-            .where(_DELIVERIES.delivery_id == delivery_id, _ENDPOINTS.owner_id == owner_id)
+            .where(_DELIVERIES.delivery_id == delivery_id, _owned_by(owner_id))
         )
         async with self._single.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
@@ -187,6 +187,11 @@ async def set_due(connection: AsyncConnection, endpoint_id: str, at: datetime | 
         .values(next_attempt_at=at)
     )
     await connection.execute(statement)
+
+
+def _owned_by(owner_id: str | None) -> ColumnElement[bool]:
+    """By this owner; by anybody for None."""
+    return true() if owner_id is None else _ENDPOINTS.owner_id == owner_id
 
 
 @contextmanager

@@ -23,8 +23,8 @@ class Endpoints(Protocol):
         """
         ...
 
-    async def get(self, owner_id: str, endpoint_id: str) -> Endpoint | None:
-        """The owner's endpoint."""
+    async def get(self, owner_id: str | None, endpoint_id: str) -> Endpoint | None:
+        """The owner's endpoint; None for anybody's."""
         ...
 
     async def has_url(self, owner_id: str, url: str) -> bool:
@@ -53,8 +53,8 @@ class Deliveries(Protocol):
         """Store a new delivery; False when its endpoint is gone."""
         ...
 
-    async def get(self, owner_id: str, delivery_id: str) -> Delivery | None:
-        """The delivery with its attempts."""
+    async def get(self, owner_id: str | None, delivery_id: str) -> Delivery | None:
+        """The delivery with its attempts; of anybody's endpoint for None."""
         ...
 
     async def page(self, endpoint_id: str, status: DeliveryStatus | None, before: str, limit: int) -> list[Delivery]:
