@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.domain.user import User
@@ -30,6 +31,8 @@ from tests.integration.credentials_harness import (
     refusal,
     trusting,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -73,13 +76,14 @@ def trusted(issuer: OidcIssuer, **changes: Any) -> dict[str, Any]:
     return {"issuer": issuer.url, "jwks_url": issuer.url + JWKS, "authorized_parties": [APP], **roles, **changes}
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Everything runs."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Everything runs; shared, so each test brings its own people."""
     await asyncio.to_thread(auth_database)
+    folder = tmp_path_factory.mktemp("oidc")
     async with serving() as issuer:
-        settings = auth_settings(tmp_path, oidc_issuers=[trusted(issuer)], oidc_keys_min_interval_s=0.05)
-        async with auth_replica(settings) as auth, trusting(tmp_path, auth.address) as service:
+        settings = auth_settings(folder, oidc_issuers=[trusted(issuer)], oidc_keys_min_interval_s=0.05)
+        async with auth_replica(settings) as auth, trusting(folder, auth.address) as service:
             yield World(issuer, settings, auth, service)
 
 
@@ -202,6 +206,8 @@ async def test_the_issuer_rotates_its_key_and_goes_away(world: World) -> None:
     await world.exchange()
     world.issuer.keys = [rsa_key("ins_3")]
     assert await refusal(world.exchange()) == REVOKED
+    world.issuer.away = False
+    world.issuer.keys = [rsa_key("ins_2")]
 
 
 async def test_an_issuer_that_has_never_answered_is_no_fault_of_the_token(tmp_path: Path) -> None:

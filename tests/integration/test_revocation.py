@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from services.auth.settings import AuthSettings
 from services.runtime.ids import new_id
@@ -29,6 +30,7 @@ from tests.integration.credentials_harness import (
 )
 
 LIMIT_S = 3.0
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -42,15 +44,22 @@ class World:
     user_id: str
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Everything runs, and the service has keys."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[AuthSettings, Replica, Trusting]]:
+    """Auth and a service that follows it, shared."""
     await asyncio.to_thread(auth_database)
-    settings = auth_settings(tmp_path)
+    folder = tmp_path_factory.mktemp("revocation")
+    settings = auth_settings(folder)
+    async with auth_replica(settings) as auth, trusting(folder, auth.address) as service:
+        yield settings, auth, service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(running: tuple[AuthSettings, Replica, Trusting]) -> World:
+    """Each test has an admin of its own."""
+    settings, auth, service = running
     email = f"{new_id()}@example.com"
-    user_id = await new_admin(settings, email)
-    async with auth_replica(settings) as auth, trusting(tmp_path, auth.address) as service:
-        yield World(settings, auth, service, email, user_id)
+    return World(settings, auth, service, email, await new_admin(settings, email))
 
 
 async def test_a_session_that_is_closed(world: World) -> None:
@@ -88,7 +97,7 @@ async def test_an_api_key(world: World) -> None:
     assert await world.service.call(tokens.access_token) is None
 
 
-async def test_a_role_that_is_taken_away(world: World, tmp_path: Path) -> None:
+async def test_a_role_that_is_taken_away(world: World) -> None:
     """Every token made before carries the old role; one made right after carries the new one, and is let in."""
     boss = f"{new_id()}@example.com"
     await new_admin(world.settings, boss)
