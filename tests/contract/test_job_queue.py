@@ -194,6 +194,17 @@ async def test_J5_jobs_at_once_by_plan(bench: Bench) -> None:
     assert await bench.admit(START + MINUTE, rules) == []
 
 
+async def test_J5_A6_another_plan_counts_for_what_waits_too(bench: Bench) -> None:
+    """J5, A6: from the first order under it; the limit is that of the newest order that waits."""
+    rules = limits(10, free=1, pro=3)
+    await bench.flood("a", 5, plan="free")
+    await bench.add("a", START + MINUTE, plan="pro", priority=Priority.LOW)
+    assert len(await bench.admit(START + MINUTE, rules)) == 3
+    await bench.flood("b", 5, plan="pro")
+    await bench.add("b", START + MINUTE, plan="free", priority=Priority.HIGH)
+    assert len(await bench.admit(START + MINUTE, rules)) == 1
+
+
 async def test_V3_the_position_is_the_order_in_which_jobs_start(bench: Bench) -> None:
     """V3, J5: what each job is told is what happens, to the last."""
     waiting = [

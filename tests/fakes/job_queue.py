@@ -67,7 +67,8 @@ class FakeQueue:
         room = max(limits.in_flight - sum(flying.values()), 0)
         candidates: list[_Turn] = []
         for owner, jobs in self._waiting().items():
-            left = limits.plans.of(jobs[0].order.plan).in_flight - flying[owner]
+            newest = max(jobs, key=lambda job: (job.created_at, job.job_id))
+            left = limits.plans.of(newest.order.plan).in_flight - flying[owner]
             ready = [job for job in jobs if job.ready_at <= now][: max(left, 0)]
             candidates += self._turns(owner, ready)
         chosen = sorted(candidates, key=lambda turn: turn.place)[:room]

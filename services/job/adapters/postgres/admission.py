@@ -35,7 +35,9 @@ NEXT = text(
     FROM owners o
     LEFT JOIN flying f ON f.owner_id = o.owner_id
     CROSS JOIN LATERAL (
-        SELECT plan FROM jobs j WHERE j.owner_id = o.owner_id AND j.status = 'queued' ORDER BY j.due_at LIMIT 1
+        -- Of the newest order: who has just got another plan has it for what waits, too.
+        SELECT plan FROM jobs j WHERE j.owner_id = o.owner_id AND j.status = 'queued' AND j.deleted_at IS NULL
+        ORDER BY j.created_at DESC, j.job_id DESC LIMIT 1
     ) current
     LEFT JOIN limits l ON l.plan = current.plan
     CROSS JOIN LATERAL (
