@@ -26,6 +26,8 @@ EXCHANGE = "/t2m.auth.v1.TokenService/ExchangeCredential"
 FORWARDED_HEADERS = (b"traceparent", b"tracestate", b"accept-language")
 CLIENT_ADDRESS = "x-client-address"
 MAX_CREDENTIAL_BYTES = 8192
+MAX_API_KEY_BYTES = 256
+CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key"})
 MAX_CACHED = 10_000
 UNFOLLOWED_CACHE_S = 2.0
 _EXPIRY_MARGIN_S = 20.0
@@ -174,6 +176,9 @@ def credential_of(request: Request, cookies: SessionCookies | None = None) -> Cr
 
     The first that is there counts, also when it is of no use. Raises ApiError 401, of cookies 403.
     """
+    if request.repeats(CREDENTIAL_HEADERS):
+        # Somebody in between may have judged by the other one.
+        raise unauthenticated("CREDENTIAL_INVALID", "a credential was sent more than once")
     authorization = request.header(b"authorization")
     if authorization is not None:
         scheme, _, secret = authorization.partition(b" ")
@@ -182,15 +187,15 @@ def credential_of(request: Request, cookies: SessionCookies | None = None) -> Cr
         return _credential("access_token", secret.strip())
     api_key = request.header(b"x-api-key")
     if api_key is not None:
-        return _credential("api_key", api_key.strip())
+        return _credential("api_key", api_key.strip(), MAX_API_KEY_BYTES)
     token = None if cookies is None else cookies.access_token(request)
     if token is not None:
         return _credential("access_token", token)
     raise unauthenticated("CREDENTIAL_MISSING", "this call needs Authorization: Bearer or X-API-Key")
 
 
-def _credential(kind: str, secret: bytes) -> Credential:
-    if not secret or len(secret) > MAX_CREDENTIAL_BYTES or not secret.isascii():
+def _credential(kind: str, secret: bytes, longest: int = MAX_CREDENTIAL_BYTES) -> Credential:
+    if not secret or len(secret) > longest or not secret.isascii():
         raise unauthenticated("CREDENTIAL_INVALID", "the credential is malformed")
     key = hashlib.blake2b(secret, digest_size=16, person=kind.encode()).digest()
     return Credential(kind, secret.decode("ascii"), key)

@@ -23,6 +23,8 @@ from gateway.codec import EncoderSet, Violation, snake_case
 
 DOMAIN = "t2m"
 DEFAULT_RETRY_AFTER_S = 2
+MAX_VIOLATIONS = 100
+MAX_TEXT = 300
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class ApiError(Exception):
                     "error_code": self.error_code,
                     "details": {"reason": self.reason, **self.details},
                     "timestamp": now,
-                    "path": path,
+                    "path": shortened(path),
                     "request_id": request_id,
                 }
             }
@@ -54,10 +56,21 @@ class ApiError(Exception):
 
 
 def validation_failed(violations: Iterable[Violation]) -> ApiError:
-    """422 with one entry per violation."""
-    listed = [{"field": item.field, "message": item.message} for item in violations]
+    """422 with one entry per violation, of the first hundred: an answer is no larger than it needs to be."""
+    everything = list(violations)
+    listed = [
+        {"field": shortened(item.field), "message": shortened(item.message)} for item in everything[:MAX_VIOLATIONS]
+    ]
     message = "; ".join(f"{item['field']}: {item['message']}" for item in listed[:3])
-    return ApiError(422, "VALIDATION_ERROR", message, "VALIDATION_FAILED", {"violations": listed})
+    details: dict[str, Any] = {"violations": listed}
+    if len(everything) > MAX_VIOLATIONS:
+        details["violations_omitted"] = str(len(everything) - MAX_VIOLATIONS)
+    return ApiError(422, "VALIDATION_ERROR", message, "VALIDATION_FAILED", details)
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning: what a client sends comes back in an error, but not a megabyte of it."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def malformed(message: str) -> ApiError:

@@ -96,6 +96,11 @@ class Request:
             self._headers = dict(reversed(self.scope["headers"]))
         return self._headers.get(name)
 
+    def repeats(self, names: frozenset[bytes]) -> bool:
+        """Whether one of these headers was sent more than once."""
+        found = [name for name, _ in self.scope["headers"] if name in names]
+        return len(found) > len(set(found))
+
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises ApiError 413 beyond `limit` bytes, 408 when it takes too long, ClientGoneError."""
         declared = self.header(b"content-length")

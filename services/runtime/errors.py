@@ -20,6 +20,13 @@ from google.rpc import error_details_pb2, status_pb2
 
 from t2m.common.v1.error_reason_pb2 import ErrorReason
 
+_VIOLATIONS_BYTES = 4096
+"""Of all violations together. The status travels in trailers, and gRPC ends a call whose trailers exceed 8 KiB with
+RESOURCE_EXHAUSTED in place of what they say."""
+_LONGEST_TEXT = 300
+_LONGEST_MESSAGE = 500
+OMITTED = "violations_omitted"
+"""Key in the metadata of `ErrorInfo`: how many violations are not listed."""
 DOMAIN = "t2m"
 DETAILS_KEY = "grpc-status-details-bin"
 DEFAULT_RETRY_AFTER = timedelta(seconds=1)
@@ -117,18 +124,17 @@ def _status_from_downstream(exc: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 
 def _status(spec: ErrorSpec, message: str, source: object) -> status_pb2.Status:
-    status = status_pb2.Status(code=spec.code.value[0], message=message)
+    status = status_pb2.Status(code=spec.code.value[0], message=_shortened(message, _LONGEST_MESSAGE))
     info = error_details_pb2.ErrorInfo(reason=reason_name(spec.reason), domain=DOMAIN)
     metadata = getattr(source, "metadata", None)
     if isinstance(metadata, Mapping):
         info.metadata.update({str(key): str(value) for key, value in metadata.items()})
+    bad = _bad_request(getattr(source, "field_violations", None) or ())
+    if bad.omitted:
+        info.metadata[OMITTED] = str(bad.omitted)
     status.details.add().Pack(info)
-    violations = getattr(source, "field_violations", None)
-    if violations:
-        bad = error_details_pb2.BadRequest()
-        for path, description in violations:
-            bad.field_violations.add(field=path, description=description)
-        status.details.add().Pack(bad)
+    if bad.message.field_violations:
+        status.details.add().Pack(bad.message)
     retry_after = getattr(source, "retry_after", None)
     if retry_after is None and spec.code is grpc.StatusCode.UNAVAILABLE:
         retry_after = DEFAULT_RETRY_AFTER
@@ -137,6 +143,31 @@ def _status(spec: ErrorSpec, message: str, source: object) -> status_pb2.Status:
         delay.FromTimedelta(retry_after)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return status
+
+
+@dataclass(frozen=True, slots=True)
+class _BadRequest:
+    """The violations that fit, and how many more there are."""
+
+    message: error_details_pb2.BadRequest
+    omitted: int
+
+
+def _bad_request(violations: Sequence[tuple[str, str]]) -> _BadRequest:
+    message, size = error_details_pb2.BadRequest(), 0
+    for path, description in violations:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_shortened(path, _LONGEST_TEXT), description=_shortened(description, _LONGEST_TEXT)
+        )
+        size += violation.ByteSize()
+        if size > _VIOLATIONS_BYTES:
+            break
+        message.field_violations.append(violation)
+    return _BadRequest(message, len(violations) - len(message.field_violations))
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def is_dependency_away(exc: BaseException) -> bool:

@@ -148,6 +148,7 @@ async def test_j8_endpoint_is_kept_as_it_was(ports: Ports) -> None:
     other = await added(ports, "bob")
     assert await ports.endpoints.get("ada", endpoint.endpoint_id) == endpoint
     assert await ports.endpoints.get("ada", other.endpoint_id) is None
+    assert await ports.endpoints.get(None, other.endpoint_id) == await ports.endpoints.get("bob", other.endpoint_id)
     assert await ports.endpoints.of_owner("ada") == [endpoint]
     assert await ports.endpoints.has_url("ada", endpoint.url)
     assert not await ports.endpoints.has_url("bob", endpoint.url)
@@ -328,6 +329,8 @@ async def test_j8_redelivery_keeps_the_id_and_the_attempts(ports: Ports) -> None
     await settled(ports, claim, OK)
     async with ports.deliveries.change("bob", delivery.delivery_id) as foreign:
         assert foreign is None
+    assert await ports.deliveries.get("bob", delivery.delivery_id) is None
+    assert await ports.deliveries.get(None, delivery.delivery_id) is not None
     async with ports.deliveries.change("ada", delivery.delivery_id) as found:
         assert found is not None
         found[1].redeliver(START)

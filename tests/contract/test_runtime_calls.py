@@ -13,6 +13,9 @@ from prometheus_client import REGISTRY
 
 from services.runtime.errors import RpcFailure, rpc_error_details
 from services.runtime.identity import Role
+from t2m.job.v1 import storyboard_service_pb2, storyboard_service_pb2_grpc
+from t2m.video_render.v1 import storyboard_pb2
+from tests.contract.every_rpc import deployment
 from tests.contract.runtime_probe import SERVICE, Running, pb, pb_grpc, running
 
 
@@ -221,3 +224,20 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - the condition has no event of its own
             await asyncio.sleep(0.005)
+
+
+async def test_o6_an_error_with_many_violations_arrives_as_what_it_is() -> None:
+    """O6: trailers beyond 8 KiB would end the call with RESOURCE_EXHAUSTED instead; the rest is counted."""
+    storyboard = storyboard_pb2.Storyboard(title="Bad")
+    for _ in range(60):
+        scene = storyboard.scenes.add(id="not an id " * 6)
+        for _ in range(3):
+            scene.network.nodes.add()
+    request = storyboard_service_pb2.RenderStoryboardRequest(storyboard=storyboard)
+    async with deployment() as served:
+        metadata = (("authorization", f"Bearer {served.token('ada', Role.USER)}"),)
+        stub = storyboard_service_pb2_grpc.StoryboardServiceStub(served.channel)
+        failure = await _failure(stub.RenderStoryboard(request, metadata=metadata))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+    assert len(failure.violations) > 20
+    assert len(failure.violations) + int(failure.metadata["violations_omitted"]) == 240

@@ -43,6 +43,12 @@ class Auth(token_service_pb2_grpc.TokenServiceServicer):
     async def ExchangeCredential(self, request: Any, context: Any) -> Any:
         raise NotImplementedError  # only the gateway calls it
 
+    async def GetJwksDocument(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError  # only the gateway calls it
+
+    def WatchRevocations(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError  # see test_runtime_revocations.py
+
     async def GetJwks(self, request: Any, context: Any) -> token_service_pb2.GetJwksResponse:
         self.asked_for_keys += 1
         await self._present(context)

@@ -68,10 +68,10 @@ class FakeEndpoints:
             raise WebhookLimitReached(limit)
         self._rows.endpoints[endpoint.endpoint_id] = replace(endpoint)
 
-    async def get(self, owner_id: str, endpoint_id: str) -> Endpoint | None:
-        """The owner's endpoint."""
+    async def get(self, owner_id: str | None, endpoint_id: str) -> Endpoint | None:
+        """The owner's endpoint; None for anybody's."""
         found = self._rows.endpoints.get(endpoint_id)
-        return replace(found) if found and found.owner_id == owner_id else None
+        return replace(found) if found and owner_id in (None, found.owner_id) else None
 
     async def has_url(self, owner_id: str, url: str) -> bool:
         """Whether the owner has an endpoint with this URL."""
@@ -119,12 +119,12 @@ class FakeDeliveries:
             self._rows.deliveries[delivery.delivery_id] = _copy(delivery)
         return there
 
-    def _of(self, owner_id: str, delivery_id: str) -> Delivery | None:
+    def _of(self, owner_id: str | None, delivery_id: str) -> Delivery | None:
         found = self._rows.deliveries.get(delivery_id)
-        return found if found and self._rows.endpoints[found.endpoint_id].owner_id == owner_id else None
+        return found if found and owner_id in (None, self._rows.endpoints[found.endpoint_id].owner_id) else None
 
-    async def get(self, owner_id: str, delivery_id: str) -> Delivery | None:
-        """The delivery with its attempts."""
+    async def get(self, owner_id: str | None, delivery_id: str) -> Delivery | None:
+        """The delivery with its attempts; of anybody's endpoint for None."""
         found = self._of(owner_id, delivery_id)
         return _copy(found, attempts=True) if found else None
 

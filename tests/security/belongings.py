@@ -44,7 +44,7 @@ def furnish(stack: LocalStack, owner: httpx.Client) -> Belongings:
     wait_for(lambda: _status(owner, job["job_id"]) == "completed", "the job's end", 240)
     ids = {
         "job_id": job["job_id"],
-        "batch_id": batch["batch_id"],
+        "batch_id": batch["batch"]["batch_id"],
         "endpoint_id": endpoint["endpoint_id"],
         "delivery_id": delivery["delivery_id"],
         "file_id": uploaded.json()["file_id"],
@@ -53,7 +53,7 @@ def furnish(stack: LocalStack, owner: httpx.Client) -> Belongings:
         "session_id": sessions[0]["session_id"],
         "user_id": person.user_id,
         "erasure_id": "01a1fb85-4555-748c-b96c-e00eee985b36",
-        "quality": "low",
+        "quality": "480p",
     }
     return Belongings(ids, person, {"topic": topic, "file": "unladen swallow", "key": key["secret"]})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from email.message import Message
 from typing import Any
 
 import httpx
@@ -35,7 +36,7 @@ META = (
     "\r\nSet-Cookie: a=b",
     "\u0000",
     "a\u202eb\u2066c",
-    "\ud83d\ude00" * 50,
+    "\U0001f600" * 50,
     "../../../../etc/passwd",
     "..\\..\\windows\\win.ini",
     "file:///etc/passwd",
@@ -57,8 +58,9 @@ def test_metacharacters_in_paths(ada: httpx.Client, belongings: Belongings, rout
             path = route.path({**belongings.ids, "read_ticket": "x", name: text})
             answer = ada.get(path)
             assert answer.status_code in (400, 401, 403, 404, 422), f"{path}: {answer.status_code} {answer.text[:200]}"
-            assert "pg_" not in answer.text
-            assert "asyncpg" not in answer.text
+            error = answer.json()["error"]
+            del error["path"]  # What was sent comes back there.
+            assert not any(word in str(error).lower() for word in ("sqlstate", "asyncpg", "syntax", "traceback"))
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/files", "/api/v1/videos/batch", "/api/v1/users/me/audit"])
@@ -157,9 +159,10 @@ PATHS = (
 @pytest.mark.parametrize("path", PATHS)
 def test_tricks_with_paths_lead_nowhere(eve: httpx.Client, path: str) -> None:
     """No path leads a user to what only an admin may see, or to a file."""
-    answer = eve.get(httpx.URL(eve.base_url.join("/")).copy_with(raw_path=path.encode()))
-    assert answer.status_code in (400, 403, 404, 405, 422), f"{answer.status_code} {answer.text[:200]}"
-    assert not any(word in answer.text for word in ("queued", "root:", "service_job", "T2M_", "[core]"))
+    line = f"GET {path} HTTP/1.1".encode().decode("latin-1")
+    status, answer = raw_exchange(str(eve.base_url), line, f"X-API-Key: {eve.headers['X-API-Key']}")
+    assert status in (400, 401, 403, 404, 405, 422), answer[:300]
+    assert not any(word in answer for word in (b"queued", b"root:", b"service_job", b"T2M_", b"[core]", b"# HELP"))
 
 
 HEADER_VALUES = (
@@ -196,7 +199,11 @@ def test_line_breaks_in_file_names(ada: httpx.Client, name: str) -> None:
     assert got.status_code == 200
     assert "x-injected" not in got.headers
     assert got.headers["content-disposition"].startswith("attachment")
-    assert got.headers["content-disposition"].count("filename=") <= 1
+    disposition = Message()
+    disposition["content-disposition"] = got.headers["content-disposition"]
+    assert disposition.get_content_disposition() == "attachment"
+    assert not str(disposition.get_param("filename", "", "content-disposition")).endswith('.exe"')
+    assert [name for name, _ in disposition.get_params([], "content-disposition")].count("filename") == 1
     assert ada.delete(f"/api/v1/files/{file_id}").status_code == 204
 
 
@@ -205,8 +212,8 @@ def test_no_answer_sends_a_browser_elsewhere(nobody: httpx.Client, ada: httpx.Cl
     evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
     job = belongings.ids["job_id"]
     for path in ("//evil.example/", "/\\evil.example", "/https://evil.example", "/docs", "/docs/", "/health/"):
-        answer = nobody.get(httpx.URL(nobody.base_url.join("/")).copy_with(raw_path=path.encode()))
-        assert "evil.example" not in answer.headers.get("location", "")
+        _, raw = raw_exchange(str(nobody.base_url), f"GET {path} HTTP/1.1")
+        assert b"\r\nlocation" not in raw.lower()
     for path in (f"/api/v1/videos/jobs/{job}/download", f"/api/v1/videos/jobs/{job}/stream", f"/api/v1/jobs/{job}"):
         answer = ada.get(path, headers=evil, params={"redirect": "https://evil.example"} if "stream" in path else None)
         assert "evil.example" not in answer.headers.get("location", "")
@@ -244,8 +251,9 @@ def test_a1_addresses_that_look_like_another(nobody: httpx.Client, address: str)
     body: dict[str, Any] = {"email": address, "password": "correct horse battery staple 9"}
     answer = nobody.post("/api/v1/users/register", json=body)
     if answer.status_code == 202:
-        # A domain in another script is a domain of its own; it is stored under its ASCII name, which looks like none.
-        assert address == "ada@t2m.ex\u0430mple"
+        # A domain in another script is a domain of its own, stored under its ASCII name, which looks like no other; the
+        # ideographic full stop is a full stop in domains (RFC 3490 §3.1): that one is the very same address.
+        assert address in ("ada@t2m.ex\u0430mple", "ada@t2m\u3002example")
         return
     assert answer.status_code == 422, answer.text
     assert [violation["field"] for violation in answer.json()["error"]["details"]["violations"]] == ["email"]

@@ -47,7 +47,7 @@ def test_a5_a_video_is_made_and_downloaded_under_mutual_tls(sealed: LocalStack) 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a5_no_service_answers_in_plain_text(sealed: LocalStack, service: str) -> None:
     with grpc.insecure_channel(sealed.address(service)) as channel:
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", timeout=10)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -70,7 +70,9 @@ def build_record(
         export_service_pb2_grpc.add_ExportServiceServicer_to_server(ExportServicer(export), server)
         return "t2m.job.v1.ExportService"
 
-    follower = ErasureFollower(auth, purge, poll_s=base.settings.erasure_poll_s)
+    follower = ErasureFollower(
+        auth, purge, poll_s=base.settings.erasure_poll_s, settle_s=base.settings.erasure_settle_s
+    )
     background = [
         BackgroundTask("relay audit entries", outbox.run),
         BackgroundTask("purge erased users", follower.run),

@@ -11,7 +11,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway.errors import BY_CODE, ApiError, from_rpc
+from gateway.codec import Violation
+from gateway.errors import BY_CODE, ApiError, from_rpc, validation_failed
 from t2m.common.v1.error_reason_pb2 import ErrorReason
 from t2m.job.v1 import job_pb2
 
@@ -148,3 +149,12 @@ def test_O6_the_body() -> None:
         "path": "/p",
         "request_id": "r",
     }
+
+
+def test_o6_an_answer_is_no_larger_than_it_needs_to_be() -> None:
+    """O6: fifty thousand unknown fields in, not a megabyte out."""
+    error = validation_failed(Violation(f"k{n}" + "x" * 1000, "unknown field") for n in range(50_000))
+    body = error.body(path="/" + "p" * 5000, request_id="r")
+    assert len(body) < 40_000
+    assert len(error.details["violations"]) == 100
+    assert error.details["violations_omitted"] == "49900"

@@ -118,7 +118,7 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWebhookEndpoint(self, request, context):
-        """The endpoint, without its secret.
+        """The endpoint, without its secret. Admins see everybody's.
 
         Errors: NOT_FOUND.
         """
@@ -181,7 +181,7 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookDeliveries(self, request, context):
-        """Deliveries to an endpoint, newest first, kept for 30 days.
+        """Deliveries to an endpoint, newest first, kept for 30 days. Admins see everybody's.
 
         Errors: NOT_FOUND; INVALID_ARGUMENT for a page token that this method did not
         make.
@@ -191,7 +191,7 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWebhookDelivery(self, request, context):
-        """A delivery with its attempts.
+        """A delivery with its attempts. Admins see everybody's.
 
         Errors: NOT_FOUND.
         """

@@ -47,7 +47,7 @@ class WebhookServiceStub:
     not public; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) beyond 20 endpoints.
     """
     GetWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookEndpointRequest, _webhook_service_pb2.GetWebhookEndpointResponse]
-    """The endpoint, without its secret.
+    """The endpoint, without its secret. Admins see everybody's.
 
     Errors: NOT_FOUND.
     """
@@ -81,13 +81,13 @@ class WebhookServiceStub:
     Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) while it is disabled.
     """
     ListWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]
-    """Deliveries to an endpoint, newest first, kept for 30 days.
+    """Deliveries to an endpoint, newest first, kept for 30 days. Admins see everybody's.
 
     Errors: NOT_FOUND; INVALID_ARGUMENT for a page token that this method did not
     make.
     """
     GetWebhookDelivery: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookDeliveryRequest, _webhook_service_pb2.GetWebhookDeliveryResponse]
-    """A delivery with its attempts.
+    """A delivery with its attempts. Admins see everybody's.
 
     Errors: NOT_FOUND.
     """
@@ -118,7 +118,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     not public; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) beyond 20 endpoints.
     """
     GetWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookEndpointRequest, _webhook_service_pb2.GetWebhookEndpointResponse]  # type: ignore[assignment]
-    """The endpoint, without its secret.
+    """The endpoint, without its secret. Admins see everybody's.
 
     Errors: NOT_FOUND.
     """
@@ -152,13 +152,13 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) while it is disabled.
     """
     ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
-    """Deliveries to an endpoint, newest first, kept for 30 days.
+    """Deliveries to an endpoint, newest first, kept for 30 days. Admins see everybody's.
 
     Errors: NOT_FOUND; INVALID_ARGUMENT for a page token that this method did not
     make.
     """
     GetWebhookDelivery: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookDeliveryRequest, _webhook_service_pb2.GetWebhookDeliveryResponse]  # type: ignore[assignment]
-    """A delivery with its attempts.
+    """A delivery with its attempts. Admins see everybody's.
 
     Errors: NOT_FOUND.
     """
@@ -198,7 +198,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.GetWebhookEndpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.GetWebhookEndpointResponse, _abc.Awaitable[_webhook_service_pb2.GetWebhookEndpointResponse]]:
-        """The endpoint, without its secret.
+        """The endpoint, without its secret. Admins see everybody's.
 
         Errors: NOT_FOUND.
         """
@@ -274,7 +274,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.ListWebhookDeliveriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.ListWebhookDeliveriesResponse, _abc.Awaitable[_webhook_service_pb2.ListWebhookDeliveriesResponse]]:
-        """Deliveries to an endpoint, newest first, kept for 30 days.
+        """Deliveries to an endpoint, newest first, kept for 30 days. Admins see everybody's.
 
         Errors: NOT_FOUND; INVALID_ARGUMENT for a page token that this method did not
         make.
@@ -286,7 +286,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.GetWebhookDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.GetWebhookDeliveryResponse, _abc.Awaitable[_webhook_service_pb2.GetWebhookDeliveryResponse]]:
-        """A delivery with its attempts.
+        """A delivery with its attempts. Admins see everybody's.
 
         Errors: NOT_FOUND.
         """
