@@ -107,7 +107,9 @@ def _stream_unary(method: ServedMethod, handler: Any) -> Any:
         call = ServedCall(method, context)
         try:
             await call.admit(streaming=False)
-            return await call.succeed(await handler(call.requests(requests), context))
+            with call.cut_when_revoked():
+                answer = await handler(call.requests(requests), context)
+            return await call.succeed(answer)
         except BaseException as exc:
             await call.fail(exc)
         finally:
