@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 import orjson
@@ -81,12 +82,12 @@ class Budget:
     exact: bool
     block: int
 
-    @property
+    @cached_property
     def limit(self) -> int:
         """Calls in a window."""
         return self.item.amount
 
-    @property
+    @cached_property
     def window_s(self) -> int:
         """Length of the window in seconds."""
         return self.item.get_expiry()
