@@ -65,14 +65,16 @@ class CountingIds:
 
 
 class FakeHasher:
-    """Instant hashes; counts the checks, also those against nobody."""
+    """Instant hashes; counts them, and the checks, also those against nobody."""
 
     def __init__(self) -> None:
         self.generation = 1
         self.checks = 0
+        self.hashes = 0
 
     async def hash(self, password: str) -> str:
         """Reversible on purpose."""
+        self.hashes += 1
         return f"{self.generation}:{password}"
 
     async def verify(self, password: str, stored: str | None) -> bool:
