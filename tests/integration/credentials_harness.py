@@ -75,19 +75,15 @@ def auth_settings(folder: Path, **changes: Any) -> AuthSettings:
 class Replica:
     """One replica of auth."""
 
-    server: ServiceServer
+    address: str
     channel: grpc.aio.Channel
+    stop: Callable[[], Awaitable[None]]
 
     def __post_init__(self) -> None:
         self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
         self.users = user_service_pb2_grpc.UserServiceStub(self.channel)
         self.api_keys = api_key_service_pb2_grpc.ApiKeyServiceStub(self.channel)
         self.tokens = token_service_pb2_grpc.TokenServiceStub(self.channel)
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return f"127.0.0.1:{self.server.port}"
 
     async def login(self, email: str) -> session_service_pb2.SessionTokens:
         """A new session."""
@@ -194,8 +190,9 @@ async def auth_replica(settings: AuthSettings) -> AsyncIterator[Replica]:
     server = build_server(settings)
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            yield Replica(server, channel)
+        address = f"127.0.0.1:{server.port}"
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield Replica(address, channel, server.stop)
     finally:
         await server.stop()
 

@@ -143,7 +143,7 @@ async def test_what_ends_while_auth_is_away_is_known_once_it_is_back(tmp_path: P
         assert await service.call(alive.access_token) is None
         await first.logout(ended)
         await service.seconds_until_refused(ended.access_token)
-        await first.server.stop()
+        await first.stop()
         assert await service.call(ended.access_token) == REVOKED
         assert await service.call(alive.access_token) is None
         async with auth_replica(auth_settings(tmp_path)) as elsewhere:

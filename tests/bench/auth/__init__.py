@@ -1,0 +1,1 @@
+"""How fast credentials are checked, made and ended."""
