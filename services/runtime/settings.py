@@ -38,6 +38,8 @@ class ServiceSettings(BaseSettings):
 
     erasure_poll_s: float = Field(default=5.0, gt=0)
     """How often a service that keeps data of users asks auth whose is to be purged."""
+    erasure_settle_s: float = Field(default=5.0, ge=0)
+    """After this, a user's calls that were let in before have ended or are refused: longer than revocations travel."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

@@ -44,7 +44,7 @@ def build_record(
     async def purge(user_id: str) -> bool:
         return await erase(user_id) and not await outbox.holds(user_id)
 
-    follower = ErasureFollower(auth, purge, poll_s=settings.erasure_poll_s)
+    follower = ErasureFollower(auth, purge, poll_s=settings.erasure_poll_s, settle_s=settings.erasure_settle_s)
     background = (
         BackgroundTask("relay audit entries", outbox.run),
         BackgroundTask("purge erased users", follower.run),

@@ -19,7 +19,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc
-from t2m.job.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, video_service_pb2, video_service_pb2_grpc
+from t2m.job.v1 import (
+    export_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    video_service_pb2,
+    video_service_pb2_grpc,
+)
 from t2m.storage.v1 import (
     file_service_pb2,
     file_service_pb2_grpc,
@@ -27,6 +34,7 @@ from t2m.storage.v1 import (
     object_service_pb2,
     object_service_pb2_grpc,
 )
+from tests.fakes.export_backend import Exports
 
 JOB_ID = "01890000-0000-7000-8000-000000000001"
 OTHER_JOB_ID = "01890000-0000-7000-8000-000000000002"
@@ -302,6 +310,7 @@ class FakeBackends:
         video_service_pb2_grpc.add_VideoServiceServicer_to_server(Videos(self.script), server)  # type: ignore[abstract]
         object_service_pb2_grpc.add_ObjectServiceServicer_to_server(Objects(self.script), server)  # type: ignore[abstract]
         file_service_pb2_grpc.add_FileServiceServicer_to_server(Files(self.script), server)  # type: ignore[abstract]
+        export_service_pb2_grpc.add_ExportServiceServicer_to_server(Exports(self.script), server)
         status = health.aio.HealthServicer()
         await status.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(status, server)

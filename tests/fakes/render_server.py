@@ -25,6 +25,7 @@ from t2m.storage.v1 import object_pb2, object_service_pb2, object_service_pb2_gr
 from t2m.video_render.v1 import render_pb2, render_service_pb2_grpc
 from t2m.video_render.v1 import render_service_pb2 as pb
 from tests.fakes.job_credits import ScriptedCredits
+from tests.fakes.record_server import Record
 
 KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "test"}, private=True)
 SIGNER = TokenSigner(KEY)
@@ -244,6 +245,13 @@ class Objects(object_service_pb2_grpc.ObjectServiceServicer):
 
     def __init__(self) -> None:
         self.objects: dict[str, object_pb2.Object] = {}
+        self.contents: dict[str, bytes] = {}
+        self.may_end_reads = asyncio.Event()
+        self.may_end_reads.set()
+        self.breaks_reads = False
+        self.may_delete = asyncio.Event()
+        self.may_delete.set()
+        self.deleting = asyncio.Event()
 
     def add(self, object_id: str, owner_id: str, job_id: str, kind: Any, content_type: str) -> None:
         """Store an object's metadata."""
@@ -285,6 +293,8 @@ class Objects(object_service_pb2_grpc.ObjectServiceServicer):
         self, request: object_service_pb2.DeleteJobObjectsRequest, context: Any
     ) -> object_service_pb2.DeleteJobObjectsResponse:
         """Remove the objects of a job."""
+        self.deleting.set()
+        await self.may_delete.wait()
         place = (request.owner_id, request.job_id)
         gone = [
             item
@@ -303,9 +313,21 @@ class Objects(object_service_pb2_grpc.ObjectServiceServicer):
         found = [
             item
             for item in self.objects.values()
-            if item.owner_id == request.owner_id and item.job_id == request.job_id
+            if item.owner_id == request.owner_id and request.job_id in ("", item.job_id)
         ]
         return object_service_pb2.ListObjectsResponse(objects=found)
+
+    async def ReadObject(
+        self, request: object_service_pb2.ReadObjectRequest, context: Any
+    ) -> AsyncIterator[object_service_pb2.ReadObjectResponse]:
+        """The bytes of an object of the owner, or as many of them as the test allows."""
+        found = self.objects.get(request.object_id)
+        if found is None or found.owner_id != request.owner_id:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such object")
+        yield object_service_pb2.ReadObjectResponse(chunk=self.contents[request.object_id])
+        await self.may_end_reads.wait()
+        if self.breaks_reads:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the store is away")
 
 
 class Tokens(token_service_pb2_grpc.TokenServiceServicer):
@@ -335,6 +357,7 @@ class Neighbours:
         self.renders = RenderScript()  # type: ignore[abstract]
         self.objects = Objects()  # type: ignore[abstract]
         self.credits = ScriptedCredits()  # type: ignore[abstract]
+        self.record = Record()  # type: ignore[abstract]
         self.address = "127.0.0.1:0"
         self._server: grpc.aio.Server | None = None
 
@@ -345,6 +368,7 @@ class Neighbours:
         object_service_pb2_grpc.add_ObjectServiceServicer_to_server(self.objects, server)
         credit_service_pb2_grpc.add_CreditServiceServicer_to_server(self.credits, server)
         token_service_pb2_grpc.add_TokenServiceServicer_to_server(Tokens(), server)  # type: ignore[abstract]
+        self.record.add_to(server)
         self.address = f"127.0.0.1:{server.add_insecure_port(self.address)}"
         await server.start()
         self._server = server
