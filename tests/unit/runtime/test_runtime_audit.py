@@ -105,8 +105,11 @@ def test_A8_only_ids_are_read_off_messages(message: Any, nested: bool, found: di
 
 def test_A8_an_entry_says_who_called_from_where_and_what_a_handler_mentioned() -> None:
     call = CallContext("/x.Y/Z", "request-1", caller(Role.USER), client_address="192.0.2.7")
-    bind_call(call)
-    mention(user_id=JOB_ID, other_id="hunter2")
+    token = bind_call(call)
+    try:
+        mention(user_id=JOB_ID, other_id="hunter2")
+    finally:
+        token.var.reset(token)
     made = entry_of(call, "auth", "OK", {"job_id": JOB_ID})
     assert made.resources == {"job_id": JOB_ID, "user_id": JOB_ID, "other_id": UNREADABLE}
     assert (made.caller_kind, made.caller_role, made.session_id, made.api_key_id) == (CallerKind.USER, "user", "s", "k")
