@@ -67,6 +67,7 @@ async def commands(postgres: Callable[[], str], tmp_path: Path) -> Commands:
             "T2M_API_KEY_PEPPER": "a pepper of the test",
             "T2M_SERVICE_SECRETS": json.dumps({"job": "the secret of the job service"}),
             "T2M_BIND": "127.0.0.1:0",
+            "T2M_MAIL_OUTBOX": str(tmp_path / "outbox"),
         }
     )
 
