@@ -80,6 +80,7 @@ class Rest:
         )
         self._follow_revocations()
         self.health = Health(self.backends, settings.ready_deadline_s)
+        self.limiter = _limiter(settings)
         authenticator = Authenticator(
             self.backends.unary(EXCHANGE),
             cache_s=settings.credential_cache_s,
@@ -87,8 +88,8 @@ class Rest:
             deadline_s=settings.call_deadline_s,
             revocations=self.revocations,
             cookies=self._cookies,
+            limiter=self.limiter,
         )
-        self.limiter = _limiter(settings)
         clients = ClientAddresses(settings.trusted_proxies, settings.forwarded_header.encode())
         tools = Toolbox(
             authenticator,

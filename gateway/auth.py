@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import grpc
 
-from gateway.client_address import UNKNOWN
+from gateway.client_address import UNKNOWN, rate_key
 from gateway.cookies import SessionCookies
 from gateway.errors import ApiError, from_rpc, unauthenticated
 from gateway.http import Request
+from gateway.ratelimit import Limiter
 from gateway.revocations import Revocations
 from t2m.auth.v1 import token_service_pb2 as token_pb
 
@@ -80,6 +81,7 @@ class Authenticator:
         deadline_s: float,
         revocations: Revocations,
         cookies: SessionCookies | None = None,
+        limiter: Limiter | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._exchange = exchange
@@ -88,6 +90,7 @@ class Authenticator:
         self._deadline_s = deadline_s
         self._revocations = revocations
         self._cookies = cookies
+        self._limiter = limiter
         self._clock = clock
         self._cache: dict[bytes, _Entry] = {}
         self._running: dict[bytes, asyncio.Task[Caller]] = {}
@@ -96,13 +99,17 @@ class Authenticator:
         """The caller of a request. Raises ApiError 401, 403 for cookies without their proof, or 503 when auth is
         away and the cache has no answer.
         """
-        caller = await self.exchange(credential_of(request, self._cookies))
+        address = rate_key(request.state.get("client_address", UNKNOWN))
+        caller = await self.exchange(credential_of(request, self._cookies), address)
         request.state["user_id"] = caller.user_id
         return caller
 
-    async def exchange(self, credential: Credential) -> Caller:
+    async def exchange(self, credential: Credential, address: str | None = None) -> Caller:
         """The caller that a credential stands for: by an answer at most `cache_s` old, or `UNFOLLOWED_CACHE_S`
         while revocations are not heard of.
+
+        `address` is what refusals are counted under: nobody tries one credential after the other. Raises ApiError 401,
+        429 or 503.
         """
         entry = self._cache.get(credential.key)
         if entry is not None:
@@ -115,7 +122,9 @@ class Authenticator:
             del self._cache[credential.key]
         task = self._running.get(credential.key)
         if task is None:
-            task = self._running[credential.key] = asyncio.create_task(self._call(credential))
+            if address is not None and self._limiter is not None:
+                self._limiter.check_credentials(address)
+            task = self._running[credential.key] = asyncio.create_task(self._call(credential, address))
             task.add_done_callback(lambda done: self._finished(credential.key, done))
         # Shielded: one client that leaves must not fail the others that wait for the same answer.
         caller = await asyncio.shield(task)
@@ -132,7 +141,7 @@ class Authenticator:
         if not task.cancelled():
             task.exception()  # Seen, in case every waiter has left.
 
-    async def _call(self, credential: Credential) -> Caller:
+    async def _call(self, credential: Credential, address: str | None = None) -> Caller:
         request = token_pb.ExchangeCredentialRequest()
         setattr(request, credential.kind, credential.secret)
         asked_at = self._clock()
@@ -142,6 +151,8 @@ class Authenticator:
             refusal = from_rpc(error)
             if refusal.status == 401:
                 self._remember(credential.key, refusal, self._clock() + self._refusal_cache_s)
+                if address is not None and self._limiter is not None:
+                    await self._limiter.count_refused_credential(address)
             raise refusal from error
         answer = token_pb.ExchangeCredentialResponse.FromString(raw)
         caller = Caller(

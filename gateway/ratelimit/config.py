@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import orjson
 from limits import RateLimitItem, parse
@@ -19,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from t2m.common.v1 import options_pb2
 
-ClassName = Literal["standard", "generate", "auth", "stream"]
+ClassName = Literal["standard", "generate", "auth", "stream", "credential"]
+"""Those of the proto; and `credential`, which a credential that auth has refused counts for, at its address."""
 Scope = Literal["user", "address", "deployment"]
 WithoutRedis = Literal["open", "local", "closed"]
 """Of a class of calls while Redis is away: all pass, each process counts for itself, none passes."""
@@ -44,14 +45,26 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "studio": {"standard": "3000/minute", "generate": "60/minute", "stream": "600/minute"},
         "admin": {"standard": "6000/minute", "generate": "120/minute", "stream": "1200/minute"},
     },
-    "address": {"standard": "300/minute", "generate": "10/minute", "auth": "30/minute", "stream": "60/minute"},
+    "address": {
+        "standard": "300/minute",
+        "generate": "10/minute",
+        "auth": "30/minute",
+        "stream": "60/minute",
+        "credential": "120/minute",
+    },
     "deployment": {
         "standard": "120000/minute",
         "generate": "1200/minute",
         "auth": "6000/minute",
         "stream": "12000/minute",
     },
-    "without_redis": {"standard": "open", "generate": "local", "auth": "closed", "stream": "open"},
+    "without_redis": {
+        "standard": "open",
+        "generate": "local",
+        "auth": "closed",
+        "stream": "open",
+        "credential": "local",
+    },
 }
 _MAX_BLOCK = 100
 _BLOCKS_PER_BUDGET = 10
@@ -129,7 +142,7 @@ class RateConfig(BaseModel):
 
     def budgets(self, scope: Scope, limits: Limits) -> dict[ClassName, Budget]:
         """Of every class that is not off."""
-        return {name: _budget(scope, name, limits[name]) for name in get_args(ClassName) if limits[name] != "off"}
+        return {name: _budget(scope, name, text) for name, text in limits.items() if text != "off"}
 
 
 def _budget(scope: Scope, name: ClassName, text: str) -> Budget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -68,6 +69,22 @@ class Limiter:
             budget = error.standing.budget
             RATE_LIMITED.labels(budget.rate_class, budget.scope).inc()
             raise _refusal(error.standing) from None
+
+    def check_credentials(self, address: str) -> None:
+        """Raise ApiError 429 while the address has had too many credentials refused."""
+        for meters in (self._shared, self._local):
+            meter = meters.address.get("credential")
+            try:
+                if meter is not None:
+                    meter.check(address)
+            except ExhaustedError as error:
+                RATE_LIMITED.labels("credential", "address").inc()
+                raise _refusal(error.standing) from None
+
+    async def count_refused_credential(self, address: str) -> None:
+        """Count a credential that auth has refused; `check_credentials` says when it was one too many."""
+        with contextlib.suppress(ApiError):
+            await self.admit("credential", address, None)
 
     async def close(self) -> None:
         """Close the store."""

@@ -11,7 +11,7 @@ from gateway.ratelimit.config import Budget
 from gateway.ratelimit.store import LimitStore
 
 MAX_ACCOUNTS = 10_000
-_MAX_REFUSAL_S = 1.0
+_MAX_REFUSAL_S = 5.0
 """For so long a refusal is repeated without asking: who knocks at a closed door must not wear out Redis."""
 
 
@@ -65,6 +65,12 @@ class Meter:
             return standing
         async with account.lock:
             return self._known(account) or await self._fetch(account, subject)
+
+    def check(self, subject: str) -> None:
+        """Raise ExhaustedError when a call was refused just now; charges nothing, asks nobody."""
+        account = self._accounts.get(subject)
+        if account is not None and not account.left and (now := self._clock()) < account.refused_until:
+            raise ExhaustedError(self._standing(account, now))
 
     def _open(self, subject: str) -> _Account:
         while len(self._accounts) >= MAX_ACCOUNTS:

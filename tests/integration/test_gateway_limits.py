@@ -135,6 +135,22 @@ async def test_A7_public_calls_count_for_the_address_that_a_trusted_proxy_names(
         assert gateway.script.metadata[-1]["x-client-address"] == "203.0.113.78"
 
 
+async def test_A7_who_tries_credentials_is_stopped_before_auth_is(redis: EmbeddedRedis) -> None:
+    """A7: beyond so many refused ones of an address auth is not asked any more; who is known there goes on."""
+    limits = '{"address": {"credential": "5/minute"}}'
+    async with running_gateway(rate_limits=limits, redis_url=redis.url) as gateway:
+        known = somebody(gateway)
+        assert (await gateway.client.get(JOB, headers=known)).status_code == 200
+        guesses = [{"X-API-Key": f"guess-{number}"} for number in range(20)]
+        statuses = [(await gateway.client.get(JOB, headers=guess)).status_code for guess in guesses]
+        assert statuses[:5] == [401] * 5
+        assert statuses[-10:] == [429] * 10
+        assert len(gateway.script.exchanges) < 10
+        refused = await gateway.client.get(JOB, headers={"X-API-Key": "one more"})
+        assert error_of(refused)["details"]["class"] == "credential"
+        assert (await gateway.client.get(JOB, headers=known)).status_code == 200
+
+
 async def statuses_without_redis(gateway: GatewayUnderTest, headers: dict[str, str]) -> None:
     """Each class does what the defaults say."""
     read = await gateway.client.get(JOB, headers=headers)
