@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import grpc
+import orjson
 import sqlalchemy as sa
 import structlog
 from google.protobuf import timestamp_pb2
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.runtime.audit.entry import AuditEntry
@@ -49,17 +50,19 @@ class AuditOutbox:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = table
+        self._insert = _insertion(table)
         self._stub: Any = audit_service_pb2_grpc.AuditServiceStub(auth)
         self._wake = Wake()
 
     async def write(self, entries: Sequence[AuditEntry]) -> None:
         """One statement, which is its own transaction."""
-        rows = [
-            {"entry_id": UUID(entry.entry_id), "caller_id": entry.caller_id, "entry": entry.as_json()}
-            for entry in entries
-        ]
+        rows = {
+            "ids": [UUID(entry.entry_id) for entry in entries],
+            "callers": [entry.caller_id for entry in entries],
+            "entries": [orjson.dumps(entry.as_json()).decode() for entry in entries],
+        }
         async with self._single.connect() as connection:
-            await connection.execute(insert(self._table).values(rows))
+            await connection.execute(self._insert, rows)
         self._wake.set()
 
     async def holds(self, caller_id: str) -> bool:
@@ -99,6 +102,21 @@ class AuditOutbox:
             await self._stub.RecordAuditEntries(request, timeout=_CALL_S)
             await connection.execute(sa.delete(table).where(table.c.id.in_([row["id"] for row in rows])))
         return len(rows) == _BATCH
+
+
+def _insertion(table: sa.Table) -> Any:
+    """One text whatever the number of rows, so that it is compiled and prepared once."""
+    rows = (
+        sa.func.unnest(
+            sa.bindparam("ids", type_=ARRAY(sa.Uuid(as_uuid=True))),
+            sa.bindparam("callers", type_=ARRAY(sa.Text)),
+            sa.bindparam("entries", type_=ARRAY(sa.Text)),
+        )
+        .table_valued("entry_id", "caller_id", "entry")
+        .render_derived(name="rows")
+    )
+    values = sa.select(rows.c.entry_id, rows.c.caller_id, sa.cast(rows.c.entry, JSONB))
+    return sa.insert(table).from_select(["entry_id", "caller_id", "entry"], values)
 
 
 def _message(entry: AuditEntry) -> audit_service_pb2.AuditEntry:
