@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from click.testing import CliRunner
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.auth.__main__ import main as auth_main
 from services.auth.adapters.jose.keys import load_or_create_keys
 from services.auth.adapters.postgres.credits import PostgresCredits
 from services.auth.adapters.postgres.ledger import PostgresLedger
@@ -60,6 +62,24 @@ class Money:
             **more,
         }
         return AuthSettings(**values)
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """An operator's command; its status and what it says."""
+        environment = {
+            "T2M_DATABASE_URL": self.url,
+            "T2M_KEYS_DIR": str(self.folder / "keys"),
+            "T2M_API_KEY_PEPPER": "p" * 16,
+            "T2M_PLANS": json.dumps(PLANS),
+        }
+        result = await asyncio.to_thread(CliRunner().invoke, auth_main, arguments, env=environment)
+        return result.exit_code, result.output
+
+    async def key_of(self, email: str) -> str:
+        """An API key of a user who is made with it."""
+        status, output = await self.command("create-key", "--email", email)
+        assert status == 0, output
+        # Servers of the test log to the same standard output.
+        return next(line for line in output.splitlines() if line.startswith("t2m_"))
 
     def signer(self) -> TokenSigner:
         """Signs as this auth does."""

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import insert
 
 from services.auth.adapters.jose.keys import load_or_create_keys
+from services.auth.adapters.postgres.ledger import PostgresLedger
 from services.auth.adapters.postgres.tables import USERS
 from services.auth.bootstrap import build_server as build_auth
 from services.auth.settings import AuthSettings
@@ -92,6 +93,9 @@ async def deployment(
         yield Deployment(world, server, server.caller(user_id), channel)
         await server.stop()
     await auth.stop()
+    engine = create_engine(url)
+    assert await PostgresLedger(engine).faults() == []
+    await engine.dispose()
 
 
 async def test_A6_two_hundred_orders_at_once_against_twenty_credits(deployment: Deployment) -> None:
