@@ -62,6 +62,7 @@ class CredentialPart:
             while True:
                 await asyncio.sleep(self.settings.keys_reread_s)
                 self.ring.reload()
+                self.signer.verifier.recheck()
 
         async def forget() -> None:
             while True:

@@ -110,14 +110,15 @@ class RevocationFeed:
         channel: grpc.aio.Channel,
         credentials: ServiceCredentials,
         revoked: RevocationList,
-        keys: RemoteKeys | None = None,
+        learn_keys: Callable[[str], None] | None = None,
         *,
         silence_s: float = SILENCE_S,
     ) -> None:
+        """`learn_keys` is told the public keys, and again when they change."""
         self._stub = token_service_pb2_grpc.TokenServiceStub(channel)
         self._credentials = credentials
         self._revoked = revoked
-        self._keys = keys
+        self._learn_keys = learn_keys
         self._silence_s = silence_s
         self._heard_at = time.monotonic()
         self._complete = False
@@ -153,7 +154,7 @@ class RevocationFeed:
                     message = await call.read()
                 if not isinstance(message, pb.WatchRevocationsResponse):
                     return  # the replica stops
-                self._learn(message)
+                self._learn(message, token)
         except grpc.aio.AioRpcError as exc:
             if exc.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._credentials.discard(token)
@@ -161,7 +162,7 @@ class RevocationFeed:
         finally:
             call.cancel()
 
-    def _learn(self, message: pb.WatchRevocationsResponse) -> None:
+    def _learn(self, message: pb.WatchRevocationsResponse, own_token: str) -> None:
         for each in message.revocations:
             until = each.expires_at.ToDatetime(tzinfo=UTC)
             match each.kind:
@@ -172,8 +173,10 @@ class RevocationFeed:
                 case pb.REVOCATION_KIND_USER:
                     self._revoked.end_user(each.subject_id, each.revoked_at.ToDatetime(tzinfo=UTC), until)
         self._revoked.settle()
-        if message.jwks_json and self._keys is not None:
-            self._keys.learn(message.jwks_json)
+        if message.jwks_json and self._learn_keys is not None:
+            self._learn_keys(message.jwks_json)
+            if not message.snapshot:
+                self._credentials.discard(own_token)  # it may be a withdrawn key that has signed it
         if message.complete:
             self._complete = True
             self._heard_at = time.monotonic()
@@ -198,5 +201,11 @@ def token_checks(
         _log.warning("revocations are not followed", code="no service_id and service_secret")
         return verifier, []
     credentials = credentials or ServiceCredentials(to_auth, settings.service_id, settings.service_secret)
-    feed = RevocationFeed(to_auth, credentials, revoked, known if isinstance(known, RemoteKeys) else None)
+
+    def learn_keys(document: str) -> None:
+        if isinstance(known, RemoteKeys):
+            known.learn(document)
+            verifier.recheck()
+
+    feed = RevocationFeed(to_auth, credentials, revoked, learn_keys)
     return verifier, [BackgroundTask("follow revocations", feed.run)]

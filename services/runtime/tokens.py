@@ -163,6 +163,7 @@ class TokenVerifier:
         self._clock = clock or SystemClock()
         self._revoked = revoked
         self._verified: dict[str, _Verified] = {}
+        self._watched: set[tuple[str, Callable[[], None]]] = set()
 
     def verify(self, token: str) -> Principal:
         """Check the token against the keys known now.
@@ -176,10 +177,23 @@ class TokenVerifier:
         return principal
 
     def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
-        """Call `end` when the principal's token is revoked; what is returned stops the watch."""
-        if self._revoked is None:
-            return lambda: None
-        return self._revoked.watch(principal, end)
+        """Call `end` when the principal's token is revoked, or its key withdrawn; what is returned stops the watch."""
+        entry = (_key_id(principal.token), end)
+        self._watched.add(entry)
+        unwatch = self._revoked.watch(principal, end) if self._revoked is not None else None
+
+        def stop() -> None:
+            self._watched.discard(entry)
+            if unwatch is not None:
+                unwatch()
+
+        return stop
+
+    def recheck(self) -> None:
+        """End what was let in with a key that is not published any more; to be called when the keys have changed."""
+        for entry in [each for each in self._watched if self._keys.find(each[0]) is None]:
+            self._watched.discard(entry)
+            entry[1]()
 
     def _genuine(self, token: str) -> Principal:
         known = self._verified.get(token)

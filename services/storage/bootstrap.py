@@ -12,7 +12,7 @@ import grpc
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.runtime.client import auth_channel
+from services.runtime.client import ServiceCredentials, auth_channel
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.db import create_engine
 from services.runtime.ids import new_id
@@ -143,7 +143,8 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
     """The server, ready to `run`. `keys` verify tokens; by default they are fetched from auth."""
     storage = build(settings, clock)
     to_auth = auth_channel(settings)
-    verifier, checks = token_checks(settings, to_auth, keys=keys, clock=clock)
+    credentials = ServiceCredentials(to_auth, settings.service_id, settings.service_secret)
+    verifier, checks = token_checks(settings, to_auth, credentials, keys=keys, clock=clock)
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
         servicer = ObjectServicer(storage.use_cases, verifier.authenticate)
@@ -168,7 +169,7 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
             log_report(await storage.orphans(policy, FindingLog()))
             await asyncio.sleep(settings.orphan_interval_s)
 
-    record = build_record(settings, storage.engine, storage.erase, to_auth)
+    record = build_record(settings, storage.engine, storage.erase, credentials)
 
     async def close() -> None:
         await record.auth.close()

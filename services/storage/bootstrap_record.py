@@ -29,10 +29,9 @@ class Record:
 
 
 def build_record(
-    settings: StorageSettings, engine: AsyncEngine, erase: EraseOwner, to_auth: grpc.aio.Channel
+    settings: StorageSettings, engine: AsyncEngine, erase: EraseOwner, credentials: ServiceCredentials
 ) -> Record:
-    """`to_auth` is the channel to auth's public methods; the record has one of its own with the service's token."""
-    credentials = ServiceCredentials(to_auth, settings.service_id, settings.service_secret)
+    """`credentials` are the service's own: the record has a channel to auth with them."""
     auth = channel(
         settings.auth_address,
         settings,

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from joserfc.jwk import OKPKey
+from joserfc.jwk import Key, OKPKey
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
@@ -53,11 +53,22 @@ async def requests() -> AsyncIterator[Any]:
     await asyncio.Event().wait()
 
 
+class Source(StaticKeys):
+    """Keys that can be withdrawn."""
+
+    withdrawn = False
+
+    def find(self, kid: str) -> Key | None:
+        """None of them once they are withdrawn."""
+        return None if self.withdrawn else super().find(kid)
+
+
 @pytest.mark.parametrize("kind", ["EchoStream", "Chat", "Collect"])
 async def test_an_open_stream_ends_with_its_credential_and_no_other_does(kind: str) -> None:
-    """Whichever side streams; what the handler holds is given back."""
+    """Whichever side streams; what the handler holds is given back. The other one ends when its key is withdrawn."""
     revoked = RevocationList()
-    verifier = TokenVerifier(StaticKeys([KEY]), revoked=revoked)
+    source = Source([KEY])
+    verifier = TokenVerifier(source, revoked=revoked)
     async with running(verifier=verifier) as server:
 
         def opened(user: str) -> Any:
@@ -80,7 +91,11 @@ async def test_an_open_stream_ends_with_its_credential_and_no_other_does(kind: s
         assert (found.code, found.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
         assert not eve.done()
         assert server.probe.closed == (1 if kind == "EchoStream" else 0)
-        eve.cancel()
+        source.withdrawn = True
+        verifier.recheck()
+        with pytest.raises(grpc.aio.AioRpcError, match="revoked"):
+            async with asyncio.timeout(10):
+                await (eve if kind == "Collect" else all_of(eve))
         await until(lambda: not revoked._watchers)
 
 
@@ -127,7 +142,9 @@ async def feed(auth: Auth, silence_s: float = 5.0) -> AsyncIterator[tuple[Revoca
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         revoked, keys = RevocationList(), RemoteKeys(channel)
         credentials = ServiceCredentials(channel, "job", SecretStr("s3cret"))
-        following = asyncio.create_task(RevocationFeed(channel, credentials, revoked, keys, silence_s=silence_s).run())
+        following = asyncio.create_task(
+            RevocationFeed(channel, credentials, revoked, keys.learn, silence_s=silence_s).run()
+        )
         yield revoked, keys
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -176,6 +193,9 @@ async def test_keys_come_by_the_same_stream() -> None:
         document = json.dumps({"keys": [KEY.as_dict(private=False)]})
         auth.messages.put_nowait(token_service_pb2.WatchRevocationsResponse(complete=True, jwks_json=document))
         await until(lambda: keys.find("one") is not None)
+        assert auth.issued == 1
+        auth.messages.put_nowait(token_service_pb2.WatchRevocationsResponse(complete=True, jwks_json='{"keys":[]}'))
+        await until(lambda: keys.find("one") is None)
 
 
 async def test_the_age_of_what_is_known_is_a_metric() -> None:

@@ -116,7 +116,7 @@ async def test_nobody_notices_a_rotation(world: World) -> None:
 
 
 async def test_a_withdrawn_key_is_refused_everywhere_within_seconds(world: World) -> None:
-    """Sessions go on: their refresh tokens are no JWTs. The service gets itself a new token too."""
+    """Sessions go on: their refresh tokens are no JWTs. The service goes on to hear of revocations."""
     (old,) = await world.published()
     tokens = await world.first.login(world.email)
     assert await world.service.call(tokens.access_token) is None

@@ -70,10 +70,12 @@ class KeyRing:
     def reload(self) -> None:
         """Read the folder again; one that cannot be read changes nothing."""
         self._read_at = time.monotonic()
-        if self._folder is None:
-            return
+        if self._folder is not None:
+            self._read(self._folder)
+
+    def _read(self, folder: Path) -> None:
         try:
-            keys = load_keys(self._folder)
+            keys = load_keys(folder)
         except (KeyFileError, OSError) as exc:
             _log.error("signing keys not read, going on with the known ones", known=list(self._by_id), error=str(exc))
             return
