@@ -161,6 +161,12 @@ def ended(session_id: str, **more: Any) -> token_service_pb2.WatchRevocationsRes
     return token_service_pb2.WatchRevocationsResponse(revocations=[revocation], complete=True, **more)
 
 
+def told_keys(key: Key, *, snapshot: bool = False) -> token_service_pb2.WatchRevocationsResponse:
+    """A message with a public key."""
+    document = json.dumps({"keys": [key.as_dict(private=False)]})
+    return token_service_pb2.WatchRevocationsResponse(complete=True, snapshot=snapshot, jwks_json=document)
+
+
 def of_session(session_id: str) -> Principal:
     """Somebody with a token of the session."""
     return Principal("ada", Role.USER, None, "", datetime.now(UTC), session_id=session_id)
@@ -188,14 +194,16 @@ async def test_a_service_whose_own_token_is_refused_gets_another() -> None:
 
 
 async def test_keys_come_by_the_same_stream() -> None:
+    """When they change, the service's own token may be of a key that is gone: its next stream has another one."""
     auth = Auth()
-    async with feed(auth) as (_, keys):
-        document = json.dumps({"keys": [KEY.as_dict(private=False)]})
-        auth.messages.put_nowait(token_service_pb2.WatchRevocationsResponse(complete=True, jwks_json=document))
+    async with feed(auth, silence_s=0.5) as (_, keys):
+        auth.messages.put_nowait(told_keys(KEY, snapshot=True))
         await until(lambda: keys.find("one") is not None)
         assert auth.issued == 1
-        auth.messages.put_nowait(token_service_pb2.WatchRevocationsResponse(complete=True, jwks_json='{"keys":[]}'))
-        await until(lambda: keys.find("one") is None)
+        auth.messages.put_nowait(told_keys(OKPKey.generate_key("Ed25519", parameters={"kid": "two"})))
+        await until(lambda: keys.find("two") is not None)
+        assert keys.find("one") is None
+        await until(lambda: auth.issued == 2)
 
 
 async def test_the_age_of_what_is_known_is_a_metric() -> None:
