@@ -150,7 +150,10 @@ class T2MClient:
         hopeless = isinstance(error, T2MError) and error.status not in _RETRIED
         if hopeless or time.monotonic() >= given_up_at:
             raise error
-        time.sleep(min(_PAUSE_S, max(0.0, given_up_at - time.monotonic())))
+        pause_s = _PAUSE_S
+        if isinstance(error, T2MError) and error.status == 429:
+            pause_s = max(pause_s, float(error.details.get("retry_after_seconds", 0)))
+        time.sleep(min(pause_s, max(0.0, given_up_at - time.monotonic())))
 
 
 def _raise_for(answer: httpx.Response) -> None:

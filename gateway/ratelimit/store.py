@@ -93,11 +93,6 @@ class RedisLimitStore(LimitStore):
         self._probe: asyncio.Task[None] | None = None
         RATE_LIMIT_STORE_UP.set(1)
 
-    @property
-    def away(self) -> bool:
-        """Whether the circuit is open."""
-        return self._probe is not None
-
     async def close(self) -> None:
         """Close the connections."""
         if self._probe is not None:
