@@ -28,6 +28,7 @@ T = TypeVar("T")
 _KEY_PREFIX = "t2m:limits"
 _CONNECTIONS = 16
 _PROBE_EVERY_S = 0.5
+_STALLED = 1.5
 _PROBE_ITEM = RateLimitItemPerSecond(1000)
 
 
@@ -102,7 +103,15 @@ class RedisLimitStore(LimitStore):
     async def _ask(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._probe is not None:
             raise StoreAwayError
+        began = time.monotonic()
         try:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await call(*args, **kwargs)
+            except TimeoutError:
+                if time.monotonic() - began < _STALLED * self._timeout_s:
+                    raise
+            # So late that this process was held up, not Redis: its answer may have been here all the time.
             async with asyncio.timeout(self._timeout_s):
                 return await call(*args, **kwargs)
         except (RedisError, OSError, TimeoutError) as error:
