@@ -143,10 +143,11 @@ async def test_A8_pages_go_on_where_they_ended_also_within_a_moment(trail: Audit
 async def test_A8_a_user_sees_their_own_calls_and_what_was_done_to_them_but_not_by_whom(trail: AuditStore) -> None:
     by_admin = entry(2, caller_id=EVE, caller_role="admin", session_id="s", resources={"user_id": ADA})
     noted = entry(3, caller_kind=CallerKind.SYSTEM, caller_id="", resources={"user_id": ADA})
-    await trail.add([entry(1), by_admin, noted, entry(4, caller_id=EVE)])
+    login = entry(2.5, caller_kind=CallerKind.ANONYMOUS, caller_id="", resources={"user_id": ADA})
+    await trail.add([entry(1), by_admin, login, noted, entry(4, caller_id=EVE)])
     found, last = await Audit(trail, 400 * DAY).own(ADA, None, 10)
     hidden = replace(by_admin, caller_id="", session_id="", client_address="", request_id="")
-    assert (found, last) == ([noted, hidden, entry(1)], None)
+    assert (found, last) == ([noted, login, hidden, entry(1)], None)
 
 
 async def test_A8_what_is_older_than_it_is_kept_goes_but_nothing_younger_than_30_days(trail: AuditStore) -> None:

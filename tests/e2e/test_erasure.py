@@ -141,10 +141,12 @@ def test_A8_an_erased_person_is_nowhere(
     with stack.client(stack.api_key("root@t2m.example", "admin")) as admin:
         wait_for(lambda: admin.get(url).json().get("completed_at"), "the erasure is complete", 90)
         trail = admin.get("/api/v1/admin/audit", params={"caller_id": zora.user_id}).json()["entries"]
+        about = admin.get("/api/v1/admin/audit", params={"resource_id": zora.user_id}).json()["entries"]
     assert {"/t2m.auth.v1.ErasureService/EraseAccount", "/t2m.job.v1.JobService/CreateJob"} <= {
         entry["action"] for entry in trail
     }
-    assert {(entry.get("client_address", ""), entry.get("request_id", "")) for entry in trail} == {("", "")}
+    assert {"/t2m.auth.v1.SessionService/Login", "account.erased"} <= {entry["action"] for entry in about}
+    assert {(entry["client_address"], entry["request_id"]) for entry in [*trail, *about]} == {("", "")}
     assert traces(stack, mark.made) == set()
     places = {place for place, _ in traces(stack, [zora.user_id])}
     assert [place for place in places if not place.startswith(tuple(KEPT))] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.auth.api import codec, people_codec
 from services.auth.api.context import Context
 from services.auth.application.sessions import Sessions
+from services.runtime.audit import mention
 from services.runtime.identity import current_principal
 from t2m.auth.v1 import session_service_pb2 as pb
 from t2m.auth.v1 import session_service_pb2_grpc
@@ -20,11 +21,13 @@ class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
         """Open a session."""
         client = people_codec.client(request.user_agent)
         tokens = await self._sessions.login(request.email, request.password, client)
+        mention(user_id=tokens.user_id, session_id=tokens.session_id)
         return pb.LoginResponse(tokens=codec.encode_session_tokens(tokens))
 
     async def Refresh(self, request: pb.RefreshRequest, context: Context) -> pb.RefreshResponse:
         """Go on with a session."""
         tokens = await self._sessions.refresh(request.refresh_token, people_codec.client(request.user_agent))
+        mention(user_id=tokens.user_id, session_id=tokens.session_id)
         return pb.RefreshResponse(tokens=codec.encode_session_tokens(tokens))
 
     async def Logout(self, request: pb.LogoutRequest, context: Context) -> pb.LogoutResponse:

@@ -191,7 +191,9 @@ class Sessions:
             plan=user.plan,
             authenticated_at=session.created_at,
         )
-        return SessionTokens(self._signer.sign(claims), claims.expires_at, secret, token.expires_at)
+        return SessionTokens(
+            self._signer.sign(claims), claims.expires_at, secret, token.expires_at, user.user_id, session.session_id
+        )
 
 
 async def close_all(unit: UnitOfWork, user_id: str, now: datetime, keep: str = "") -> None:

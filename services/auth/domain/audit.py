@@ -42,7 +42,7 @@ class AuditEntry:
 
     def as_seen_by(self, user_id: str) -> AuditEntry:
         """The entry for a user whom it concerns: who else the caller is stays between them and the operator."""
-        if self.caller_id == user_id or self.caller_kind is CallerKind.SYSTEM:
+        if self.caller_id == user_id or self.caller_kind in (CallerKind.SYSTEM, CallerKind.ANONYMOUS):
             return self
         return replace(self, caller_id="", session_id="", api_key_id="", client_address="", request_id="")
 

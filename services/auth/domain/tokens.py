@@ -61,6 +61,8 @@ class SessionTokens:
     expires_at: datetime
     refresh_token: str = field(repr=False)
     refresh_expires_at: datetime
+    user_id: str = ""
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class PersonalTable:
 
 
 _ABOUT_ME = "(t.caller_id = (:user_id)::text OR t.resource_ids @> ARRAY[(:user_id)::text])"
+_TOLD = "t.caller_id = (:user_id)::text OR t.caller_kind IN ('system', 'anonymous')"
 _OTHERS = "'{caller_id,session_id,api_key_id,client_address,request_id}'::text[]"
 
 PERSONAL = (
@@ -79,8 +80,7 @@ PERSONAL = (
         ("resource_ids",),
         _ABOUT_ME,
         "t.entry_id",
-        shown=f"CASE WHEN t.caller_id = (:user_id)::text OR t.caller_kind = 'system' THEN to_jsonb(t) - 'resource_ids' "
-        f"ELSE to_jsonb(t) - 'resource_ids' - {_OTHERS} END",
+        shown=f"CASE WHEN {_TOLD} THEN to_jsonb(t) - 'resource_ids' ELSE to_jsonb(t) - 'resource_ids' - {_OTHERS} END",
     ),
     PersonalTable("erasures", Fate.KEPT, order="1"),
     PersonalTable("users", Fate.AT_THE_END, "profile", ("password_hash",)),
