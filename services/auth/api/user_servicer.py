@@ -42,8 +42,9 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
 
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
         """Take the proof of an address. Credits come with the account, not with asking for one; they are given once."""
-        user_id = await self._registrations.verify(request.token.strip(), people_codec.client().address)
-        await self._credits.welcome(user_id)
+        verified = await self._registrations.verify(request.token.strip(), people_codec.client().address)
+        if verified.registered:
+            await self._credits.welcome(verified.user_id)
         return pb.VerifyEmailResponse()
 
     async def ResendVerification(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 import structlog
 
@@ -122,4 +122,8 @@ class LoginGuard:
 def _network(client_address: str) -> str:
     """What is counted as one client."""
     address = ip_address(client_address)
-    return client_address if address.version == 4 else str(ip_network((address, _V6_HOME), strict=False))
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, _V6_HOME), strict=False))
+    return str(address)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.auth.application.login_guard import Attempt, LoginGuard
+from services.auth.application.login_guard import LoginGuard
 from services.auth.application.passwords import Passwords
 from services.auth.application.ports import Clock, Ids, UnitOfWork, UnitsOfWork
-from services.auth.application.recovery import wrong_password
+from services.auth.application.recovery import prove
 from services.auth.domain.errors import UserNotFound
 from services.auth.domain.mail import Mail, MailKind
 from services.auth.domain.preferences import Preferences, check_preferences
@@ -42,7 +42,7 @@ class Profiles:
             user = await _existing(unit, user_id)
         attempt = None
         if address is not None and address != user.email:
-            attempt = await self._proven(user, current_password, client or Client())
+            attempt = await prove(self._guard, self._passwords, user, current_password, client or Client())
         async with self._units() as unit:
             if name is not None:
                 await unit.users.set_display_name(user_id, name, self._clock.now())
@@ -66,13 +66,6 @@ class Profiles:
             await _existing(unit, user_id)
             await unit.users.set_preferences(user_id, preferences, self._clock.now())
             await unit.commit()
-
-    async def _proven(self, user: User, password: str, client: Client) -> Attempt:
-        """Whoever has found an open session does not take the account over with it."""
-        attempt = await self._guard.enter(user.email or user.user_id, client.address, user.user_id)
-        if not await self._passwords.verify(password, user.password_hash):
-            raise wrong_password()
-        return attempt
 
     async def _ask(self, unit: UnitOfWork, user: User, address: str) -> None:
         now = self._clock.now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.auth.application.email_tokens import PURPOSE, bad_token, find_token
-from services.auth.application.login_guard import LoginGuard
+from services.auth.application.login_guard import Attempt, LoginGuard
 from services.auth.application.passwords import Passwords
 from services.auth.application.ports import Clock, Ids, SecretMaker, UnitOfWork, UnitsOfWork
 from services.auth.application.sessions import close_all
@@ -70,9 +70,7 @@ class Recovery:
             user = await unit.users.get(user_id)
         if user is None:
             raise UserNotFound
-        attempt = await self._guard.enter(user.email or user_id, client.address, user_id)
-        if not await self._passwords.verify(current, user.password_hash):
-            raise wrong_password()
+        attempt = await prove(self._guard, self._passwords, user, current, client)
         fresh = await self._passwords.new(new_password, _about(user), path="new_password")
         async with self._units() as unit:
             now = self._clock.now()
@@ -102,6 +100,20 @@ class Recovery:
         if user.email:
             notice = Mail(self._ids.new_id(), MailKind.PASSWORD_CHANGED, user.email, now, user.user_id)
             await unit.mails.add(notice)
+
+
+async def prove(guard: LoginGuard, passwords: Passwords, user: User, password: str, client: Client) -> Attempt:
+    """Whoever has found an open session does not take the account over with it: that needs its password too.
+
+    Raises TooManyAttempts, InvalidValue.
+    """
+    if user.password_hash is None:
+        wording = "cannot be right: this account has no password, ask for one by mail (reset-password)"
+        raise InvalidValue([("current_password", wording)])
+    attempt = await guard.enter(user.email or user.user_id, client.address, user.user_id)
+    if not await passwords.verify(password, user.password_hash):
+        raise wrong_password()
+    return attempt
 
 
 def wrong_password() -> InvalidValue:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.auth.application.email_tokens import PURPOSE, find_token
 from services.auth.application.login_guard import LoginGuard
 from services.auth.application.passwords import Passwords
@@ -9,6 +11,14 @@ from services.auth.application.ports import Clock, Ids, SecretMaker, UnitOfWork,
 from services.auth.domain.errors import InvalidValue
 from services.auth.domain.mail import VERIFY_LIFETIME, EmailToken, Mail, MailKind, Registration, TokenPurpose
 from services.auth.domain.user import Role, User, checked_name, normalise_email
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whose address was proved, and whether that finished a registration (also when the call is repeated)."""
+
+    user_id: str
+    registered: bool
 
 
 class Registrations:
@@ -67,8 +77,8 @@ class Registrations:
             await unit.mails.add(mail)
             await unit.commit()
 
-    async def verify(self, secret: str, client_address: str = "") -> str:
-        """Take the proof that an address is read; the id of its account. Raises InvalidValue.
+    async def verify(self, secret: str, client_address: str = "") -> Verified:
+        """Take the proof that an address is read. Raises InvalidValue.
 
         A registration becomes an account, or an account gets its new address.
         """
@@ -79,15 +89,16 @@ class Registrations:
             fresh = token.used_at is None
             if fresh:
                 await unit.email_tokens.use(digest, now)
-                await self._guard.vouch(unit, token.email, client_address)
             if token.registration_id is not None:
                 user_id = await self._complete(unit, token.registration_id)
             else:
                 user_id = token.user_id or ""
                 if fresh:
                     await self._move(unit, user_id, token)
+            if fresh:  # after the account: logins lock the two in this order
+                await self._guard.vouch(unit, token.email, client_address)
             await unit.commit()
-        return user_id
+        return Verified(user_id, registered=token.registration_id is not None)
 
     async def purge(self) -> int:
         """Forget registrations and tokens that have ended; how many."""

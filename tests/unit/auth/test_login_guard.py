@@ -138,6 +138,15 @@ async def test_an_ipv6_home_is_one_client(world: World) -> None:
     assert await outcome(world, EMAIL, WRONG, Client("2001:db8:0:2::1")) == "LoginRefused"
 
 
+async def test_ipv4_written_as_ipv6_is_the_same_client_and_not_everybody(world: World) -> None:
+    await fail(world, ACCOUNT_LIMITS.free - 1, client=ATTACKER)
+    for number in range(CLIENT_LIMITS.free - ACCOUNT_LIMITS.free + 1):
+        mapped = Client(f"::ffff:{ATTACKER.address}")
+        assert await outcome(world, f"user{number}@example.com", WRONG, mapped) == "LoginRefused"
+    assert await outcome(world, "bob@example.com", WRONG, ATTACKER) == "TooManyAttempts"
+    assert await outcome(world, "bob@example.com", WRONG, Client("::ffff:192.0.2.7")) == "LoginRefused"
+
+
 async def test_guessing_the_password_of_an_open_session_is_counted_alike(world: World) -> None:
     user = await world.accounts.register(EMAIL, PASSWORD)
     for _ in range(ACCOUNT_LIMITS.free):

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.auth.application.registrations import Verified
 from services.auth.domain.errors import InvalidValue, LoginRefused
 from services.auth.domain.mail import ASKED_PER_HOUR, KEPT_FOR
 from services.auth.domain.mail_texts import Links, change_asked, verify
@@ -29,8 +30,9 @@ class TestRegistration:
     async def test_a_verified_registration_is_an_account(self, world: World) -> None:
         code = await registered(world)
         assert not world.units.tables.users
-        user_id = await world.registrations.verify(code)
-        user = await world.accounts.profile(user_id)
+        verified = await world.registrations.verify(code)
+        assert verified.registered
+        user = await world.accounts.profile(verified.user_id)
         assert (user.email, user.display_name, user.role) == (EMAIL, "Ada", Role.USER)
         assert user.verified_at == world.clock.now()
         await world.sessions.login(EMAIL, PASSWORD)
@@ -101,16 +103,14 @@ class TestRegistration:
         assert world.transport.sent == []
         assert [row.state for row in world.units.tables.mails.values()] == ["dropped"]
 
-    async def test_without_verification_the_account_exists_at_once(
-        self, world: World
-    ) -> None:
+    async def test_without_verification_the_account_exists_at_once(self, world: World) -> None:
         user_id = await world.unverified.register(EMAIL, PASSWORD, "Ada")
         assert user_id is not None
         assert await world.unverified.register(EMAIL, OTHER, "Eve") is None
         await world.sessions.login(EMAIL, PASSWORD)
         assert (await world.accounts.profile(user_id)).verified_at is None
         await world.registrations.resend(EMAIL)
-        assert await world.registrations.verify(await world.code(EMAIL)) == user_id
+        assert await world.registrations.verify(await world.code(EMAIL)) == Verified(user_id, registered=False)
         assert (await world.accounts.profile(user_id)).verified_at is not None
         assert [message.subject for message in world.transport.sent] == ["Confirm your e-mail address"]
 

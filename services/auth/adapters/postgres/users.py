@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -178,10 +178,11 @@ class PostgresUsers:
         return (await self._connection.execute(statement)).first() is not None
 
     async def preferences(self, user_id: str) -> Preferences:
-        """What is stored; fields that were added since have their defaults."""
+        """What is stored; fields that came since have their defaults, those that went are left out."""
         statement = select(USER_PREFERENCES.c.data).where(USER_PREFERENCES.c.user_id == as_uuid(user_id))
         data = (await self._connection.execute(statement)).scalar()
-        return Preferences(**data) if data is not None else Preferences()
+        known = {each.name for each in fields(Preferences)}
+        return Preferences(**{name: value for name, value in (data or {}).items() if name in known})
 
     async def set_preferences(self, user_id: str, preferences: Preferences, now: datetime) -> None:
         """Replace them."""
