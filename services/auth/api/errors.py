@@ -32,6 +32,11 @@ TABLE = ErrorTable(
         billing_errors.BillingRequestConflict: ErrorSpec(
             StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_IDEMPOTENCY_CONFLICT
         ),
+        billing_errors.ChargeNotFound: ErrorSpec(StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND),
+        billing_errors.ChargeSettled: ErrorSpec(
+            StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STATE_CONFLICT
+        ),
+        billing_errors.ProviderAway: ErrorSpec(StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE),
         billing_errors.NotRefundable: ErrorSpec(
             StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STATE_CONFLICT
         ),

@@ -11,7 +11,8 @@ from services.auth.application.billing_ports import BillingStore, Current
 from services.auth.application.payments import Payments
 from services.auth.application.ports import Clock
 from services.auth.domain.billing import Billing
-from services.auth.domain.charges import Charge, ChargeState
+from services.auth.domain.billing_errors import ProviderAway
+from services.auth.domain.charges import TO_DO, Charge, ChargeState
 from services.auth.domain.errors import UserNotFound
 from services.auth.domain.plans import Plans
 from services.auth.domain.subscription import Subscription
@@ -63,11 +64,21 @@ class Subscriptions:
     async def end(self, user_id: str) -> None:
         """End whatever the user has, at once, and withdraw what is still to be paid: the account is being erased.
 
-        Nothing happens to who has nothing, or is not known.
+        Nothing happens to who has nothing, or is not known. Raises ProviderAway while something is left that only the
+        provider can end; to be called again then.
         """
+        for charge_id in await self._end(user_id):
+            await self._payments.collect(charge_id)
+        if left := await self._end(user_id):
+            raise ProviderAway(f"{len(left)} charges are not withdrawn yet")
+
+    async def _end(self, user_id: str) -> list[str]:
+        """The charges about which the provider is still to be asked."""
         async with self._store.change(user_id, self._clock.now()) as billing:
-            if billing is not None:
-                billing.end_now()
+            if billing is None:
+                return []
+            billing.end_now()
+            return [charge.charge_id for charge in billing.charges if charge.state in TO_DO]
 
     async def records_of(self, user_id: str) -> tuple[list[Subscription], list[Charge]]:
         """All subscriptions and charges that the user ever had, newest first, for the export of an account."""

@@ -17,8 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    exists,
     insert,
+    literal,
     select,
     update,
 )
@@ -134,13 +134,13 @@ async def lock_account(connection: AsyncConnection, user_id: str, now: datetime)
     owner = as_uuid(user_id)
     if owner is None:
         return None
-    known = exists().where(USERS.c.user_id == owner)
-    if not (await connection.execute(select(known))).scalar():
-        return None
-    empty = {"user_id": owner, "available": 0, "reserved": 0, "spent": 0}
-    await connection.execute(pg_insert(CREDIT_ACCOUNTS).values(empty).on_conflict_do_nothing())
+    names = ["user_id", "available", "reserved", "spent"]
+    empty = select(USERS.c.user_id, literal(0), literal(0), literal(0)).where(USERS.c.user_id == owner)
+    await connection.execute(pg_insert(CREDIT_ACCOUNTS).from_select(names, empty).on_conflict_do_nothing())
     mine = select(CREDIT_ACCOUNTS).where(CREDIT_ACCOUNTS.c.user_id == owner).with_for_update()
-    row = (await connection.execute(mine)).one()
+    row = (await connection.execute(mine)).first()
+    if row is None:
+        return None
     # Read under the lock: a subscription that began meanwhile has changed the plan.
     plan = (await connection.execute(select(USERS.c.plan).where(USERS.c.user_id == owner))).scalar_one()
     return Account(str(owner), now, plan, row.available, row.reserved, row.spent)
