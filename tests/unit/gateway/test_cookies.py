@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from gateway.auth import credential_of
-from gateway.cookies import SessionCookies
+from gateway.catalog import load_catalog, stub_modules
+from gateway.cookies import SAFE_METHODS, SessionCookies
 from gateway.errors import ApiError
 from gateway.http import Request
 from gateway.settings import Settings
@@ -161,3 +163,17 @@ def test_A2_unsafe_settings_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("T2M_ENVIRONMENT", "prod")
     with pytest.raises(ValueError, match="one's own machine"):
         Settings()
+
+
+def test_A2_no_read_changes_anything() -> None:
+    """A2: reads need no proof with cookies; so each of them is declared to be without side effects.
+
+    But for the export, whose only effect is its entry in the audit trail: a page that has it made cannot read it.
+    """
+    changing = [
+        rpc.path
+        for rpc in load_catalog(stub_modules())
+        if any(binding.verb in SAFE_METHODS for binding in rpc.bindings)
+        and rpc.descriptor.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS
+    ]
+    assert changing == ["/t2m.job.v1.ExportService/ExportUserData"]
