@@ -75,6 +75,7 @@ class Identities:
             user = await unit.users.set_role(user.user_id, role, now) or user
             # Tokens older than the one that says so carry the old role.
             await unit.revocations.add(RevocationKind.USER, user.user_id, person.issued_at)
+            await unit.audit.note("identity.role_changed", user.user_id)
         return user
 
     async def _first_sight(self, person: ExternalPerson) -> User | None:
@@ -89,6 +90,7 @@ class Identities:
             identity = Identity(person.issuer, person.subject, user.user_id, person.issued_at, linked)
             if not await unit.identities.add(identity, now):
                 return None
+            await unit.audit.note("identity.linked" if linked else "identity.first_seen", user.user_id)
             await unit.commit()
         _log.info("first sight of a person", issuer=person.issuer, user_id=user.user_id, linked=linked)
         if not linked:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from services.auth.domain.user import Role
 
 INTERNAL_LIFETIME = timedelta(minutes=5)
-"""Upper bound: how long a revoked credential can still act inside of the deployment."""
+"""How long a revoked credential can still act where nobody hears of revocations."""
 SERVICE_LIFETIME = timedelta(minutes=15)
 SERVICE_ROLE = "service"
 

@@ -102,7 +102,7 @@ class ExchangeCredentialRequest(_message.Message):
     api_key: _builtins.str
     """From `X-API-Key`."""
     access_token: _builtins.str
-    """From `Authorization: Bearer`."""
+    """From `Authorization: Bearer`: ours, or another issuer's."""
     def __init__(
         self,
         *,

@@ -75,10 +75,12 @@ class TokenServiceServicer:
     """
 
     def ExchangeCredential(self, request, context):
-        """Trades what a client sent (an API key or an access token) for a short-lived
-        internal token. Safe to retry.
+        """Trades what a client sent (an API key, an access token, or a token of another
+        issuer that this deployment trusts) for a short-lived internal token. The first
+        token of a person of another issuer makes the account. Safe to retry.
 
-        Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED).
+        Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED); UNAVAILABLE also
+        when the issuer's keys have never been fetched and it does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,7 +105,7 @@ class TokenServiceServicer:
 
         A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
         it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
-        What was sent may be sent again.
+        What was sent may be sent again. Whoever keeps tokens drops them when the keys change.
 
         Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
         UNAVAILABLE when it is gone. While its database is away the stream stays silent.

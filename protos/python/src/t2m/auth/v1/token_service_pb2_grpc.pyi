@@ -39,10 +39,12 @@ class TokenServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TokenServiceAsyncStub: ...
     ExchangeCredential: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeCredentialRequest, _token_service_pb2.ExchangeCredentialResponse]
-    """Trades what a client sent (an API key or an access token) for a short-lived
-    internal token. Safe to retry.
+    """Trades what a client sent (an API key, an access token, or a token of another
+    issuer that this deployment trusts) for a short-lived internal token. The first
+    token of a person of another issuer makes the account. Safe to retry.
 
-    Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED).
+    Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED); UNAVAILABLE also
+    when the issuer's keys have never been fetched and it does not answer.
     """
     IssueServiceToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.IssueServiceTokenRequest, _token_service_pb2.IssueServiceTokenResponse]
     """Gives a service of this deployment its own token, against its secret. Safe to
@@ -59,7 +61,7 @@ class TokenServiceStub:
 
     A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
     it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
-    What was sent may be sent again.
+    What was sent may be sent again. Whoever keeps tokens drops them when the keys change.
 
     Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
     UNAVAILABLE when it is gone. While its database is away the stream stays silent.
@@ -87,10 +89,12 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExchangeCredential: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeCredentialRequest, _token_service_pb2.ExchangeCredentialResponse]  # type: ignore[assignment]
-    """Trades what a client sent (an API key or an access token) for a short-lived
-    internal token. Safe to retry.
+    """Trades what a client sent (an API key, an access token, or a token of another
+    issuer that this deployment trusts) for a short-lived internal token. The first
+    token of a person of another issuer makes the account. Safe to retry.
 
-    Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED).
+    Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED); UNAVAILABLE also
+    when the issuer's keys have never been fetched and it does not answer.
     """
     IssueServiceToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.IssueServiceTokenRequest, _token_service_pb2.IssueServiceTokenResponse]  # type: ignore[assignment]
     """Gives a service of this deployment its own token, against its secret. Safe to
@@ -107,7 +111,7 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
     it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
-    What was sent may be sent again.
+    What was sent may be sent again. Whoever keeps tokens drops them when the keys change.
 
     Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
     UNAVAILABLE when it is gone. While its database is away the stream stays silent.
@@ -138,10 +142,12 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.ExchangeCredentialRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.ExchangeCredentialResponse, _abc.Awaitable[_token_service_pb2.ExchangeCredentialResponse]]:
-        """Trades what a client sent (an API key or an access token) for a short-lived
-        internal token. Safe to retry.
+        """Trades what a client sent (an API key, an access token, or a token of another
+        issuer that this deployment trusts) for a short-lived internal token. The first
+        token of a person of another issuer makes the account. Safe to retry.
 
-        Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED).
+        Errors: UNAUTHENTICATED (CREDENTIAL_INVALID, CREDENTIAL_EXPIRED); UNAVAILABLE also
+        when the issuer's keys have never been fetched and it does not answer.
         """
 
     @_abc_1.abstractmethod
@@ -170,7 +176,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A caller keeps what it has learnt until `expires_at`, and opens the stream anew when
         it ends or has been silent for 5 seconds. It has no position: the snapshot is small.
-        What was sent may be sent again.
+        What was sent may be sent again. Whoever keeps tokens drops them when the keys change.
 
         Errors: ABORTED (READER_TOO_SLOW). Ends with OK when this replica stops, with
         UNAVAILABLE when it is gone. While its database is away the stream stays silent.

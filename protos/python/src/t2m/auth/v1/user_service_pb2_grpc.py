@@ -242,8 +242,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUserRole(self, request, context):
-        """Gives a user another role. Takes effect when the user's current access token
-        ends, at most 15 minutes later.
+        """Gives a user another role. Tokens that say the old one are refused within
+        seconds; refreshing gives one that says the new one.
 
         Errors: NOT_FOUND; FAILED_PRECONDITION when it would leave no admin.
         """

@@ -106,8 +106,8 @@ class UserServiceStub:
     Errors: NOT_FOUND.
     """
     UpdateUserRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRoleRequest, _user_service_pb2.UpdateUserRoleResponse]
-    """Gives a user another role. Takes effect when the user's current access token
-    ends, at most 15 minutes later.
+    """Gives a user another role. Tokens that say the old one are refused within
+    seconds; refreshing gives one that says the new one.
 
     Errors: NOT_FOUND; FAILED_PRECONDITION when it would leave no admin.
     """
@@ -190,8 +190,8 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: NOT_FOUND.
     """
     UpdateUserRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRoleRequest, _user_service_pb2.UpdateUserRoleResponse]  # type: ignore[assignment]
-    """Gives a user another role. Takes effect when the user's current access token
-    ends, at most 15 minutes later.
+    """Gives a user another role. Tokens that say the old one are refused within
+    seconds; refreshing gives one that says the new one.
 
     Errors: NOT_FOUND; FAILED_PRECONDITION when it would leave no admin.
     """
@@ -349,8 +349,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateUserRoleResponse, _abc.Awaitable[_user_service_pb2.UpdateUserRoleResponse]]:
-        """Gives a user another role. Takes effect when the user's current access token
-        ends, at most 15 minutes later.
+        """Gives a user another role. Tokens that say the old one are refused within
+        seconds; refreshing gives one that says the new one.
 
         Errors: NOT_FOUND; FAILED_PRECONDITION when it would leave no admin.
         """
