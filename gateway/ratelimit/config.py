@@ -46,7 +46,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "admin": {"standard": "6000/minute", "generate": "120/minute", "stream": "1200/minute"},
     },
     "address": {
-        "standard": "300/minute",
+        "standard": "600/minute",
         "generate": "10/minute",
         "auth": "30/minute",
         "stream": "60/minute",
