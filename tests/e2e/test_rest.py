@@ -252,6 +252,15 @@ def test_A1_a_forgotten_password_is_replaced_by_mail_and_ends_all_sessions(stack
         assert refreshed.status_code == 401
 
 
+def test_A1_wrong_passwords_have_to_wait_also_for_an_address_that_nobody_has(stack: LocalStack) -> None:
+    """A1, O6: 429 with `Retry-After`."""
+    login = {"email": "stranger@t2m.example", "password": "wrong horse battery"}
+    with stack.client() as client:
+        answers = [client.post("/api/v1/users/login", json=login) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [*[401] * 10, 429]
+    assert int(answers[-1].headers["Retry-After"]) in {1, 2}
+
+
 def test_O1_health(stack: LocalStack) -> None:
     """O1: alive, and ready with the latency of each dependency."""
     with stack.client() as client:
