@@ -62,7 +62,7 @@ class CredentialPart:
             while True:
                 await asyncio.sleep(self.settings.keys_reread_s)
                 self.ring.reload()
-                self.signer.verifier.recheck()
+                self.signer.verifier.void(self.ring.withdrawn)
 
         async def forget() -> None:
             while True:

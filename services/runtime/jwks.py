@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 
@@ -35,6 +36,8 @@ class RemoteKeys:
     ) -> None:
         self._stub = token_service_pb2_grpc.TokenServiceStub(channel)
         self._keys: dict[str, Key] = {}
+        self.withdrawn: frozenset[str] = frozenset()
+        """Keys of which auth has said that whatever they have signed is void."""
         self._min_interval_s = min_interval_s
         self._max_age_s = max_age_s
         self._monotonic = monotonic
@@ -67,7 +70,8 @@ class RemoteKeys:
         """Take these keys, of which auth has told by itself; a document that cannot be read changes nothing."""
         try:
             self._replace(parse_jwks(document))
-        except ValueError as exc:
+            self.withdrawn = frozenset(map(str, json.loads(document).get("withdrawn", ())))
+        except (ValueError, TypeError) as exc:
             _log.warning("keys not understood, serving the known ones", known=len(self._keys), reason=str(exc))
 
     def _may_ask(self) -> bool:

@@ -205,7 +205,7 @@ def token_checks(
     def learn_keys(document: str) -> None:
         if isinstance(known, RemoteKeys):
             known.learn(document)
-            verifier.recheck()
+            verifier.void(known.withdrawn)
 
     feed = RevocationFeed(to_auth, credentials, revoked, learn_keys)
     return verifier, [BackgroundTask("follow revocations", feed.run)]

@@ -8,7 +8,7 @@ is valid and its key is still published.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -189,9 +189,9 @@ class TokenVerifier:
 
         return stop
 
-    def recheck(self) -> None:
-        """End what was let in with a key that is not published any more; to be called when the keys have changed."""
-        for entry in [each for each in self._watched if self._keys.find(each[0]) is None]:
+    def void(self, kids: Collection[str]) -> None:
+        """End what was let in by tokens of these keys, which somebody else may have."""
+        for entry in [each for each in self._watched if each[0] in kids]:
             self._watched.discard(entry)
             entry[1]()
 

@@ -53,22 +53,11 @@ async def requests() -> AsyncIterator[Any]:
     await asyncio.Event().wait()
 
 
-class Source(StaticKeys):
-    """Keys that can be withdrawn."""
-
-    withdrawn = False
-
-    def find(self, kid: str) -> Key | None:
-        """None of them once they are withdrawn."""
-        return None if self.withdrawn else super().find(kid)
-
-
 @pytest.mark.parametrize("kind", ["EchoStream", "Chat", "Collect"])
 async def test_an_open_stream_ends_with_its_credential_and_no_other_does(kind: str) -> None:
     """Whichever side streams; what the handler holds is given back. The other one ends when its key is withdrawn."""
     revoked = RevocationList()
-    source = Source([KEY])
-    verifier = TokenVerifier(source, revoked=revoked)
+    verifier = TokenVerifier(StaticKeys([KEY]), revoked=revoked)
     async with running(verifier=verifier) as server:
 
         def opened(user: str) -> Any:
@@ -91,8 +80,8 @@ async def test_an_open_stream_ends_with_its_credential_and_no_other_does(kind: s
         assert (found.code, found.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
         assert not eve.done()
         assert server.probe.closed == (1 if kind == "EchoStream" else 0)
-        source.withdrawn = True
-        verifier.recheck()
+        verifier.void({"two"})
+        verifier.void({"one"})
         with pytest.raises(grpc.aio.AioRpcError, match="revoked"):
             async with asyncio.timeout(10):
                 await (eve if kind == "Collect" else all_of(eve))

@@ -75,6 +75,7 @@ def test_an_old_key_stays_until_its_last_token_has_ended(world: World) -> None:
     assert retire(world.folder, world.clock.now(), LEAD) == [world.first]
     world.ring.reload()
     assert len(world.published()) == 1
+    assert world.ring.withdrawn == set()  # streams that it opened go on
     assert retire(world.folder, world.clock.now(), LEAD) == []
 
 
@@ -95,6 +96,7 @@ def test_a_withdrawn_key_and_its_tokens_are_refused_at_once(world: World) -> Non
     world.ring.reload()
     with pytest.raises(UnknownKeyError):
         world.tokens.verifier.verify(token)
+    assert json.loads(world.ring.jwks_json)["withdrawn"] == [world.first]
     assert world.tokens.read_access(world.token()).user_id == "ada"
     with pytest.raises(KeyFileError, match="there is no key"):
         withdraw(world.folder, world.first, world.clock.now())
@@ -146,6 +148,7 @@ async def test_a_service_takes_the_keys_that_it_is_told(world: World) -> None:
     withdraw(world.folder, world.first, world.clock.now())
     world.ring.reload()
     keys.learn(world.ring.jwks_json)
+    assert keys.withdrawn == {world.first}
     with pytest.raises(UnknownKeyError):
         verifier.verify(token)
 

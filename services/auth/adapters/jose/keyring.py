@@ -47,6 +47,9 @@ class KeyRing:
         self._folder = folder
         self._read_at = float("-inf")
         self._by_id: dict[str, OKPKey] = {}
+        self._keys: list[SigningKey] = []
+        self.withdrawn: set[str] = set()
+        """Keys that have gone, since this process started, before their last token had ended."""
         self._take(keys)
 
     @property
@@ -86,15 +89,23 @@ class KeyRing:
             _log.info("signing keys changed", published=list(self._by_id), signing=self.signing_key().kid)
 
     def _take(self, keys: Sequence[SigningKey]) -> None:
+        here, now = {each.kid for each in keys}, self._clock.now()
+        gone = {each.kid for each in self._keys} - here - retired(self._keys, now, self._lead)
+        self.withdrawn = (self.withdrawn | gone) - here
         self._keys = list(keys)
         # A key that stays keeps its object, by which verified tokens are remembered.
         self._by_id = {each.kid: self._by_id.get(each.kid, each.key) for each in keys}
-        self._jwks = public_jwks(keys)
+        self._jwks = public_jwks(keys, self.withdrawn)
 
 
 def signing(keys: Sequence[SigningKey], now: datetime, lead: timedelta) -> SigningKey:
     """The newest of the keys (oldest first) that is at least `lead` old; the oldest when none is."""
     return next((each for each in reversed(keys) if each.made_at + lead <= now), keys[0])
+
+
+def retired(keys: Sequence[SigningKey], now: datetime, lead: timedelta) -> set[str]:
+    """Which of the keys (oldest first) have signed no token that could be alive."""
+    return {old.kid for old, new in pairwise(keys) if new.made_at + lead + TOKENS_END <= now}
 
 
 def rotate(folder: Path, now: datetime, lead: timedelta) -> SigningKey:
@@ -109,8 +120,7 @@ def rotate(folder: Path, now: datetime, lead: timedelta) -> SigningKey:
 def retire(folder: Path, now: datetime, lead: timedelta) -> list[str]:
     """Remove the keys whose last token has ended; their ids. Raises KeyFileError, OSError."""
     with locked(folder):
-        keys = load_keys(folder)
-        ended = [old.kid for old, new in pairwise(keys) if new.made_at + lead + TOKENS_END <= now]
+        ended = sorted(retired(load_keys(folder), now, lead))
         for kid in ended:
             delete_key(folder, kid)
         return ended

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,12 +88,13 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def public_jwks(keys: Sequence[SigningKey]) -> str:
-    """The public halves as a JWK Set, newest first."""
+def public_jwks(keys: Sequence[SigningKey], withdrawn: Collection[str] = ()) -> str:
+    """The public halves as a JWK Set, newest first. A member `withdrawn` names keys whose tokens are all void."""
     public = [
         {**each.key.as_dict(private=False), "kid": each.kid, "use": "sig", "alg": "Ed25519"} for each in reversed(keys)
     ]
-    return json.dumps({"keys": public}, separators=(",", ":"))
+    document = {"keys": public, "withdrawn": sorted(withdrawn)} if withdrawn else {"keys": public}
+    return json.dumps(document, separators=(",", ":"))
 
 
 def _read(path: Path) -> SigningKey:
