@@ -40,6 +40,13 @@ class AuditEntry:
     resources: Mapping[str, str] = field(default_factory=dict)
     """Name of the field that named a resource → its id."""
 
+    @property
+    def person(self) -> str:
+        """Whose address and request id it has: the caller's or, when that is not known, of whom it tells."""
+        if self.caller_kind in (CallerKind.ANONYMOUS, CallerKind.SYSTEM):
+            return self.resources.get("user_id", "")
+        return self.caller_id
+
     def as_seen_by(self, user_id: str) -> AuditEntry:
         """The entry for a user whom it concerns: who else the caller is stays between them and the operator."""
         if self.caller_id == user_id or self.caller_kind in (CallerKind.SYSTEM, CallerKind.ANONYMOUS):

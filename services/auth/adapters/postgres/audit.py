@@ -81,8 +81,7 @@ async def _insert(connection: AsyncConnection, entries: Sequence[AuditEntry]) ->
     """Add entries that are not there yet, in one statement, in the order of their ids."""
     if not entries:
         return
-    concerned = {user for entry in entries for user in (entry.caller_id, entry.resources.get("user_id", "")) if user}
-    ids = [user_id for text in concerned if (user_id := as_uuid(text)) is not None]
+    ids = [user_id for text in {entry.person for entry in entries} if (user_id := as_uuid(text)) is not None]
     erased: set[str] = set()
     if ids:
         query = select(ERASURES.c.user_id).where(ERASURES.c.user_id.in_(ids), ERASURES.c.completed_at.is_not(None))
@@ -92,7 +91,7 @@ async def _insert(connection: AsyncConnection, entries: Sequence[AuditEntry]) ->
 
 
 def _values(entry: AuditEntry, erased: set[str]) -> dict[str, Any]:
-    forgotten = entry.caller_id in erased or entry.resources.get("user_id") in erased
+    forgotten = entry.person in erased
     return {
         "entry_id": UUID(entry.entry_id),
         "occurred_at": entry.occurred_at,

@@ -14,6 +14,7 @@ from services.auth.adapters.postgres.audit_tables import AUDIT_ENTRIES, ERASURE_
 from services.auth.adapters.postgres.personal_data import PERSONAL, Fate
 from services.auth.adapters.postgres.tables import USERS
 from services.auth.adapters.postgres.users import as_uuid
+from services.auth.domain.audit import CallerKind
 from services.auth.domain.erasure import Erasure
 
 
@@ -89,7 +90,8 @@ class PostgresErasures:
         """The trigger of the table lets just this pass, and only for users who are erased."""
         entries = AUDIT_ENTRIES.c
         mine = (entries.caller_id == user_id) | (entries.resource_ids.contains([user_id]))
-        about_me = (entries.caller_id == user_id) | (entries.resources["user_id"].astext == user_id)
+        nobody = entries.caller_kind.in_([CallerKind.ANONYMOUS.value, CallerKind.SYSTEM.value])
+        about_me = (entries.caller_id == user_id) | (nobody & (entries.resources["user_id"].astext == user_id))
         told = (entries.client_address != "") | (entries.request_id != "")
         some = select(entries.entry_id).where(mine, about_me, told).limit(limit)
         statement = update(AUDIT_ENTRIES).where(entries.entry_id.in_(some)).values(client_address="", request_id="")

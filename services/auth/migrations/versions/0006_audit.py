@@ -50,7 +50,7 @@ _UP = (
     "CREATE INDEX ix_audit_entries_outcome ON audit_entries (outcome, entry_id)",
     "CREATE INDEX ix_audit_entries_resource ON audit_entries USING gin (resource_ids)",
     # Entries are only ever added. What a change may do is said here, not where it is asked for: take the address and
-    # the request id, which a client may choose, from entries about somebody who was erased.
+    # the request id, which a client may choose, from what somebody did who was erased.
     """
     CREATE FUNCTION audit_entries_are_final() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -64,7 +64,9 @@ _UP = (
                AND (to_jsonb(NEW) - ARRAY['client_address', 'request_id'])
                  = (to_jsonb(OLD) - ARRAY['client_address', 'request_id'])
                AND EXISTS (SELECT FROM erasures
-                           WHERE user_id::text = OLD.caller_id OR user_id::text = OLD.resources ->> 'user_id') THEN
+                           WHERE user_id::text = OLD.caller_id
+                              OR OLD.caller_kind IN ('anonymous', 'system')
+                                 AND user_id::text = OLD.resources ->> 'user_id') THEN
                 RETURN NEW;
             END IF;
         END IF;
