@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +54,8 @@ class StripeServer:
         self.pages: dict[str, dict[str, Any]] = {}
         self.refunds: list[str] = []
         self.url = ""
+        self.charged: Callable[[], Awaitable[None]] | None = None
+        """Called when a card was charged, before the answer."""
         self._answers: dict[str, tuple[tuple[str, str], int, dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
 
@@ -191,6 +193,8 @@ class StripeServer:
                 )
                 if refusal is None or refusal.served:
                     status, body = self.serve(asked)
+                    if self.charged is not None and (asked.method, asked.path) == ("POST", "/v1/payment_intents"):
+                        await self.charged()
                 if refusal is not None:
                     self.script.remove(refusal)
                     if refusal.status == 0:
@@ -203,6 +207,8 @@ class StripeServer:
                 head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n\r\n"
                 writer.write(head.encode() + answer)
                 await writer.drain()
+        except ConnectionError:
+            pass  # whoever asked was killed
         finally:
             writer.close()
 

@@ -25,7 +25,7 @@ from t2m.job.v1 import job_pb2
 from t2m.job.v1 import job_service_pb2 as pb
 from tests.fakes.stripe_server import API_KEY as STRIPE_KEY
 from tests.fakes.stripe_server import SECRET as STRIPE_SECRET
-from tests.fakes.stripe_server import signed, stripe_server
+from tests.fakes.stripe_server import StripeServer, signed, stripe_server
 from tests.integration.gateway_harness import running_gateway
 from tests.integration.job_harness import Caller, failure, new_world
 from tests.integration.money_harness import SECRET, Money, new_money
@@ -58,6 +58,17 @@ async def site(money: Money, **more: Any) -> AsyncGenerator[httpx.AsyncClient]:
     async with running_auth(money, **more) as address, running_gateway(auth_address=address) as gateway:
         gateway.client.headers["x-api-key"] = await money.key_of("ada@example.com")
         yield gateway.client
+
+
+def stripe_settings(stripe: StripeServer) -> dict[str, str]:
+    """Of an auth that bills by this server."""
+    return {
+        "billing_provider": "stripe",
+        "stripe_api_key": STRIPE_KEY,
+        "stripe_webhook_secret": STRIPE_SECRET,
+        "stripe_api_url": stripe.url,
+        "billing_return_url": "https://t2m.example/",
+    }
 
 
 async def test_J5_A6_the_limits_of_jobs_follow_the_subscription(
@@ -125,7 +136,7 @@ async def test_A6_subscriptions_over_rest(money: Money) -> None:
     """A6, O6: every route, by invoice."""
     async with site(money) as client:
         plans = (await client.get("/api/v1/subscriptions/plans", headers={"x-api-key": ""})).json()["plans"]
-        assert [(plan["name"], plan["in_flight"]) for plan in plans] == [("free", 1), ("pro", 3)]
+        assert [(plan["name"], plan["in_flight"]) for plan in plans] == [("free", 1), ("pro", 3), ("max", 9)]
         path = "/api/v1/subscriptions"
         assert (await client.get(f"{path}/current")).json()["plan"] == "free"
         once = {"idempotency-key": "once"}
@@ -170,14 +181,7 @@ async def test_A6_subscriptions_over_rest(money: Money) -> None:
 async def test_A6_stripe_over_rest(money: Money) -> None:
     """A6: the page, and the event that arrives byte for byte as it was signed; nobody needs a credential for it."""
     async with stripe_server() as stripe:
-        settings = {
-            "billing_provider": "stripe",
-            "stripe_api_key": STRIPE_KEY,
-            "stripe_webhook_secret": STRIPE_SECRET,
-            "stripe_api_url": stripe.url,
-            "billing_return_url": "https://t2m.example/",
-        }
-        async with site(money, **settings) as client:
+        async with site(money, **stripe_settings(stripe)) as client:
             made = await client.post("/api/v1/subscriptions/subscribe", json={"plan": "pro"})
             charge = made.json()["subscription"]["charge"]
             [page] = stripe.pages.values()
@@ -197,3 +201,36 @@ async def test_A6_stripe_over_rest(money: Money) -> None:
             stale = await client.post(WEBHOOK, content=old[0], headers={"stripe-signature": old[1]})
             assert {missing.status_code, stale.status_code} <= {400, 422}
         assert stripe.collected() == 1500
+
+
+async def test_A6_auth_is_killed_when_stripe_has_charged_the_card(money: Money) -> None:
+    """A6: SIGKILL before the answer arrives; the next one finds the payment and charges nothing again."""
+    async with stripe_server() as stripe:
+        settings = {f"T2M_{name.upper()}": value for name, value in stripe_settings(stripe).items()}
+        key = await money.key_of("ada@example.com")
+        async with money.process(**settings) as (child, address), running_gateway(auth_address=address) as gateway:
+            gateway.client.headers["x-api-key"] = key
+            await gateway.client.post("/api/v1/subscriptions/subscribe", json={"plan": "pro"})
+            for body, signature in stripe.pay(next(iter(stripe.pages)), at=datetime.now(UTC)):
+                await gateway.client.post(WEBHOOK, content=body, headers={"stripe-signature": signature})
+
+            async def strike() -> None:
+                child.kill()
+                await child.wait()
+
+            stripe.charged = strike
+            lost = await gateway.client.put("/api/v1/subscriptions/upgrade", json={"plan": "max"})
+            assert lost.status_code == 503
+        stripe.charged = None
+        assert len(stripe.payments) == 2
+        async with money.process(**settings) as (_, address), running_gateway(auth_address=address) as gateway:
+            gateway.client.headers["x-api-key"] = key
+            current = (await gateway.client.get("/api/v1/subscriptions/current")).json()
+            assert (current["plan"], current["subscription"]["charge"]["state"]) == ("pro", "due")
+            await money.end_claims()
+
+            async def upgraded() -> bool:
+                return bool((await gateway.client.get("/api/v1/subscriptions/current")).json()["plan"] == "max")
+
+            await eventually(upgraded, "the upgrade", 20)
+        assert (len(stripe.payments), len(stripe.posts("/v1/payment_intents"))) == (2, 1)

@@ -60,14 +60,18 @@ class Payments:
         charge = await self._store.claim(now, now + CLAIM, charge_id)
         if charge is None:
             return False
+        await self.ask(charge)
+        return True
+
+    async def ask(self, charge: Charge) -> None:
+        """Ask the provider about a charge that the caller has claimed."""
         try:
-            outcome = await self._ask(charge)
+            outcome = await self._answer(charge)
         except ProviderAway as away:
             _log.warning("billing provider away", charge_id=charge.charge_id, state=charge.state, reason=str(away))
             await self._store.postpone(charge.charge_id, self._clock.now() + PAUSE)
-            return True
-        await self._record(charge, outcome)
-        return True
+        else:
+            await self._record(charge, outcome)
 
     async def receive(self, body: bytes, signature: str) -> None:
         """An event of the provider. Raises BillingEventsNotTaken, SignatureInvalid."""
@@ -93,7 +97,7 @@ class Payments:
         await self._record(charge, Outcome(Result.PAID, charge.attempt, reference or f"operator {charge_id}"))
         return await self._store.charge(charge_id) or charge
 
-    async def _ask(self, charge: Charge) -> Outcome:
+    async def _answer(self, charge: Charge) -> Outcome:
         provider = self._providers.get(charge.provider)
         if provider is None:
             raise ProviderAway(f"{charge.provider} is not configured")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from services.auth.application.billing_ports import BillingStore, Current
-from services.auth.application.payments import Payments
+from services.auth.application.payments import CLAIM, Payments
 from services.auth.application.ports import Clock
 from services.auth.domain.billing import Billing
 from services.auth.domain.billing_errors import ProviderAway
@@ -117,7 +117,6 @@ class Subscriptions:
     async def _change(
         self, user_id: str, change: Callable[[Billing], None], request_id: str = "", fingerprint: str = ""
     ) -> Current:
-        to_pay = ""
         request = (request_id, fingerprint)
         async with self._store.change(user_id, self._clock.now(), request=request) as billing:
             if billing is None:
@@ -125,8 +124,8 @@ class Subscriptions:
             billing.on_time()
             if not billing.repeated:
                 change(billing)
-            if billing.wanted is not None and billing.wanted.next_attempt_at is not None:
-                to_pay = billing.wanted.charge_id
-        if to_pay:
-            await self._payments.collect(to_pay)
+            # Claimed with the change, or a background task would be faster, and the payer told nothing.
+            charge = billing.claim(billing.now + CLAIM)
+        if charge is not None:
+            await self._payments.ask(charge)
         return await self.current(user_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from services.auth.domain.billing_errors import (
@@ -57,6 +57,16 @@ class Billing:
     def wanted(self) -> Charge | None:
         """The charge that is still to be paid; there is one at most."""
         return next((charge for charge in self.charges if charge.state in WANTED), None)
+
+    def claim(self, until: datetime) -> Charge | None:
+        """What is to be paid now, for whoever asks the provider about it, and nobody else until then."""
+        charge = self.wanted
+        if charge is None or charge.next_attempt_at is None or charge.next_attempt_at > self.now:
+            return None
+        if charge.claimed_until is not None and charge.claimed_until > self.now:
+            return None
+        charge.claimed_until = until
+        return replace(charge)
 
     def subscribe(self, name: str) -> None:
         """Begin a subscription, or pay the one that is not paid. Raises UnknownPlan, AlreadySubscribed."""
