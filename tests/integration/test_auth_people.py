@@ -35,7 +35,7 @@ from services.auth.application.recovery import Recovery
 from services.auth.application.registrations import Registrations
 from services.auth.application.sessions import Sessions
 from services.auth.bootstrap import build_operator
-from services.auth.domain.errors import AuthError, InvalidValue
+from services.auth.domain.errors import AuthError, CredentialInvalid, InvalidValue
 from services.auth.domain.session import Client
 from services.auth.domain.user import Role, User
 from services.runtime.db import create_engine
@@ -265,6 +265,31 @@ async def mailed(auth: Auth, recipient: str, subject: str) -> str:
                     assert body is not None
                     return next(line for line in str(body.get_content()).splitlines() if len(line) == 43)
             await asyncio.sleep(0.02)
+
+
+class TestRefresh:
+    """A2: under the session's lock."""
+
+    async def test_a_reuse_at_once_from_many_sides_ends_the_session_once(self, people: People) -> None:
+        first = await people.sessions.login(EMAIL, PASSWORD)
+        second = await people.sessions.refresh(first.refresh_token)
+        people.clock.advance(timedelta(seconds=11))
+        calls = [people.sessions.refresh(first.refresh_token) for _ in range(20)]
+        outcomes = await asyncio.gather(*calls, people.sessions.refresh(second.refresh_token), return_exceptions=True)
+        assert Counter(map(type, outcomes[:20])) == {CredentialInvalid: 20}
+        with pytest.raises(CredentialInvalid):
+            await people.sessions.refresh(second.refresh_token)
+        async with people.engine.connect() as connection:
+            revoked = await connection.execute(
+                text("SELECT count(*) FROM revocations WHERE subject_id = (SELECT session_id::text FROM sessions)")
+            )
+            noted = await connection.execute(
+                text(
+                    "SELECT count(*) FROM audit_entries WHERE action = 'session.refresh_reused' "
+                    "AND resource_ids @> ARRAY[(SELECT session_id::text FROM sessions)]"
+                )
+            )
+            assert (revoked.scalar_one(), noted.scalar_one()) == (1, 1)
 
 
 class TestServed:
