@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable
@@ -43,12 +44,16 @@ class Revocations:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
+        self._withdrawn: frozenset[str] = frozenset()
+        self._all_until = float("-inf")
         self.followed = False
         """Whether endings are heard of at the moment."""
 
     def covers(self, caller: Caller) -> bool:
         """Whether the caller's credential has ended since it was exchanged."""
         until = self._until
+        if caller.asked_at <= self._all_until:
+            return True
         if not until:
             return False
         return any(
@@ -67,7 +72,18 @@ class Revocations:
             if message.snapshot:  # May be long ago. By which clock is not known to the second.
                 at = min(now, each.revoked_at.seconds + _CLOCKS_S)
             self._until[each.subject_id] = max(at, self._until.get(each.subject_id, 0.0))
-        return bool(message.revocations)
+        return self._are_void(message) or bool(message.revocations)
+
+    def _are_void(self, message: pb.WatchRevocationsResponse) -> bool:
+        """Whether a signing key was withdrawn: what was exchanged before may have been signed by it, for anybody."""
+        if not message.jwks_json:
+            return False
+        withdrawn = frozenset(json.loads(message.jwks_json).get("withdrawn", ()))
+        fresh = withdrawn - self._withdrawn
+        self._withdrawn |= withdrawn
+        if fresh:
+            self._all_until = self._clock()
+        return bool(fresh)
 
 
 class RevocationFeed:
@@ -118,6 +134,8 @@ class RevocationFeed:
                 if not isinstance(raw, bytes):
                     return  # This replica of auth stops in order.
                 message = pb.WatchRevocationsResponse.FromString(raw)
+                if message.jwks_json and not message.snapshot:
+                    self._token = ""  # its key may be the one that is gone
                 if self._revocations.learn(message):
                     self._on_endings()
                 if message.complete:

@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from services.auth.adapters.jose.keyring import withdraw
 from services.runtime.ids import new_id
 from t2m.auth.v1 import api_key_service_pb2, session_service_pb2
 from tests.chaos.proxy import Link, Weather
@@ -41,6 +43,7 @@ class World:
     link: Link
     gateway: GatewayUnderTest
     email: str
+    keys: Path
 
     async def login(self) -> session_service_pb2.SessionTokens:
         """A new session."""
@@ -65,7 +68,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Everything runs, and the gateway hears of endings."""
     await asyncio.to_thread(auth_database)
     secret = SecretStr("the secret of the gateway")
-    settings = auth_settings(tmp_path, service_secrets={**SECRETS, "gateway": secret})
+    settings = auth_settings(tmp_path, service_secrets={**SECRETS, "gateway": secret}, keys_reread_s=0.1)
     email = f"{new_id()}@example.com"
     await new_admin(settings, email)
     async with auth_replica(settings) as auth:
@@ -77,7 +80,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         ) as gateway:
             gateway.script.open_to_all = True
             await eventually(lambda: gateway.rest.revocations.followed)
-            yield World(auth, link, gateway, email)
+            yield World(auth, link, gateway, email, settings.keys_dir)
         await link.close()
 
 
@@ -126,6 +129,20 @@ async def test_A2_a_revoked_key_ends_its_streams_and_calls(world: World) -> None
         assert await seconds_until_over(stream, revoke) < LIMIT_S
     assert error_status(await world.get(headers)) == 401
     assert (await world.get(header(tokens))).status_code == 200
+
+
+async def test_A2_a_withdrawn_signing_key_ends_what_it_may_have_signed(world: World) -> None:
+    """A2: streams end and remembered exchanges are dropped; who refreshes goes on."""
+    tokens = await world.login()
+    async with world.following(header(tokens)) as stream:
+        assert (await world.get(header(tokens))).status_code == 200
+        (path,) = world.keys.glob("*.jwk")
+        kid = path.stem.split("-", 1)[1]
+        withdrawn = asyncio.to_thread(withdraw, world.keys, kid, datetime.now(UTC))
+        assert await seconds_until_over(stream, withdrawn) < LIMIT_S
+    assert error_status(await world.get(header(tokens))) == 401
+    fresh = await world.auth.refresh(tokens.refresh_token)
+    assert (await world.get(header(fresh))).status_code == 200
 
 
 @pytest.mark.parametrize("weather", [Weather.CUT, Weather.BLACKHOLE])
