@@ -156,6 +156,7 @@ def build_server(settings: StorageSettings, clock: Clock | None = None, keys: Ke
         while True:
             await storage.expire()
             await storage.files.expire()
+            await storage.erase.again()
             swept = await storage.sweep()
             if swept.abandoned or swept.removed or swept.failed:
                 _log.info("swept", abandoned=swept.abandoned, removed=swept.removed, failed=swept.failed)

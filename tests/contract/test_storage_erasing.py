@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import services.storage
 from services.runtime.db import create_engine, run_migrations
 from services.runtime.ids import new_id
 from services.storage.adapters.postgres import PostgresObjectRepository, PostgresOwnedObjects
-from services.storage.application.erasing import EraseOwner
+from services.storage.application.erasing import LATE, EraseOwner
 from services.storage.domain.errors import StorageUnavailable, WriteSuperseded
 from services.storage.domain.objects import ArtifactKind, BlobReceipt, Bucket, Placement, StoredObject
 from tests.fakes.storage import ManualClock, MemoryBlobStore, MemoryObjectRepository
@@ -27,7 +27,8 @@ class World:
 
     def __init__(self, objects: Any, owned: Any) -> None:
         self.objects, self.owned, self.blobs = objects, owned, MemoryBlobStore()
-        self.erase = EraseOwner(owned, objects, self.blobs, ManualClock(NOW))
+        self.clock = ManualClock(NOW)
+        self.erase = EraseOwner(owned, objects, self.blobs, self.clock)
 
     async def add(self, owner: str, bucket: Bucket, *, commits: bool = True) -> StoredObject:
         """An object with its bytes; without `commits` its write is still under way."""
@@ -99,3 +100,16 @@ async def test_A8_many_go_in_batches(world: World, monkeypatch: pytest.MonkeyPat
     assert page[0].object_id in {row.object_id for row in rows}
     assert await world.erase("ada")
     assert world.places() == set()
+
+
+async def test_A8_what_arrives_within_a_week_goes_too(world: World) -> None:
+    """A worker that had spooled its work brings it when storage is back."""
+    await world.erase("ada")
+    late, other = await world.add("ada", Bucket.VIDEOS), await world.add("eve", Bucket.VIDEOS)
+    world.clock.advance(LATE - timedelta(hours=1))
+    await world.erase.again()
+    assert world.places() == {other.key}
+    world.clock.advance(timedelta(hours=2))
+    assert late.key not in world.places()
+    await world.erase.again()
+    assert await world.owned.erased(NOW) == []

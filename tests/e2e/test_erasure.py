@@ -24,6 +24,7 @@ KEPT = {
     "auth.credit_grants": "the ledger",
     "auth.credit_reservations": "the ledger",
     "job.job_audit": "what was removed",
+    "storage.erased_owners": "of whom nothing is kept that arrives late; for a week",
     "logs/": "who called what; rotated by the operator",
 }
 """Where the random id of an erased user may be found, and why."""

@@ -15,6 +15,7 @@ class MemoryOwnedObjects:
 
     def __init__(self, objects: MemoryObjectRepository) -> None:
         self._objects = objects
+        self._erased: dict[str, datetime] = {}
 
     async def condemn(self, owner_id: str, now: datetime, limit: int) -> int:
         """Pending and committed → deleted."""
@@ -22,6 +23,15 @@ class MemoryOwnedObjects:
         for row in mine:
             self._objects.rows[row.object_id] = replace(row, state=ObjectState.DELETED)
         return len(mine)
+
+    async def note_erased(self, owner_id: str, now: datetime) -> None:
+        """The first time counts."""
+        self._erased.setdefault(owner_id, now)
+
+    async def erased(self, since: datetime) -> list[str]:
+        """Forgets older ones."""
+        self._erased = {owner: at for owner, at in self._erased.items() if at >= since}
+        return list(self._erased)
 
     async def condemned(self, owner_id: str, after: str | None, limit: int) -> Sequence[StoredObject]:
         """Smallest id first."""

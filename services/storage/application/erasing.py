@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.storage.application.ports import BlobStore, Clock, ObjectRepository
 from services.storage.domain.errors import StorageFull, StorageUnavailable
 from services.storage.domain.objects import StoredObject
 
+LATE = timedelta(days=7)
+"""So long is looked for what arrives of an erased owner."""
 _BATCH = 200
 
 
@@ -18,6 +20,14 @@ class OwnedObjects(Protocol):
 
     async def condemn(self, owner_id: str, now: datetime, limit: int) -> int:
         """Pending and committed → deleted; how many, at most `limit`."""
+        ...
+
+    async def note_erased(self, owner_id: str, now: datetime) -> None:
+        """Remember the owner; a first time stays as it was."""
+        ...
+
+    async def erased(self, since: datetime) -> list[str]:
+        """Owners that were erased since then; older ones are forgotten."""
         ...
 
     async def condemned(self, owner_id: str, after: str | None, limit: int) -> Sequence[StoredObject]:
@@ -36,6 +46,15 @@ class EraseOwner:
 
     async def __call__(self, owner_id: str) -> bool:
         """Whether nothing is left. What the store does not give up now is left for the next call."""
+        await self._owned.note_erased(owner_id, self._clock.now())
+        return await self._remove(owner_id)
+
+    async def again(self) -> None:
+        """Remove what has arrived since: a worker that could not reach storage brings later what it has drawn."""
+        for owner_id in await self._owned.erased(self._clock.now() - LATE):
+            await self._remove(owner_id)
+
+    async def _remove(self, owner_id: str) -> bool:
         while await self._owned.condemn(owner_id, self._clock.now(), _BATCH):
             pass
         clean, after = True, None

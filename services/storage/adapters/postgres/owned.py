@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.storage.adapters.postgres.repository import is_in_state, to_object
-from services.storage.adapters.postgres.tables import objects
+from services.storage.adapters.postgres.tables import erased_owners, objects
 from services.storage.domain.objects import ObjectState, StoredObject
 
 
@@ -35,6 +36,18 @@ class PostgresOwnedObjects:
         )
         async with self._engine.begin() as connection:
             return (await connection.execute(statement)).rowcount
+
+    async def note_erased(self, owner_id: str, now: datetime) -> None:
+        """See `OwnedObjects.note_erased`."""
+        statement = insert(erased_owners).values(owner_id=owner_id, erased_at=now).on_conflict_do_nothing()
+        async with self._engine.begin() as connection:
+            await connection.execute(statement)
+
+    async def erased(self, since: datetime) -> list[str]:
+        """See `OwnedObjects.erased`."""
+        async with self._engine.begin() as connection:
+            await connection.execute(sa.delete(erased_owners).where(erased_owners.c.erased_at < since))
+            return list((await connection.execute(sa.select(erased_owners.c.owner_id))).scalars())
 
     async def condemned(self, owner_id: str, after: str | None, limit: int) -> Sequence[StoredObject]:
         """See `OwnedObjects.condemned`."""

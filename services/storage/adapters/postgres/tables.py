@@ -38,5 +38,13 @@ object_copies = sa.Table(
 )
 """Copies in other stores that were read back and found right."""
 
+erased_owners = sa.Table(
+    "erased_owners",
+    metadata,
+    sa.Column("owner_id", sa.Text, primary_key=True),
+    sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
+)
+"""Of whom nothing is kept, for as long as something of theirs may still arrive."""
+
 COMMITTED_REQUEST_INDEX = "objects_committed_request_key"
 """Unique: of all attempts at a request of an owner, one is committed at most."""

@@ -5,6 +5,7 @@ Revision ID: 0005
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
@@ -21,12 +22,18 @@ _OUTBOX = """
 
 
 def upgrade() -> None:
-    """A table, and an index that has rows of every state."""
+    """Two tables, and an index that has rows of every state."""
     op.execute(_OUTBOX)
+    op.create_table(
+        "erased_owners",
+        sa.Column("owner_id", sa.Text, primary_key=True),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
+    )
     op.create_index("objects_every_owner_idx", "objects", ["owner_id", "object_id"])
 
 
 def downgrade() -> None:
-    """Drop both."""
+    """Drop them."""
     op.drop_index("objects_every_owner_idx", "objects")
+    op.drop_table("erased_owners")
     op.execute("DROP TABLE audit_outbox")
