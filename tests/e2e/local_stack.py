@@ -40,6 +40,8 @@ class LocalStack:
             "T2M_GATEWAY_PORT": "0",
             # Tests order more videos in a minute than a person would.
             "T2M_RATE_LIMITS": "off",
+            # And all come from one address, with more wrong passwords.
+            "T2M_LOGIN_CLIENT_FAILURES": "100000",
             **environment,
         }
 
