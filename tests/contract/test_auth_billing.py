@@ -286,7 +286,7 @@ async def test_A6_declined_tried_again_given_up(bench: Bench) -> None:
 
 async def test_A6_a_page_to_pay_on(bench: Bench) -> None:
     """A6: open until the provider says that it was paid; a newer page takes the place of a refused one."""
-    bench.teller.script = [Result.OPEN]
+    bench.teller.script = [Result.OPEN] * 2
     current = await bench.subscriptions.subscribe(bench.ada, "pro")
     assert current.charge is not None
     assert (current.charge.state, current.charge.page_url) == (ChargeState.OPEN, "https://pay.example/1")

@@ -321,6 +321,25 @@ async def test_A6_events_in_any_order_and_more_than_once(bench: Bench) -> None:
     assert (await bench.state(), (await bench.charge()).state) == ("active", ChargeState.PAID)
 
 
+async def test_A6_an_event_that_was_lost_is_made_up_for(bench: Bench) -> None:
+    """A6: whoever comes back after paying has paid."""
+    bench.server.pay((await bench.subscribe()).reference)
+    assert (await bench.subscribe()).state is ChargeState.PAID
+    assert (await bench.state(), bench.server.collected()) == ("active", 3100)
+
+
+async def test_A6_a_page_that_is_gone_is_replaced(bench: Bench) -> None:
+    """A6: the same one for a day, then a new one, though nobody said that it expired."""
+    first = await bench.subscribe()
+    assert (await bench.subscribe()).page_url == first.page_url
+    bench.server.pages[first.reference]["status"] = "expired"
+    bench.server.forget_keys()
+    second = await bench.subscribe()
+    assert (second.state, second.page_url != first.page_url) == (ChargeState.OPEN, True)
+    await bench.pay(second)
+    assert (await bench.state(), bench.server.collected()) == ("active", 3100)
+
+
 async def test_A6_a_page_that_expired_can_be_asked_for_again(bench: Bench) -> None:
     """A6: an old event about it does not close the new one."""
     first = await bench.subscribe()

@@ -225,10 +225,13 @@ class Billing:
         self.charges.append(charge)
 
     def _pay_again(self) -> None:
-        """The payer is here and asks to pay what is still to be paid."""
+        """The payer is here and asks to pay what is still to be paid.
+
+        Of what is open the provider is asked again, too: it may be paid, and the event lost, or the page be gone.
+        """
         charge = self.wanted
-        if charge is not None and charge.state is ChargeState.DUE:
-            charge.present, charge.next_attempt_at = True, self.now
+        if charge is not None:
+            charge.state, charge.present, charge.next_attempt_at = ChargeState.DUE, True, self.now
 
     def _withdraw_wanted(self) -> None:
         charge = self.wanted

@@ -122,8 +122,8 @@ class SubscriptionServiceServicer:
     def Subscribe(self, request, context):
         """Begins a subscription. What is to be paid is asked from the billing provider at once:
         the answer says whether it is paid, or where to pay it (`charge.page_url`). Called
-        again while it is not paid, with the same plan, it asks for a new page to pay on; with
-        another one, that one takes its place.
+        again while it is not paid, with the same plan, it asks the provider again, for a new
+        page where the old one is gone; with another plan, that one takes its place.
 
         Errors: INVALID_ARGUMENT for an unknown plan; ALREADY_EXISTS when there is a paid
         subscription: upgrade it.

@@ -52,8 +52,8 @@ class SubscriptionServiceStub:
     Subscribe: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.SubscribeRequest, _subscription_service_pb2.SubscribeResponse]
     """Begins a subscription. What is to be paid is asked from the billing provider at once:
     the answer says whether it is paid, or where to pay it (`charge.page_url`). Called
-    again while it is not paid, with the same plan, it asks for a new page to pay on; with
-    another one, that one takes its place.
+    again while it is not paid, with the same plan, it asks the provider again, for a new
+    page where the old one is gone; with another plan, that one takes its place.
 
     Errors: INVALID_ARGUMENT for an unknown plan; ALREADY_EXISTS when there is a paid
     subscription: upgrade it.
@@ -118,8 +118,8 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     Subscribe: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.SubscribeRequest, _subscription_service_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Begins a subscription. What is to be paid is asked from the billing provider at once:
     the answer says whether it is paid, or where to pay it (`charge.page_url`). Called
-    again while it is not paid, with the same plan, it asks for a new page to pay on; with
-    another one, that one takes its place.
+    again while it is not paid, with the same plan, it asks the provider again, for a new
+    page where the old one is gone; with another plan, that one takes its place.
 
     Errors: INVALID_ARGUMENT for an unknown plan; ALREADY_EXISTS when there is a paid
     subscription: upgrade it.
@@ -193,8 +193,8 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_subscription_service_pb2.SubscribeResponse, _abc.Awaitable[_subscription_service_pb2.SubscribeResponse]]:
         """Begins a subscription. What is to be paid is asked from the billing provider at once:
         the answer says whether it is paid, or where to pay it (`charge.page_url`). Called
-        again while it is not paid, with the same plan, it asks for a new page to pay on; with
-        another one, that one takes its place.
+        again while it is not paid, with the same plan, it asks the provider again, for a new
+        page where the old one is gone; with another plan, that one takes its place.
 
         Errors: INVALID_ARGUMENT for an unknown plan; ALREADY_EXISTS when there is a paid
         subscription: upgrade it.
