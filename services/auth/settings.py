@@ -67,7 +67,7 @@ class AuthSettings(ServiceSettings):
     """The same for one client's address."""
 
     mail_from: str = "t2m <no-reply@localhost>"
-    """Who mails are from: an address, or a name and an address."""
+    """Who mails are from: an address, or a name and an address. Has to be set where there is a mail server."""
     mail_outbox: Path | None = None
     """Folder for mails as files, where there is no mail server."""
     mail_verify_link: str = ""
@@ -122,4 +122,6 @@ class AuthSettings(ServiceSettings):
     def _mail_goes_one_way(self) -> Self:
         if self.smtp_host and self.mail_outbox is not None:
             raise ValueError("smtp_host and mail_outbox exclude each other")
+        if self.smtp_host and "mail_from" not in self.model_fields_set:
+            raise ValueError("smtp_host needs mail_from, an address that the server lets us send from")
         return self
