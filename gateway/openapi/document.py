@@ -160,7 +160,10 @@ class _Operation:
             "summary": summary.split("\n")[0].removesuffix("."),
             "description": self._comment,
             "responses": {
-                **{status: {**answer, "headers": LIMIT_HEADERS} for status, answer in self._successes().items()},
+                **{
+                    status: {**answer, "headers": {**LIMIT_HEADERS, **answer.get("headers", {})}}
+                    for status, answer in self._successes().items()
+                },
                 **self._failures(),
             },
             "security": security(self._rpc, self._binding),

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -213,7 +212,7 @@ async def test_A8_every_list_walks_an_index_among_many_entries(engine: AsyncEngi
         for wanted, index in lists.items():
             for before in (None, str(UUID(int=1 << 127))):
                 statement = page_statement(wanted, before, 51)
-                query = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+                query = statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
                 plan = "\n".join((await connection.execute(text(f"EXPLAIN {query}"))).scalars())
                 assert index in plan, plan
                 assert "Seq Scan" not in plan, plan

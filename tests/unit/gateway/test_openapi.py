@@ -85,6 +85,16 @@ def test_A7_O8_limits_are_documented(document: dict[str, Any]) -> None:
             assert "429" in operation["responses"] or operation["tags"] == ["Health"]
 
 
+def test_A8_O8_a_download_is_shown_as_a_file_with_a_name(document: dict[str, Any]) -> None:
+    """A8: no JSON, no event stream, but bytes; and how it fails."""
+    operation = document["paths"]["/api/v1/users/me/export"]["get"]
+    success = operation["responses"]["200"]
+    assert set(success["content"]) == {"application/octet-stream", "application/zip"}
+    assert "Content-Disposition" in success["headers"]
+    assert {"401", "403", "429", "503"} <= set(operation["responses"])
+    assert document["paths"]["/api/v1/users/me"]["delete"]["responses"]["202"]
+
+
 def test_O8_every_operation_is_described_and_named_once(document: dict[str, Any]) -> None:
     """O8: a rpc without a comment would show here."""
     operations = [operation for verbs in document["paths"].values() for operation in verbs.values()]
