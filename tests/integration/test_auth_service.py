@@ -177,7 +177,10 @@ async def test_the_life_of_an_api_key(auth: Auth) -> None:
     assert (internal.user_id, internal.role) == (await auth.id_of(), user_pb2.ROLE_USER)
     by_key = bearer(internal.internal_token)
     listed = await auth.api_keys.ListApiKeys(api_key_service_pb2.ListApiKeysRequest(), metadata=by_key)
-    assert list(listed.api_keys) == [made.api_key]
+    used = api_key_service_pb2.ApiKey()
+    used.CopyFrom(made.api_key)
+    used.last_used_at.FromDatetime(auth.clock.now())
+    assert list(listed.api_keys) == [used]
     profile = auth.users.GetProfile(user_service_pb2.GetProfileRequest(), metadata=by_key)
     assert await refusal(profile) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
     wider = auth.create_key(by_key, scopes=["jobs:write"])
