@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.auth.adapters.postgres.credits import PostgresCredits
+from services.auth.adapters.postgres.ledger import PostgresLedger
 from services.auth.adapters.postgres.tables import USERS
 from services.auth.application.credits import Credits
 from services.auth.domain.credits import ReservationState
@@ -32,17 +33,6 @@ from tests.fakes.auth import START, FakeClock
 from tests.fakes.auth_credits import FakeCreditStore
 
 PLANS = Plans(Plan("trial", metered=True, signup_credits=20))
-LEDGER = text(
-    """
-    SELECT a.user_id FROM credit_accounts a
-    LEFT JOIN credit_entries e ON e.user_id = a.user_id
-    GROUP BY a.user_id, a.available, a.reserved, a.spent
-    HAVING a.available <> coalesce(sum(e.amount) FILTER (WHERE e.book = 'available'), 0)
-        OR a.reserved <> coalesce(sum(e.amount) FILTER (WHERE e.book = 'reserved'), 0)
-        OR a.spent <> coalesce(sum(e.amount) FILTER (WHERE e.book = 'spent'), 0)
-    """
-)
-"""Accounts whose balance is not the sum of their entries."""
 
 
 @dataclass
@@ -66,8 +56,7 @@ async def engine(postgres: Callable[[], str]) -> AsyncGenerator[AsyncEngine]:
     await stack.migrate("auth", url)
     engine = create_engine(url)
     yield engine
-    async with engine.connect() as connection:
-        assert (await connection.execute(LEDGER)).all() == []
+    assert await PostgresLedger(engine).faults() == []
     await engine.dispose()
 
 
