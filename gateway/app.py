@@ -75,6 +75,7 @@ class Rest:
                 send_timeout_s=settings.stream_send_timeout_s,
                 reconnect_s=settings.stream_reconnect_s,
                 max_age_s=settings.stream_max_age_s,
+                per_user=settings.streams_per_user,
             ),
             self.revocations.covers,
         )

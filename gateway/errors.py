@@ -23,6 +23,7 @@ from gateway.codec import EncoderSet, Violation, snake_case
 
 DOMAIN = "t2m"
 DEFAULT_RETRY_AFTER_S = 2
+_STREAM_RETRY_S = 5
 MAX_VIOLATIONS = 100
 MAX_TEXT = 300
 
@@ -123,6 +124,14 @@ def unavailable(message: str, retry_after_s: float = DEFAULT_RETRY_AFTER_S) -> A
     """503 with `Retry-After`."""
     headers = [(b"retry-after", str(max(1, math.ceil(retry_after_s))).encode())]
     return ApiError(503, "SERVICE_UNAVAILABLE", message, "UNAVAILABLE", headers=headers)
+
+
+def too_many_streams(limit: int) -> ApiError:
+    """429: the caller has to close one before opening another."""
+    details = {"class": "stream", "scope": "user", "open_streams": limit, "retry_after_seconds": _STREAM_RETRY_S}
+    message = f"{limit} streams are open already"
+    headers = [(b"retry-after", b"%d" % _STREAM_RETRY_S)]
+    return ApiError(429, "RATE_LIMIT_EXCEEDED", message, "RATE_LIMITED", details, headers)
 
 
 def internal() -> ApiError:

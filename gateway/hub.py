@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import grpc
 import structlog
 
 from gateway.auth import Caller
-from gateway.errors import ApiError, from_rpc
+from gateway.errors import ApiError, from_rpc, too_many_streams, unavailable
 from gateway.feed import Feed, Subscription
 from gateway.frames import StreamCodec
 from gateway.metrics import STREAM_FEEDS, STREAM_RECONNECTS
@@ -35,6 +36,8 @@ class HubLimits:
     send_timeout_s: float = 20.0
     reconnect_s: float = 30.0
     max_age_s: float = 3600.0
+    per_user: int = 100
+    """Streams that a user may have open here; 0 for any number."""
 
 
 class Upstream:
@@ -157,7 +160,16 @@ class Hub:
         self._shared: dict[bytes, Feed] = {}
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._subscriptions: set[Subscription] = set()
+        self._open_of: Counter[str] = Counter()
         self._ticker: asyncio.Task[None] | None = None
+
+    def admit(self, caller: Caller | None) -> None:
+        """Raise ApiError 503 while draining, 429 when the caller has as many streams open as one may have."""
+        if self.draining:
+            raise unavailable("shutting down")
+        limit = self.limits.per_user
+        if caller is not None and limit and self._open_of[caller.user_id] >= limit:
+            raise too_many_streams(limit)
 
     def find(self, key: bytes | None) -> Feed | None:
         """The running feed of a resource."""
@@ -182,6 +194,8 @@ class Hub:
     def join(self, subscription: Subscription) -> None:
         """Put a subscription under the clock: heartbeats, send time-out, age, drain."""
         self._subscriptions.add(subscription)
+        if subscription.caller is not None:
+            self._open_of[subscription.caller.user_id] += 1
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="gateway-stream-clock")
         if self.draining or self._is_over(subscription):
@@ -199,6 +213,11 @@ class Hub:
     def leave(self, subscription: Subscription) -> None:
         """Forget a subscription; a feed that nobody reads any more is closed."""
         self._subscriptions.discard(subscription)
+        if subscription.caller is not None:
+            user_id = subscription.caller.user_id
+            self._open_of[user_id] -= 1
+            if not self._open_of[user_id]:
+                del self._open_of[user_id]
         feed = subscription.feed
         if feed is None:
             return

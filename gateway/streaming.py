@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from gateway.auth import Caller, call_metadata
 from gateway.binding import Binder
 from gateway.catalog import HttpBinding, Rpc
-from gateway.errors import ApiError, unavailable
+from gateway.errors import ApiError
 from gateway.feed import Feed, Subscription
 from gateway.frames import Frame, StreamCodec, skin_for
 from gateway.http import ClientGoneError, Request
@@ -50,9 +50,8 @@ class StreamEndpoint:
 
         A client that resumes after the last event gets 204, which tells an EventSource to stop asking.
         """
-        if self._hub.draining:
-            raise unavailable("shutting down")
         caller = await self._admit(request)
+        self._hub.admit(caller)
         body = await request.body(self._tools.max_body_bytes)
         raw = self._binder.bind(request, variables, body)
         watch = _Watch(self._source, raw, caller, call_metadata(request, None))

@@ -222,3 +222,20 @@ async def test_O4_J7_draining_ends_streams_and_readiness() -> None:
         with contextlib.suppress(httpx.HTTPError):
             answer = await gateway.client.get(EVENTS, headers=ALICE)
             assert answer.status_code == 503
+
+
+async def test_A7_a_user_has_so_many_streams_open_and_no_more() -> None:
+    """A7: 429 for one too many; whoever closes one may open another; other users are others."""
+    async with running_gateway(streams_per_user=2) as gateway:
+        async with watch(gateway) as first, watch(gateway):
+            await first.event()
+            refused = await gateway.client.get(f"/api/v1/jobs/{JOB_ID}/events", headers=ALICE)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+            assert error_of(refused)["details"]["open_streams"] == 2
+        assert len(gateway.script.watches) == 2
+        async with asyncio.timeout(10):
+            status = 429
+            while status == 429:
+                async with gateway.client.stream("GET", f"/api/v1/jobs/{JOB_ID}/events", headers=ALICE) as answer:
+                    status = answer.status_code
+        assert status == 200

@@ -53,7 +53,9 @@ async def run(options: argparse.Namespace) -> None:
     port = free_port()
     addresses = {f"T2M_{name}_ADDRESS": backends.address for name in ("AUTH", "JOB", "VIDEO_RENDER", "STORAGE")}
     loop = asyncio.get_running_loop()
-    context = process(PEERS["t2m"], port, T2M_GATEWAY_PORT=str(port), T2M_RATE_LIMITS="off", **addresses)
+    context = process(
+        PEERS["t2m"], port, T2M_GATEWAY_PORT=str(port), T2M_RATE_LIMITS="off", T2M_STREAMS_PER_USER="0", **addresses
+    )
     gateway = await loop.run_in_executor(None, context.__enter__)
     try:
         await measure(options, backends, port, gateway)
