@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import partial
 
 import grpc
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters.jose.keyring import KeyRing
 from services.auth.adapters.jose.keys import load_or_create_keys
@@ -33,6 +35,8 @@ CREDENTIAL_SERVICES = ("t2m.auth.v1.ApiKeyService", "t2m.auth.v1.TokenService")
 _REVOCATIONS_EVERY_S = 0.25
 _FORGET_EVERY_S = 60.0
 _RENEW_EVERY_S = 60.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,9 @@ class CredentialPart:
 
         return [
             BackgroundTask("follow signing keys", reread),
-            BackgroundTask("follow revocations", partial(_repeat, self.revocations.look, _REVOCATIONS_EVERY_S)),
+            BackgroundTask("follow revocations", partial(repeat, self.revocations.look, _REVOCATIONS_EVERY_S)),
             BackgroundTask("forget revocations", forget),
-            BackgroundTask("renew keys of other issuers", partial(_repeat, self.oidc.renew_keys, _RENEW_EVERY_S)),
+            BackgroundTask("renew keys of other issuers", partial(repeat, self.oidc.renew_keys, _RENEW_EVERY_S)),
         ]
 
     async def close(self) -> None:
@@ -117,9 +121,18 @@ def build_api_keys(settings: AuthSettings, units: UnitsOfWork, secrets: SecretMa
     return ApiKeys(units, secrets, clock, known_scopes(), settings.api_keys_max)
 
 
-async def _repeat(work: Callable[[], Awaitable[None]], every_s: float) -> None:
+async def repeat(work: Callable[[], Awaitable[None]], every_s: float) -> None:
+    """Do it again and again, in step also while the database is away: what ended meanwhile is told at once after."""
+    away = False
     while True:
-        await work()
+        try:
+            await work()
+        except (OSError, SQLAlchemyError) as exc:
+            if not away:
+                _log.warning("database away", error=f"{type(exc).__name__}: {exc}")
+            away = True
+        else:
+            away = False
         await asyncio.sleep(every_s)
 
 

@@ -136,10 +136,13 @@ class RevocationFeed:
             self._complete = False
             try:
                 await self._follow()
+                reason = ""
             except grpc.aio.AioRpcError as exc:
-                _log.warning("revocations are not followed", code=exc.code().name, known=len(self._revoked))
+                reason = exc.code().name
             except TimeoutError:
-                _log.warning("revocations are not followed", code="silence", known=len(self._revoked))
+                reason = "silence"
+            if reason and pause < _LONGEST_PAUSE_S:  # once for each outage
+                _log.warning("revocations are not followed", code=reason, known=len(self._revoked))
             pause = _FIRST_PAUSE_S if self._complete else min(pause * 2, _LONGEST_PAUSE_S)
             await asyncio.sleep(pause)
 

@@ -12,6 +12,7 @@ import pytest
 
 from services.auth.application import revocations
 from services.auth.application.revocations import Batch, Revocations
+from services.auth.bootstrap_credentials import repeat
 from services.auth.domain.errors import FollowerTooSlow
 from services.auth.domain.revocation import Revocation, RevocationKind
 from tests.fakes.auth import START, FakeClock, FakeUnits
@@ -140,3 +141,22 @@ async def test_what_nobody_needs_any_more_is_forgotten() -> None:
     assert not world.units.tables.revocations
     async with world.follow() as stream:
         assert names(await anext(stream)) == []
+
+
+async def test_looking_goes_on_in_step_while_the_database_is_away() -> None:
+    """A supervisor would wait longer and longer, and revocations would be late after an outage."""
+    looks = 0
+    enough = asyncio.Event()
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 30:
+            enough.set()
+        elif looks % 3:
+            raise ConnectionRefusedError
+
+    task = asyncio.create_task(repeat(look, 0.0))
+    async with asyncio.timeout(5):
+        await enough.wait()
+    task.cancel()
