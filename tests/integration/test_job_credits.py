@@ -98,6 +98,11 @@ async def deployment(
     await engine.dispose()
 
 
+def refund_of(job_id: str) -> credit_service_pb2.RefundReservationRequest:
+    """The admin's request."""
+    return credit_service_pb2.RefundReservationRequest(job_id=job_id)
+
+
 async def test_A6_two_hundred_orders_at_once_against_twenty_credits(deployment: Deployment) -> None:
     """A6: exactly what twenty credits buy; the rest is refused with the price."""
     results = await asyncio.gather(*(deployment.user.create() for _ in range(200)), return_exceptions=True)
@@ -111,7 +116,7 @@ async def test_A6_two_hundred_orders_at_once_against_twenty_credits(deployment: 
 
 
 async def test_A6_J3_spent_when_completed_and_free_again_otherwise(deployment: Deployment) -> None:
-    """A6, J3: a completed job is paid, a cancelled and a failed one are not."""
+    """A6, J3: a completed job is paid, a cancelled and a failed one are not; an admin may give back what was paid."""
     user, renders = deployment.user, deployment.world.renders
     good, stopped, broken = await user.create(), await user.create(), await user.create(max_retries=0)
     assert (await user.get(good.job_id)).credit_cost == 1
@@ -123,6 +128,13 @@ async def test_A6_J3_spent_when_completed_and_free_again_otherwise(deployment: D
     await renders.emit(f"{good.job_id}-1", planned("One"), succeeded("v", "t"))
     await user.ended(good.job_id)
     await deployment.until((19, 0, 1))
+    admin = Caller(deployment.auth, str(uuid4()), Role.ADMIN)
+    for _ in range(2):
+        answer = await admin.call("RefundReservation", refund_of(good.job_id))
+        assert answer.reservation.state == credit_service_pb2.CREDIT_RESERVATION_STATE_REFUNDED
+        assert await deployment.balance() == (20, 0, 0)
+    refused = await failure(admin.call("RefundReservation", refund_of(stopped.job_id)))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STATE_CONFLICT")
 
 
 async def test_A6_V2_a_batch_takes_what_the_credits_cover(deployment: Deployment) -> None:
