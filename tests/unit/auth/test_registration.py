@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.auth.application.people_ports import Message
 from services.auth.application.registrations import Verified
 from services.auth.domain.errors import InvalidValue, LoginRefused
 from services.auth.domain.mail import ASKED_PER_HOUR, KEPT_FOR
@@ -181,6 +182,47 @@ class TestMail:
         assert await world.mailroom.deliver() == 0
         world.clock.advance(timedelta(minutes=2))
         await world.registrations.verify(await world.code(EMAIL))
+
+    async def test_a_sender_that_dies_after_handing_over_sends_twice_and_both_tokens_work(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.registrations.register(EMAIL, PASSWORD, "")
+        send = world.transport.send
+
+        async def send_and_die(message: Message) -> None:
+            await send(message)
+            raise asyncio.CancelledError
+
+        with monkeypatch.context() as dying:
+            dying.setattr(world.transport, "send", send_and_die)
+            with pytest.raises(asyncio.CancelledError):
+                await world.mailroom.deliver()
+        world.clock.advance(timedelta(minutes=2))
+        second = await world.code(EMAIL)
+        first = next(line for line in world.transport.sent[0].plain.splitlines() if line.isalnum())
+        assert len({message.message_id for message in world.transport.sent}) == 1
+        assert len(world.transport.sent) == 2
+        assert first != second
+        assert await world.registrations.verify(first) == await world.registrations.verify(second)
+
+    async def test_a_mail_that_nobody_thought_of_does_not_keep_the_others(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.registrations.register(EMAIL, PASSWORD, "")
+        await world.registrations.register("eve@example.com", PASSWORD, "")
+        send = world.transport.send
+
+        async def odd(message: Message) -> None:
+            if message.recipient == EMAIL:
+                raise KeyError("nobody thought of it")
+            await send(message)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(world.transport, "send", odd)
+            assert await world.mailroom.deliver() == 2
+        assert [message.recipient for message in world.transport.sent] == ["eve@example.com"]
+        world.clock.advance(timedelta(seconds=10))
+        assert (await world.mail(EMAIL)).recipient == EMAIL
 
     def test_texts_hold_the_code_the_link_and_nothing_that_is_markup(self) -> None:
         text = verify("CODE", Links(verify='https://t2m.example/?token={token}&a="b"'))

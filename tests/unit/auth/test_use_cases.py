@@ -389,13 +389,15 @@ class TestOperator:
     async def test_a_generated_password_opens_a_session(self, world: World) -> None:
         user, password = await world.operator.create_admin(EMAIL, None)
         assert user.role is Role.ADMIN
+        assert user.verified_at is not None
         assert password is not None
         assert len(password) >= 40
         await world.sessions.login(EMAIL, password)
 
     async def test_a_given_password_is_not_handed_back_and_keeps_the_rules(self, world: World) -> None:
-        with pytest.raises(InvalidValue):
-            await world.operator.create_admin(EMAIL, "")
+        for bad in ("", "password password"):
+            with pytest.raises(InvalidValue):
+                await world.operator.create_admin(EMAIL, bad)
         _, password = await world.operator.create_admin(EMAIL, PASSWORD)
         assert password is None
 
