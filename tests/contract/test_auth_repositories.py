@@ -395,6 +395,8 @@ class TestIdentities:
         async with units() as unit:
             assert await unit.identities.find(first.issuer, first.subject) == first
             assert await unit.identities.find(first.issuer, "P1") is None
+            assert await unit.identities.is_known_elsewhere(first.user_id)
+            assert not await unit.identities.is_known_elsewhere(eve.user_id)
 
     async def test_only_newer_claims_change_the_user(self, units: Units) -> None:
         ada = user()

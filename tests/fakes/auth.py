@@ -369,6 +369,10 @@ class FakeIdentities:
         """By both."""
         return self._known.get((issuer, subject))
 
+    async def is_known_elsewhere(self, user_id: str) -> bool:
+        """Of any issuer."""
+        return any(identity.user_id == user_id for identity in self._known.values())
+
     async def add(self, identity: Identity, now: datetime) -> bool:
         """Once."""
         key = (identity.issuer, identity.subject)

@@ -31,6 +31,10 @@ class IdentityRepository(Protocol):
         """The person, if known."""
         ...
 
+    async def is_known_elsewhere(self, user_id: str) -> bool:
+        """Whether another issuer vouches for the user."""
+        ...
+
     async def add(self, identity: Identity, now: datetime) -> bool:
         """Remember who they are; False when somebody else has done so, however close in time."""
         ...

@@ -158,6 +158,9 @@ class Mailroom:
         user = await unit.users.find_by_email(mail.recipient)
         if user is None:
             return None
+        # A password would be a second way in, past the issuer that decides who may come in.
+        if user.password_hash is None and await unit.identities.is_known_elsewhere(user.user_id):
+            return None
         ends = self._clock.now() + RESET_LIFETIME
         token = EmailToken(b"", TokenPurpose.RESET, mail.recipient, ends, user_id=user.user_id)
         return mail_texts.reset(await self._keep(unit, token), self._links)

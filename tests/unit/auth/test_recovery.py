@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from services.auth.domain.errors import CredentialInvalid, InvalidValue, LoginRefused, SessionNotFound, UserNotFound
+from services.auth.domain.identity import Identity
 from services.auth.domain.preferences import Preferences
 from services.auth.domain.revocation import RevocationKind
 from services.auth.domain.session import AGENT_MAX, Client
 from services.auth.domain.user import Role
+from tests.fakes.auth import START
 from tests.unit.auth.world import EMAIL, PASSWORD, World
 
 OTHER, NEW_EMAIL = "quite another phrase", "lovelace@example.com"
@@ -82,6 +84,17 @@ class TestReset:
         world.clock.advance(timedelta(hours=1))
         with pytest.raises(InvalidValue):
             await world.recovery.confirm_reset(reset, OTHER)
+
+    @pytest.mark.parametrize("elsewhere", [True, False])
+    async def test_a_password_is_no_way_past_another_issuer(self, world: World, elsewhere: bool) -> None:
+        user = await world.accounts.register_without_password(EMAIL, Role.USER)
+        if elsewhere:
+            async with world.units() as unit:
+                await unit.identities.add(Identity("https://issuer.example", "p1", user.user_id, START), START)
+                await unit.commit()
+        await world.recovery.request_reset(EMAIL)
+        await world.mailroom.deliver()
+        assert len(world.transport.sent) == (0 if elsewhere else 1)
 
     async def test_an_unknown_address_gets_no_mail(self, world: World) -> None:
         await world.recovery.request_reset("eve@example.com")

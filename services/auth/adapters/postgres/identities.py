@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     delete,
+    exists,
     func,
     literal,
     select,
@@ -62,6 +63,11 @@ class PostgresIdentities:
         if row is None:
             return None
         return Identity(row.issuer, row.subject, str(row.user_id), row.changed_at, row.linked)
+
+    async def is_known_elsewhere(self, user_id: str) -> bool:
+        """Whether there is any."""
+        theirs = exists().where(_T.user_id == as_uuid(user_id))
+        return bool((await self._connection.execute(select(theirs))).scalar_one())
 
     async def add(self, identity: Identity, now: datetime) -> bool:
         """Remember who they are; the primary key decides between two who do at once."""
