@@ -377,6 +377,45 @@ async def test_A8_an_erased_account_leaves_only_its_random_id(engine: AsyncEngin
     assert [each.client_address for each in entries if each not in about_ada] == ["192.0.2.1"] * 2
 
 
+async def test_A8_an_account_stays_known_to_the_billing_provider_until_its_charges_are_settled(
+    engine: AsyncEngine,
+) -> None:
+    world = World(postgres_units(engine), FakeClock(datetime.now(UTC)), [])
+    await world.add(user(ADA))
+    begun = await world.erasures.erase(ADA, world.clock.now(), by_api_key=False)
+    for service in ("job", "storage"):
+        await world.erasures.acknowledge(begun.erasure_id, service)
+    async with engine.begin() as connection:
+        await connection.execute(text("TRUNCATE subscriptions, charges, billing_customers CASCADE"))
+        await connection.execute(text(_SUBSCRIPTION), {"user_id": UUID(ADA)})
+        await connection.execute(text(_CHARGE), {"user_id": UUID(ADA)})
+        await connection.execute(
+            text("INSERT INTO billing_customers VALUES (:user_id, 'stripe', 'cus_1')"), {"user_id": UUID(ADA)}
+        )
+    assert await world.erasures.complete() == 0
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE charges SET state = 'void', settled_at = now()"))
+    assert await world.erasures.complete() == 1
+    async with engine.connect() as connection:
+        kept = (await connection.execute(text("SELECT user_id, reference, page_url FROM charges"))).one()
+        assert tuple(kept) == (UUID(ADA), "pi_1", "")
+        assert (await connection.execute(text("SELECT count(*) FROM billing_customers"))).scalar_one() == 0
+
+
+_SUBSCRIPTION = """
+    INSERT INTO subscriptions (subscription_id, user_id, plan, state, period, anchor, anchor_index, period_index,
+        period_start, period_end, period_credits, next_plan, cancel_at_period_end, created_at)
+    VALUES (:user_id, :user_id, 'pro', 'active', 'month', now(), 0, 0, now(), now() + interval '1 month', 0, '', false,
+        now())
+"""
+_CHARGE = """
+    INSERT INTO charges (charge_id, subscription_id, user_id, purpose, plan, period_index, amount, currency, credits,
+        state, provider, attempt, present, reference, page_url, failure, created_at)
+    VALUES (:user_id, :user_id, :user_id, 'subscribe', 'pro', 0, 100, 'EUR', 0, 'voiding', 'stripe', 1, true, 'pi_1',
+        'https://pay.example/ada', '', now())
+"""
+
+
 async def test_A8_account_data_comes_in_pages_of_one_user_only(engine: AsyncEngine) -> None:
     world = World(postgres_units(engine), FakeClock(START), [])
     await world.add(user(ADA), user(EVE))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.local_stack import SAMPLE, LocalStack, wait_for, watch
-from tests.e2e.people import Person, login, register
+from tests.e2e.people import PASSWORD, Person, login, register
 from tests.e2e.scan import traces
 
 KEPT = {
@@ -37,6 +37,7 @@ class Traces:
         self.seed = uuid4().hex[:10]
         self.address = f"zora.{self.seed}@t2m.example"
         self.made: list[str] = [self.address, f"zora.{self.seed}"]
+        self.secrets: list[str] = []
 
     def __call__(self, place: str) -> str:
         text = f"zq{self.seed}{place}"
@@ -59,8 +60,11 @@ def zora(stack: LocalStack, mark: Traces) -> Person:
         assert client.put("/api/v1/users/profile", json={"display_name": mark("name")}).is_success
         made = client.post("/api/v1/api-keys", json={"name": mark("key")})
         assert made.status_code == 201, made.text
+        mark.secrets += [made.json()["secret"], person.access_token, person.refresh_token]
         hook = {"url": f"https://hooks.t2m.example/{mark('hook')}", "description": mark("description")}
-        assert client.post("/api/v1/webhooks", json=hook).status_code == 201
+        webhook = client.post("/api/v1/webhooks", json=hook)
+        assert webhook.status_code == 201, webhook.text
+        mark.secrets += [webhook.json()["secret"], webhook.json()["secret"].removeprefix("whsec_")]
         text = f"{mark('content')}\n".encode()
         assert client.post(f"/api/v1/files?filename={mark('file')}.txt", content=text).status_code == 201
         context = SAMPLE["context"].replace("straight", f"straight {mark('context')}")
@@ -123,6 +127,12 @@ def test_A8_an_export_has_nothing_of_others(archive: zipfile.ZipFile, key: str, 
     with stack.client(key) as other:
         foreign = other.get("/api/v1/users/profile").json()["user_id"].encode()
     assert [name for name in archive.namelist() if foreign in archive.read(name)] == []
+
+
+def test_A8_no_secret_is_kept_or_logged(stack: LocalStack, zora: Person, mark: Traces) -> None:
+    """Neither the trail nor anything else has a password, a token, or the secret of a key or a webhook."""
+    assert zora.user_id
+    assert traces(stack, [*mark.secrets, PASSWORD]) == set()
 
 
 def test_A8_an_erased_person_is_nowhere(
