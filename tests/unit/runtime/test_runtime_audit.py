@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -162,7 +163,7 @@ async def test_A8_an_entry_that_cannot_be_written_fails_no_call_and_is_in_the_er
     with structlog.testing.capture_logs() as logs:
         await journal.record(entry())
     (line,) = logs
-    assert (line["log_level"], line["entry"]["resources"]) == ("error", {"job_id": JOB_ID})
+    assert (line["log_level"], AuditEntry.from_json(json.loads(line["entry"]))) == ("error", entry())
     sink.error = None
     await journal.record(entry(2))
     assert len(sink.entries) == 1
