@@ -206,6 +206,9 @@ def _limiter(settings: Settings) -> Limiter | None:
 
 
 async def _metrics(request: Request, _variables: dict[str, str], /) -> None:
+    # For whoever scrapes this process itself. What a proxy passes on comes from outside, where there is no such page.
+    if any(request.header(name) is not None for name in (b"x-forwarded-for", b"forwarded")):
+        raise route_not_found()
     await request.respond(200, generate_latest(), content_type=CONTENT_TYPE_LATEST.encode())
 
 

@@ -317,3 +317,10 @@ async def test_O8_document_and_page_are_served(gateway: GatewayUnderTest) -> Non
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "https://" not in page.text
     assert "script-src 'sha256-" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
+async def test_O2_metrics_are_not_for_the_outside(gateway: GatewayUnderTest, header: str) -> None:
+    """O2, A5: what an ingress passes on finds no metrics."""
+    assert (await gateway.client.get("/metrics")).status_code == 200
+    assert (await gateway.client.get("/metrics", headers={header: "203.0.113.7"})).status_code == 404
