@@ -206,6 +206,8 @@ async def trusting(folder: Path, auth_address: str) -> AsyncIterator[Trusting]:
         auth_address=auth_address,
         service_id="storage",
         service_secret=SECRETS["storage"],
+        erasure_poll_s=0.1,
+        erasure_settle_s=0.0,
     )
     server = build_storage(settings)
     await server.start()
