@@ -63,13 +63,21 @@ async def end_tasks(tasks: Collection[asyncio.Future[Any]], *, again_after_s: fl
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def is_cancelled() -> bool:
+    """Whether the current task itself was cancelled, and not only something that it waits for."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
 async def _supervise(task: BackgroundTask) -> None:
     delay = FIRST_DELAY_S
     while True:
         started = time.monotonic()
         try:
             await task.run()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            if is_cancelled():
+                raise
             if time.monotonic() - started > STEADY_AFTER_S:
                 delay = FIRST_DELAY_S
             _log.exception("background task failed", task=task.name, restart_in_s=delay)

@@ -15,7 +15,7 @@ import grpc
 import structlog
 from prometheus_client import Gauge
 
-from services.runtime.background import BackgroundTask
+from services.runtime.background import BackgroundTask, is_cancelled
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.credentials import ServiceCredentials
 from services.runtime.identity import Principal
@@ -141,6 +141,10 @@ class RevocationFeed:
                 reason = exc.code().name
             except TimeoutError:
                 reason = "silence"
+            except asyncio.CancelledError:
+                if is_cancelled():
+                    raise
+                reason = "channel replaced"  # a call that its own channel has cut looks like this
             if reason and pause < _LONGEST_PAUSE_S:  # once for each outage
                 _log.warning("revocations are not followed", code=reason, known=len(self._revoked))
             pause = _FIRST_PAUSE_S if self._complete else min(pause * 2, _LONGEST_PAUSE_S)

@@ -121,14 +121,28 @@ class Auth(token_service_pb2_grpc.TokenServiceServicer):
                 yield message
 
 
+class NotingStreams(grpc.aio.UnaryStreamClientInterceptor):
+    """Keeps the calls that a channel makes."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self._calls = calls
+
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        self._calls.append(await continuation(client_call_details, request))
+        return self._calls[-1]
+
+
 @asynccontextmanager
-async def feed(auth: Auth, silence_s: float = 5.0) -> AsyncIterator[tuple[RevocationList, RemoteKeys]]:
-    """What a service knows that follows this auth."""
+async def feed(
+    auth: Auth, silence_s: float = 5.0, calls: list[Any] | None = None
+) -> AsyncIterator[tuple[RevocationList, RemoteKeys]]:
+    """What a service knows that follows this auth; its streams are added to `calls`."""
     server = grpc.aio.server()
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(auth, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    noting: list[Any] = [] if calls is None else [NotingStreams(calls)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=noting) as channel:
         revoked, keys = RevocationList(), RemoteKeys(channel)
         credentials = ServiceCredentials(channel, "job", SecretStr("s3cret"))
         following = asyncio.create_task(
@@ -171,6 +185,18 @@ async def test_a_silent_stream_is_left_and_what_was_learnt_is_kept() -> None:
         auth.messages.put_nowait(ended("lost"))  # to a stream that nobody reads any more
         auth.messages.put_nowait(ended("two"))
         await until(lambda: revoked.covers(of_session("two")) or revoked.covers(of_session("lost")))
+
+
+async def test_a_stream_that_its_own_channel_cuts_is_opened_anew() -> None:
+    """As when the channel was replaced because its certificate was: to the reader that looks like a cancellation."""
+    auth = Auth()
+    calls: list[Any] = []
+    async with feed(auth, calls=calls) as (revoked, _):
+        auth.messages.put_nowait(ended("one"))
+        await until(lambda: revoked.covers(of_session("one")))
+        calls[0].cancel()
+        auth.messages.put_nowait(ended("two"))
+        await until(lambda: auth.streams == 2)
 
 
 async def test_a_service_whose_own_token_is_refused_gets_another() -> None:
