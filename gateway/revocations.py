@@ -119,6 +119,11 @@ class RevocationFeed:
                     self._token = ""
             except TimeoutError:
                 reason = "silence"
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current is None or current.cancelling():
+                    raise
+                reason = "channel replaced"  # A call that its own channel has cut looks like this.
             pause_s = _PAUSES_S[0] if self._revocations.followed else min(pause_s * 2, _PAUSES_S[1])
             if reason != "ended":
                 self._set_followed(False, reason)
