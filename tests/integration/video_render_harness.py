@@ -50,7 +50,7 @@ TERMINAL = {
 
 
 class SigningAuth(token_service_pb2_grpc.TokenServiceServicer):
-    """Gives every service a token; the real auth is tested elsewhere."""
+    """`TokenService` as far as a service needs it to start: tokens and keys. The real auth is tested elsewhere."""
 
     async def IssueServiceToken(self, request: Any, context: Any) -> token_service_pb2.IssueServiceTokenResponse:
         """A service token for whoever asks."""
@@ -58,10 +58,6 @@ class SigningAuth(token_service_pb2_grpc.TokenServiceServicer):
         answer = token_service_pb2.IssueServiceTokenResponse(token=token)
         answer.expires_at.FromDatetime(ends)
         return answer
-
-    async def ExchangeCredential(self, request: Any, context: Any) -> token_service_pb2.ExchangeCredentialResponse:
-        """Not for services."""
-        raise NotImplementedError
 
     async def GetJwks(self, request: Any, context: Any) -> token_service_pb2.GetJwksResponse:
         """The public key."""
@@ -249,7 +245,7 @@ async def running(
 
 async def _auth() -> tuple[grpc.aio.Server, str]:
     server = grpc.aio.server()
-    token_service_pb2_grpc.add_TokenServiceServicer_to_server(SigningAuth(), server)
+    token_service_pb2_grpc.add_TokenServiceServicer_to_server(SigningAuth(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, f"127.0.0.1:{port}"

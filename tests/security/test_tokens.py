@@ -1,6 +1,6 @@
 """Credentials of the wrong kind, or not credentials at all (rows A2-A5; OWASP API2): 401, and nothing of ours breaks.
 
-Tokens of other issuers have their own table in `tests/integration/test_auth_oidc.py`.
+Tokens of other issuers have their own table in `tests/integration/test_oidc_tokens.py`.
 """
 
 from __future__ import annotations
