@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel bench-storage chaos clean gallery
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-security test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel bench-storage bench-auth chaos clean gallery
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ test-integration: deps  ## One service at a time on real Postgres, Redis, Celery
 test-e2e: deps  ## The whole embedded stack over REST and gRPC.
 	@$(PYTEST) tests/e2e
 
+test-security: deps  ## Attacks on the whole embedded stack.
+	@$(PYTEST) tests/security
+
 test-chaos: deps  ## Kill things in the middle and check the invariants.
 	@$(PYTEST) tests/chaos
 
@@ -95,7 +98,7 @@ test-browser: deps $(HLS)  ## Playback by hls.js in headless Chromium, which it 
 	@$(PYTHON) deploy/local/system.py --browser
 	@$(PYTEST) tests/browser
 
-bench: bench-render bench-gateway bench-lists bench-cancel bench-storage  ## Every benchmark, peers in the same run.
+bench: bench-render bench-gateway bench-lists bench-cancel bench-storage bench-auth  ## Every benchmark, peers in the same run.
 
 bench-render: deps  ## Render wall time beside the manim command line.
 	@$(BIN)/python -m tests.bench.render
@@ -113,6 +116,10 @@ bench-storage: deps  ## Bytes beside raw boto3 and file copy; memory under 50 sl
 	@$(BIN)/python -m tests.bench.storage throughput
 	@$(BIN)/python -m tests.bench.storage memory
 	@$(BIN)/python -m tests.bench.storage outage
+
+bench-auth: deps  ## Tokens verified, exchanged, made; how soon an ending is felt; whether time tells who has an account.
+	@$(BIN)/python -m tests.bench.auth
+	@$(BIN)/python -m tests.bench.auth.enumeration
 
 FAULTS ?= 200
 JOBS ?= 60

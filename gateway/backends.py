@@ -35,8 +35,9 @@ _OPTIONS = [
 
 LOOK_EVERY_S = 1.0
 """How often the certificate files are looked at."""
-OLD_CALLS_S = 600.0
-"""What calls on the channels of former certificates have to end in time."""
+OLD_CALLS_S = 7200.0
+"""What calls on the channels of former certificates have to end in time. Services end every connection before, with a
+status that readers of streams know; closing the channel would look like a cancellation of their own."""
 
 
 class Backends:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.auth.bootstrap_billing import BillingPart, build_billing
+from services.auth.bootstrap.billing import BillingPart, build_billing
 from services.auth.domain.errors import AuthError
 from services.auth.settings import AuthSettings
 from services.runtime.clock import SystemClock

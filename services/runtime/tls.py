@@ -20,8 +20,9 @@ _log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
 """A channel looks this often, at most, whether its files have changed."""
-OLD_CALLS_S = 600.0
-"""What calls on a replaced channel have to end in time."""
+OLD_CALLS_S = 7200.0
+"""What calls on a replaced channel have to end in time. Servers end every connection before (`runtime.server`), with a
+status that readers of streams know; closing the channel would look like a cancellation of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.auth.api.errors import TABLE
-from services.auth.bootstrap_billing import known_plans
+from services.auth.bootstrap.billing import known_plans
 from services.auth.domain import billing_errors
 from services.auth.domain.errors import AuthError
 from services.auth.domain.plans import DEFAULT_PLAN

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.auth.bootstrap_people import build_people
+from services.auth.bootstrap.people import build_people
 from services.auth.settings import AuthSettings
 from tests.unit.auth.world import World
 

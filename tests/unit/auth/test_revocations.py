@@ -12,7 +12,7 @@ import pytest
 
 from services.auth.application import revocations
 from services.auth.application.revocations import Batch, Revocations
-from services.auth.bootstrap_credentials import repeat
+from services.auth.bootstrap.credentials import repeat
 from services.auth.domain.errors import FollowerTooSlow
 from services.auth.domain.revocation import Revocation, RevocationKind
 from tests.fakes.auth import START, FakeClock, FakeUnits

@@ -20,10 +20,10 @@ from services.auth.application.accounts import Accounts
 from services.auth.application.credits import Credits
 from services.auth.application.operator import Operator
 from services.auth.application.ports import Clock, Ids
-from services.auth.bootstrap_billing import BillingPart, build_billing, known_plans
-from services.auth.bootstrap_credentials import CredentialPart, build_api_keys, build_credentials
-from services.auth.bootstrap_people import PEOPLE_SERVICES, People, build_passwords, build_people
-from services.auth.bootstrap_record import build_record
+from services.auth.bootstrap.billing import BillingPart, build_billing, known_plans
+from services.auth.bootstrap.credentials import CredentialPart, build_api_keys, build_credentials
+from services.auth.bootstrap.people import PEOPLE_SERVICES, People, build_passwords, build_people
+from services.auth.bootstrap.record import build_record
 from services.auth.settings import AuthSettings
 from services.runtime.clock import SystemClock
 from services.runtime.db import create_engine

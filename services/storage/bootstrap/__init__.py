@@ -43,8 +43,8 @@ from services.storage.application.orphans import Finding, OrphanPolicy, OrphanRe
 from services.storage.application.reading import DeleteJobObjects, DeleteObject, ListObjects, ReadObject
 from services.storage.application.sweeping import Sweep
 from services.storage.application.writing import WriteObject
-from services.storage.bootstrap_files import Files, Parts, build_files
-from services.storage.bootstrap_record import build_record
+from services.storage.bootstrap.files import Files, Parts, build_files
+from services.storage.bootstrap.record import build_record
 from services.storage.settings import StorageSettings
 from t2m.storage.v1 import file_service_pb2_grpc, object_service_pb2_grpc
 
