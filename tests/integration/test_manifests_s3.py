@@ -148,7 +148,7 @@ def test_S1_the_service_accepts_the_environment_and_finds_the_buckets_of_the_tem
 def test_S3_storage_acts_as_a_role_and_storage_and_workers_reach_the_store(
     stages: dict[str, Rendered], stage: str
 ) -> None:
-    """S3, S4: workers send to presigned URLs; nobody else is let out, and nobody to a neighbour."""
+    """S3, S4: workers send to presigned URLs; who has no reason is not let out, and nobody to a neighbour."""
     rendered = stages[stage]
     accounts = rendered.all("ServiceAccount")
     role = accounts["storage"]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
@@ -157,7 +157,8 @@ def test_S3_storage_acts_as_a_role_and_storage_and_workers_reach_the_store(
     pods = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in rendered.all("Deployment").items()}
     jobs = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in rendered.all("Job").items()}
     out = {name for name, labels in (pods | jobs).items() if rendered.reaches_the_internet(labels, 443)}
-    assert out == {"storage", "worker", "job", *({"migrate-files"} & jobs.keys())}  # "job" for webhooks
+    # "job" for webhooks, "auth" for mail, other issuers and billing.
+    assert out == {"storage", "worker", "job", "auth", *({"migrate-files"} & jobs.keys())}
 
 
 @pytest.mark.parametrize("stage", ["before", "latecomers"])
