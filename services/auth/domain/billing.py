@@ -188,6 +188,8 @@ class Billing:
             live.begin(self.now)
         else:
             carried = self._expire_credits(live, self.plans.of(plan))
+            # Whoever pays at the last moment of a long patience pays for days that are still to come.
+            index = live.not_over(index, self.now)
             live.renew(index)
         live.plan, live.period_credits, live.credits_since, self.used = plan, carried + amount, self.now, 0
         self._grant(amount, f"subscription {live.subscription_id} period {index}")

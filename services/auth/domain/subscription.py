@@ -79,7 +79,10 @@ class Subscription:
         """
         if plan.period is not self.period:
             self.period, self.anchor, self.anchor_index = plan.period, self.period_end, self.period_index + 1
-        index = self.period_index + 1
+        return self.not_over(self.period_index + 1, now)
+
+    def not_over(self, index: int, now: datetime) -> int:
+        """This period, or the first after it that has not ended."""
         while self._boundary(index + 1) <= now:
             index += 1
         return index

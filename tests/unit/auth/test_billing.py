@@ -245,6 +245,16 @@ def test_A6_periods_while_nobody_looked_are_not_charged() -> None:
     assert (desk.live.period_start.isoformat(), desk.state()[0]) == ("2026-04-01T12:00:00+00:00", "active")
 
 
+def test_A6_nobody_pays_for_a_period_that_is_over() -> None:
+    """A6: asked late, paid at the last moment of the patience, when the period that was asked for has just ended."""
+    desk = Desk().subscribed()
+    desk.wait(timedelta(hours=1081))
+    desk.wait(timedelta(hours=335))
+    assert (desk.state()[0], desk.account.now.isoformat()) == ("past_due", "2026-03-01T12:00:00+00:00")
+    desk.answer(Result.PAID)
+    assert (desk.live.period_start, desk.live.period_index) == (desk.account.now, 2)
+
+
 def test_A6_an_upgrade_that_is_still_open_ends_with_the_period() -> None:
     """A6: it paid for days that are over."""
     desk = Desk().subscribed()
