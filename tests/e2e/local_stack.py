@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,7 @@ class LocalStack:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        self._known_settings: dict[str, str] = {}
         self._environment = {
             **os.environ,
             "T2M_DATA_DIR": str(folder),
@@ -99,18 +102,30 @@ class LocalStack:
         self.command("restart", process)
 
     def api_key(self, email: str, role: str = "user") -> str:
-        """A key of a user with that address and role, made by the documented command."""
-        made = subprocess.run(
-            [sys.executable, "-m", "services.auth", "create-key", "--email", email, "--role", role],
-            cwd=CHECKOUT,
-            env=self.environment("auth"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert made.returncode == 0, made.stderr
-        return made.stdout.split()[-1]
+        """A key of a user with that address and role, as `python -m services.auth create-key` makes it."""
+        from services.auth.bootstrap import build_operator  # seconds, which unit tests need not wait for
+        from services.auth.domain.user import Role
+        from services.auth.settings import AuthSettings
+
+        async def made() -> str:
+            operator, engine = build_operator(AuthSettings(**self._auth_settings()))
+            try:
+                _, text = await operator.create_key(email, Role(role), "made for a test", ())
+            finally:
+                await engine.dispose()
+            return text
+
+        # In a thread, for tests that have an event loop of their own.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, made()).result(timeout=60)
+
+    def _auth_settings(self) -> dict[str, Any]:
+        """What an operator's command of `auth` reads, asked for once."""
+        if not self._known_settings:
+            environment = self.environment("auth")
+            wanted = ("database_url", "api_key_pepper", "keys_dir", "environment")
+            self._known_settings = {name: environment[f"T2M_{name.upper()}"] for name in wanted}
+        return self._known_settings
 
     def mailed_code(self, recipient: str, subject: str, *, deadline_s: float = 20) -> str:
         """The token in a mail that the outbox has, or gets within the deadline."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,8 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.auth.adapters.invoice_billing import InvoiceBilling
 from services.auth.adapters.postgres.billing import PostgresBilling
 from services.auth.adapters.postgres.ledger import PostgresLedger
-from services.auth.adapters.stripe_billing import StripeBilling, StripeOptions
-from services.auth.adapters.stripe_events import StripeEvents
 from services.auth.api.billing_servicer import BillingServicer
 from services.auth.api.subscription_servicer import SubscriptionServicer
 from services.auth.application.billing_ports import BillingProvider
@@ -28,6 +27,9 @@ from services.auth.settings import AuthSettings
 from services.runtime.plans import PlanSettings
 from services.runtime.server import BackgroundTask
 from t2m.auth.v1 import billing_service_pb2_grpc, subscription_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from services.auth.adapters.stripe_billing import StripeBilling
 
 _PURGE_EVERY_S = 3600.0
 
@@ -86,6 +88,10 @@ def build_billing(settings: AuthSettings, engine: AsyncEngine, clock: Clock, ids
     providers: dict[str, BillingProvider] = {INVOICE: InvoiceBilling()}
     stripe, events = None, None
     if settings.billing_provider == "stripe":
+        # Its package takes a third of a second to load, which nobody else need wait for.
+        from services.auth.adapters.stripe_billing import StripeBilling, StripeOptions
+        from services.auth.adapters.stripe_events import StripeEvents
+
         options = StripeOptions(
             settings.stripe_api_key.get_secret_value(), settings.billing_return_url, settings.stripe_api_url
         )
