@@ -26,16 +26,6 @@ def redis_server() -> str:
     return servers.redis_url()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those of a file stay together, and those that share the one stack: a second one
-    costs half a minute of processor time.
-    """
-    for item in items:
-        tier, _, file = item.location[0].removeprefix("tests/").rpartition("/")
-        shared = tier in ("e2e", "security") and file not in ("test_s3_stack.py", "test_tls_stack.py")
-        item.add_marker(pytest.mark.xdist_group("stack" if shared else item.location[0]))
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The whole embedded stack, up and ready; one for all tests that only use it."""
