@@ -176,10 +176,15 @@ def test_V3_J4_a_failed_job_says_where_and_shows_its_last_lines(api: httpx.Clien
         assert error["log_excerpt"], error
 
 
-def test_J3_J10_A6_a_cancelled_job_leaves_nothing_behind(
-    api: httpx.Client, admin: httpx.Client, stack: LocalStack, key: str
-) -> None:
+@pytest.fixture
+def stopper(stack: LocalStack) -> str:
+    """The key of a user whose credits no other job moves."""
+    return stack.api_key("stopper@t2m.example")
+
+
+def test_J3_J10_A6_a_cancelled_job_leaves_nothing_behind(admin: httpx.Client, stack: LocalStack, stopper: str) -> None:
     """J3: a running job is stopped; its credits are free again and its files are gone; twice is once."""
+    api, key = stack.client(stopper), stopper
     before = api.get("/api/v1/users/credits").json()
     job_id = ordered(api, topic="To be stopped", context="# One\n- a\n- b\n\n# Two\n- c\n- d\n\n# Three\n- e\n")
     wait_for(lambda: api.get("/api/v1/users/credits").json()["reserved"] > before["reserved"], "credits reserved")
