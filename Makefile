@@ -65,6 +65,7 @@ format: deps  ## Format Python and protos.
 # Most tests wait for a process to die, start or notice: two at a time share the cores well. Each worker of pytest has
 # servers of its own; the tests of a file stay together.
 test: deps  ## Every tier but the browser's, on real parts.
+	@$(BIN)/python -m compileall -q services gateway deploy protos/python/src  # for the hundreds of processes that it starts
 	@$(PYTEST) tests -n 2 --dist loadfile
 
 test-slow: deps  ## What takes minutes and 16 GB of disk: objects beyond 5 GiB.

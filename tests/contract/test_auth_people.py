@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
-from typing import Protocol
 from uuid import UUID
 
-import pytest
-from sqlalchemy import text
-
-from services.auth.adapters.postgres.unit_of_work import postgres_units
-from services.auth.application.ports import UnitOfWork
+from services.auth.application.ports import UnitsOfWork as Units
 from services.auth.domain.attempts import Attempts
 from services.auth.domain.mail import ASKED, EmailToken, Mail, MailKind, Registration, TokenPurpose
 from services.auth.domain.preferences import Preferences
 from services.auth.domain.user import Role, User
-from services.runtime.db import create_engine
 from services.runtime.ids import new_id
-from tests import stack
-from tests.fakes.auth import START, FakeUnits
+from tests.fakes.auth import START
 
 HOUR = timedelta(hours=1)
 EMAIL = "ada@example.com"
-
-
-class Units(Protocol):
-    """Opens units of work."""
-
-    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
-
-
-@cache
-def database() -> str:
-    """One migrated database for the module."""
-    url = stack.postgres_url("auth_people")
-    asyncio.run(stack.migrate("auth", url))
-    return url
-
-
-@pytest.fixture(params=["fake", "postgres"])
-async def units(request: pytest.FixtureRequest) -> AsyncIterator[Units]:
-    """Empty repositories of both makes."""
-    if request.param == "fake":
-        yield FakeUnits()
-        return
-    engine = create_engine(await asyncio.to_thread(database))
-    async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, registrations, mails, login_attempts, known_clients CASCADE"))
-    yield postgres_units(engine)
-    await engine.dispose()
 
 
 async def stored(

@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from services.auth.adapters.postgres.unit_of_work import postgres_units
 from services.auth.application.accounts import Accounts
 from services.auth.application.api_keys import ApiKeys
 from services.auth.application.identities import Identities
 from services.auth.application.passwords import Passwords
-from services.auth.application.ports import UnitOfWork
+from services.auth.application.ports import UnitsOfWork as Units
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.errors import LastAdmin
 from services.auth.domain.identity import ExternalPerson, Identity
 from services.auth.domain.revocation import RevocationKind
 from services.auth.domain.session import ACCESS_LIFETIME, Client, RefreshToken, Session, Trade
 from services.auth.domain.user import Role, User
-from services.runtime.db import create_engine
 from services.runtime.ids import new_id
-from tests import stack
-from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeSecrets, FakeUnits
+from tests.fakes.auth import START, CountingIds, FakeClock, FakeHasher, FakeSecrets
 from tests.fakes.auth_people import FakePolicy
 
 HOUR = timedelta(hours=1)
 CLIENT = Client("192.0.2.7", "a browser")
-
-
-class Units(Protocol):
-    """Opens units of work."""
-
-    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
-
-
-@cache
-def database() -> str:
-    """One migrated database for the module."""
-    url = stack.postgres_url("auth_repositories")
-    asyncio.run(stack.migrate("auth", url))
-    return url
-
-
-@pytest.fixture(params=["fake", "postgres"])
-async def units(request: pytest.FixtureRequest) -> AsyncIterator[Units]:
-    """Empty repositories of both makes."""
-    if request.param == "fake":
-        yield FakeUnits()
-        return
-    engine = create_engine(await asyncio.to_thread(database))
-    async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, forgotten_identities, revocations CASCADE"))
-    yield postgres_units(engine)
-    await engine.dispose()
 
 
 def user(email: str = "ada@example.com", role: Role = Role.USER) -> User:

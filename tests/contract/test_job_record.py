@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,9 +22,7 @@ from services.job.application.ports import JobStore
 from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.values import JobStatus
-from services.runtime.db import create_engine
 from services.runtime.ids import new_id
-from tests import stack
 from tests.fakes.job import START, CountingSignal, FakeDatabase, FakeJobs
 from tests.fakes.job_record import FakeErasedOwners, FakeExportTurns
 
@@ -43,15 +40,6 @@ class Ports:
         job = Job.accept(new_id(), Order(owner, "T", "C"), START)
         await self.jobs.create(job, None)
         return job
-
-
-@pytest.fixture
-async def engine(postgres: Callable[[], str]) -> AsyncGenerator[AsyncEngine]:
-    url = postgres()
-    await stack.migrate("job", url)
-    engine = create_engine(url)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture(params=["fake", "postgres"])

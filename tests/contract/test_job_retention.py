@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,9 +19,7 @@ from services.job.application.retention import Audit, RetentionStore
 from services.job.domain.audit import AuditNote
 from services.job.domain.job import Job
 from services.job.domain.order import Order
-from services.runtime.db import create_engine
 from services.runtime.ids import new_id
-from tests import stack
 from tests.fakes.job import START, CountingSignal, FakeDatabase, FakeJobs
 from tests.fakes.job_retention import FakeAudit, FakeRetention
 
@@ -47,15 +44,6 @@ class Ports:
             locked.cancel(START)
             locked.purge_at = START + timedelta(seconds=due_s)
         return job
-
-
-@pytest.fixture
-async def engine(postgres: Callable[[], str]) -> AsyncGenerator[AsyncEngine]:
-    url = postgres()
-    await stack.migrate("job", url)
-    engine = create_engine(url)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture(params=["fake", "postgres"])

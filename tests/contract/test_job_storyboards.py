@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.job.adapters.postgres.jobs import PostgresJobs
 from services.job.adapters.postgres.storyboards import PostgresStoryboards
@@ -17,9 +15,7 @@ from services.job.application.ports import JobStore
 from services.job.application.storyboards import Storyboard, StoryboardStore
 from services.job.domain.job import Job
 from services.job.domain.order import Order
-from services.runtime.db import create_engine
 from services.runtime.ids import new_id
-from tests import stack
 from tests.fakes.job import START, CountingSignal, FakeDatabase, FakeJobs
 from tests.fakes.storyboards import FakeStoryboardStore
 
@@ -33,15 +29,6 @@ class Ports:
 
     jobs: JobStore
     storyboards: StoryboardStore
-
-
-@pytest.fixture
-async def engine(postgres: Callable[[], str]) -> AsyncGenerator[AsyncEngine]:
-    url = postgres()
-    await stack.migrate("job", url)
-    engine = create_engine(url)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture(params=["fake", "postgres"])

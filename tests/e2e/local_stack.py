@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email
-import email.policy
 import json
 import os
 import subprocess
@@ -19,6 +17,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from tests.outbox import code_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SAMPLE = {
@@ -129,17 +129,8 @@ class LocalStack:
 
     def mailed_code(self, recipient: str, subject: str, *, deadline_s: float = 20) -> str:
         """The token in a mail that the outbox has, or gets within the deadline."""
-        ends = time.monotonic() + deadline_s
-        while time.monotonic() < ends:
-            for path in sorted((self.folder / "outbox").glob("*.eml"), reverse=True):
-                mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                if (mail["To"], mail["Subject"]) == (recipient, subject):
-                    text = mail.get_body(("plain",))
-                    assert text is not None
-                    lines = str(text.get_content()).splitlines()
-                    return next(line for line in lines if len(line) == 43 and line.isalnum())
-            time.sleep(0.1)
-        raise AssertionError(f"no mail `{subject}` to {recipient} within {deadline_s} s")
+        what = f"a mail `{subject}` to {recipient}"
+        return str(wait_for(lambda: code_in(self.folder / "outbox", recipient, subject), what, deadline_s))
 
     def environment(self, process: str) -> dict[str, str]:
         """What a process of the stack runs with."""

@@ -24,6 +24,7 @@ from services.auth.adapters.postgres.credits import PostgresCredits
 from services.auth.adapters.postgres.ledger import PostgresLedger
 from services.auth.adapters.postgres.tables import USERS
 from services.auth.application.credits import Credits
+from services.auth.bootstrap import build_server as build_auth
 from services.auth.domain.plans import Plans
 from services.auth.settings import AuthSettings
 from services.runtime.clock import SystemClock
@@ -170,3 +171,14 @@ async def new_money(folder: Path) -> AsyncGenerator[Money]:
         assert await PostgresLedger(engine).faults() == []
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def running_auth(money: Money, **more: Any) -> AsyncGenerator[str]:
+    """Auth in this process; its address."""
+    server = build_auth(money.settings(**more))
+    await server.start()
+    try:
+        yield f"127.0.0.1:{server.port}"
+    finally:
+        await server.stop()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email
-import email.policy
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -20,6 +18,7 @@ from services.auth.domain.user import Role
 from t2m.auth.v1 import session_service_pb2, user_pb2, user_service_pb2
 from tests.integration.auth_harness import EMAIL, PASSWORD, Auth, bearer, failure, serving, settings_of
 from tests.integration.people_harness import OTHER, WRONG, People, database, emptied
+from tests.outbox import code_in
 
 DEADLINE_S = 30
 
@@ -47,14 +46,9 @@ async def mailed(auth: Auth, recipient: str, subject: str) -> str:
     folder = auth.settings.mail_outbox
     assert folder is not None
     async with asyncio.timeout(DEADLINE_S):
-        while True:
-            for path in folder.glob("*.eml"):
-                mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                if (mail["To"], mail["Subject"]) == (recipient, subject):
-                    body = mail.get_body(("plain",))
-                    assert body is not None
-                    return next(line for line in str(body.get_content()).splitlines() if len(line) == 43)
+        while (code := code_in(folder, recipient, subject)) is None:  # noqa: ASYNC110 - nothing announces a file
             await asyncio.sleep(0.02)
+    return code
 
 
 class TestServed:

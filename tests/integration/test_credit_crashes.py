@@ -10,21 +10,19 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import grpc
 import pytest
 from sqlalchemy import text
 
-from services.auth.bootstrap import build_server as build_auth
 from services.runtime.db import create_engine
 from t2m.job.v1 import job_service_pb2 as pb
 from tests.fakes.gate import Gate, gate_to
 from tests.fakes.render_server import planned, succeeded
 from tests.integration import job_harness
 from tests.integration.job_harness import Caller, World, failure, metadata, new_world, process
-from tests.integration.money_harness import SECRET, Money, new_money
+from tests.integration.money_harness import SECRET, Money, new_money, running_auth
 
 PRICES = {"T2M_CREDIT_PRICES": json.dumps({"medium": 1}), "T2M_SERVICE_SECRET": SECRET}
 
@@ -41,17 +39,6 @@ async def money(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerat
 async def world(postgres: Callable[[], str], redis_server: str) -> AsyncGenerator[World]:
     async with new_world(postgres, redis_server) as made:
         yield made
-
-
-@asynccontextmanager
-async def running_auth(money: Money, **more: Any) -> AsyncGenerator[str]:
-    """Auth in this process; its address."""
-    server = build_auth(money.settings(**more))
-    await server.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        await server.stop()
 
 
 @asynccontextmanager

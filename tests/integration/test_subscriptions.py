@@ -13,7 +13,6 @@ import grpc
 import httpx
 import pytest
 
-from services.auth.bootstrap import build_server as build_auth
 from services.runtime.identity import Role
 from t2m.auth.v1 import (
     credit_service_pb2,
@@ -28,7 +27,7 @@ from tests.fakes.stripe_server import SECRET as STRIPE_SECRET
 from tests.fakes.stripe_server import StripeServer, signed, stripe_server
 from tests.integration.gateway_harness import running_gateway
 from tests.integration.job_harness import Caller, failure, new_world
-from tests.integration.money_harness import SECRET, Money, new_money
+from tests.integration.money_harness import SECRET, Money, new_money, running_auth
 from tests.integration.video_render_harness import eventually
 
 WEBHOOK = "/api/v1/billing/stripe/webhook"
@@ -39,17 +38,6 @@ _FIVE_MINUTES = timedelta(minutes=5)
 async def money(tmp_path: Path) -> AsyncGenerator[Money]:
     async with new_money(tmp_path) as made:
         yield made
-
-
-@asynccontextmanager
-async def running_auth(money: Money, **more: Any) -> AsyncGenerator[str]:
-    """Its address."""
-    server = build_auth(money.settings(**more))
-    await server.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        await server.stop()
 
 
 @asynccontextmanager
