@@ -100,6 +100,10 @@ def status_from_exception(exc: BaseException, table: ErrorTable) -> status_pb2.S
         _log.warning("dependency away", error=f"{type(exc).__name__}: {exc}")
         spec = ErrorSpec(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UNAVAILABLE)
         return _status(spec, "a part of the service is away for the moment", None)
+    if lost_to_another_transaction(exc):
+        _log.warning("given up for a concurrent transaction", error=type(exc).__name__)
+        spec = ErrorSpec(grpc.StatusCode.ABORTED, ErrorReason.ERROR_REASON_CONCURRENT_UPDATE)
+        return _status(spec, "another call changed the same things at the same time; try again", None)
     _log.error("unhandled exception", exc_info=exc)
     return _internal()
 
@@ -198,6 +202,13 @@ def _sqlalchemy_away(exc: BaseException) -> bool:
     original = getattr(exc, "orig", None)
     cause = original.__cause__ if original is not None else None
     return any(_postgres_away(candidate) for candidate in (original, cause) if candidate is not None)
+
+
+def lost_to_another_transaction(exc: BaseException) -> bool:
+    """Whether Postgres undid a transaction because of a concurrent one (deadlock, serialization): a repeat may work."""
+    original = getattr(exc, "orig", None)
+    causes = (original, original.__cause__) if original is not None else (exc,)
+    return any(getattr(cause, "sqlstate", None) in {"40001", "40P01"} for cause in causes)
 
 
 def _postgres_away(exc: BaseException) -> bool:

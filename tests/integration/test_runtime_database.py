@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import sqlalchemy as sa
+from google.rpc import error_details_pb2
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.postgres import EmbeddedPostgres
 from services.runtime import db
 from services.runtime.background import end_tasks
-from services.runtime.errors import is_dependency_away
+from services.runtime.errors import ErrorTable, is_dependency_away, status_from_exception
 from services.runtime.outbox import Outbox, outbox_table, put
 from services.runtime.wake import PgListener
 
@@ -204,6 +206,30 @@ async def test_a_statement_that_takes_too_long_is_cancelled(postgres: Callable[[
         async with engine.connect() as connection:
             await connection.execute(sa.text("SELECT pg_sleep(5)"))
     await engine.dispose()
+
+
+async def test_O6_who_loses_a_deadlock_is_told_to_try_again(postgres: Callable[[], str]) -> None:
+    """O6: ABORTED with CONCURRENT_UPDATE, no fault of the server."""
+    engine = db.create_engine(postgres())
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("CREATE TABLE things AS SELECT generate_series(1, 2) AS n"))
+    lock = sa.text("SELECT n FROM things WHERE n = :n FOR UPDATE")
+    both = asyncio.Barrier(2)
+
+    async def cross(first: int, second: int) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(lock, {"n": first})
+            await both.wait()
+            await connection.execute(lock, {"n": second})
+
+    results = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)
+    await engine.dispose()
+    (lost,) = [result for result in results if isinstance(result, BaseException)]
+    status = status_from_exception(lost, ErrorTable())
+    assert grpc.StatusCode.ABORTED.value[0] == status.code
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.reason == "CONCURRENT_UPDATE"
 
 
 async def test_the_engine_survives_a_restart_of_postgres(tmp_path: Path) -> None:
