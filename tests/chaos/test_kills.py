@@ -12,26 +12,19 @@ import pytest
 from tests.chaos.one_job import check_files, check_history, check_watch
 from tests.e2e.local_stack import LocalStack, Watch, wait_for, watch
 
-LESSON = {
-    "topic": "Lines and curves",
-    "context": (
-        "# A line\n- It is straight\n- It has no end\n- Two points fix it\n\n"
-        "# Its equation\n$$ y = 2 x + 1 $$\n\n"
-        "# A curve\nplot: y = x^2, x from -2 to 2\n\n"
-        "# A table\n| x | y |\n| 1 | 1 |\n| 2 | 4 |\n"
-    ),
-    "quality": "low",
-}
-"""Five scenes or more, so that both workers are busy for a while."""
+CONTEXT = (
+    "# A line in {topic}\n- It is straight\n- It has no end\n- Two points fix it\n\n"
+    "# Its equation in {topic}\n$$ y = 2 x + 1 $$\n\n"
+    "# A curve in {topic}\nplot: y = x^2, x from -2 to 2\n\n"
+    "# A table in {topic}\n| x | y |\n| 1 | 1 |\n| 2 | 4 |\n\n"
+    "# About {topic}\nThe end of {topic}.\n"
+)
+"""Five scenes or more, so that both workers are busy for a while; each names the topic, so that no cache knows it."""
 
 
 def order(client: httpx.Client, topic: str) -> str:
-    """Submit a lesson that no cache knows; its job id."""
-    lesson = {
-        **LESSON,
-        "topic": topic,
-        "context": f"{LESSON['context']}\n# About {topic}\nThe end of {topic}.",
-    }
+    """Submit a lesson of which every scene must be drawn; its job id."""
+    lesson = {"topic": topic, "context": CONTEXT.format(topic=topic), "quality": "low"}
     answer = client.post("/api/v1/videos/generate", json=lesson)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["job_id"])
