@@ -46,8 +46,7 @@ async def get_job(request: Request) -> Response:
 
 async def create_job(request: Request) -> Response:
     """POST /api/v1/videos/generate."""
-    body = (await request.body()).replace(b'"low"', b'"QUALITY_LOW"')
-    message = json_format.Parse(body, job_service_pb2.CreateJobRequest())
+    message = json_format.Parse(await request.body(), job_service_pb2.CreateJobRequest())
     response = await STATE["jobs"].CreateJob(message, metadata=await metadata(request), timeout=15)
     return answer(response.job, 201)
 
