@@ -194,8 +194,8 @@ class HttpExtras(_message.Message):
 
     @_builtins.property
     def event_stream(self) -> Global___EventStream:
-        """For a server stream: served as Server-Sent Events (`text/event-stream`), or
-        as NDJSON when the client accepts `application/x-ndjson`.
+        """For a server stream: served as Server-Sent Events (`text/event-stream`), as NDJSON when the client accepts
+        `application/x-ndjson`, and over a WebSocket where `EventStream.websocket` says so.
         """
 
     @_builtins.property
@@ -291,6 +291,7 @@ class EventStream(_message.Message):
     ID_FIELD_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_FIELD_NUMBER: _builtins.int
     EVENT_ONEOF_FIELD_NUMBER: _builtins.int
+    WEBSOCKET_FIELD_NUMBER: _builtins.int
     id_field: _builtins.str
     """Path of the integer field that is the event's `id`. Not sent where it is 0."""
     resume_field: _builtins.str
@@ -300,16 +301,22 @@ class EventStream(_message.Message):
     """
     event_oneof: _builtins.str
     """Name of the oneof whose set member's name is the `event`."""
+    websocket: _builtins.str
+    """Path of a WebSocket (RFC 6455) with the same stream, with the variables of the HTTP rule, for example
+    `/ws/jobs/{job_id}`. Empty: none. Each event is a text message `{"seq", "event", "data"}`; `data` is what an SSE
+    client gets as data. `resume_field` is taken from the query or from the first message.
+    """
     def __init__(
         self,
         *,
         id_field: _builtins.str = ...,
         resume_field: _builtins.str = ...,
         event_oneof: _builtins.str = ...,
+        websocket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_oneof", b"event_oneof", "id_field", b"id_field", "resume_field", b"resume_field"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_oneof", b"event_oneof", "id_field", b"id_field", "resume_field", b"resume_field", "websocket", b"websocket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
