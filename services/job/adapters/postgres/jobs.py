@@ -5,84 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import (
-    Select,
-    Text,
-    bindparam,
-    cast,
-    delete,
-    func,
-    insert,
-    literal,
-    select,
-)
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.job.adapters.postgres.job_creation import JobCreation
 from services.job.adapters.postgres.job_lists import count_statement, page_statement
-from services.job.adapters.postgres.rows import job_of, new_values
-from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOB_REQUESTS, JOBS
+from services.job.adapters.postgres.rows import job_of
+from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_REQUESTS, JOBS
 from services.job.adapters.postgres.writer import JobWriter
 from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, StoredEvent
 from services.job.domain.job import Job
 from services.runtime.eventlog import EventStore
-
-
-def _creation(*, confirm: bool) -> Any:
-    """One statement, one round trip: claim the request id, and only then insert the job and its first event.
-
-    Of concurrent repeats exactly one gets a row from the claim; the others wait for its commit and get none.
-    """
-    claim = (
-        pg_insert(JOB_REQUESTS)
-        .values(
-            owner_id=bindparam("owner_id"),
-            request_id=bindparam("request_id"),
-            fingerprint=bindparam("fingerprint"),
-            job_id=bindparam("job_id"),
-            expires_at=bindparam("expires_at"),
-        )
-        .on_conflict_do_update(
-            index_elements=["owner_id", "request_id"],
-            set_={name: bindparam(name) for name in ("fingerprint", "job_id", "expires_at")},
-            where=JOB_REQUESTS.c.expires_at <= bindparam("created_at"),
-        )
-        .returning(JOB_REQUESTS.c.job_id)
-        .cte("claim")
-    )
-    return _job_and_event(select(literal(1)).select_from(claim), confirm=confirm)
-
-
-def _job_and_event(condition: Select[Any] | None, *, confirm: bool) -> Any:
-    """Insert a job, its first event and perhaps the command to confirm its credits, all only when `condition` has a
-    row.
-    """
-    names = [column.name for column in JOBS.c]
-    job_values = select(*(bindparam(column.name, type_=column.type) for column in JOBS.c))
-    if condition is not None:
-        job_values = job_values.where(condition.exists())
-    job = insert(JOBS).from_select(names, job_values).returning(JOBS.c.job_id).cte("job")
-    payload = bindparam("payload", type_=JOB_EVENTS.c.payload.type)
-    event_values = select(cast(job.c.job_id, Text), literal(1), payload)
-    event = insert(JOB_EVENTS).from_select(["stream_id", "seq", "payload"], event_values, include_defaults=False)
-    statement = event.returning(JOB_EVENTS.c.seq)
-    if not confirm:
-        return statement
-    command = select(
-        job.c.job_id, *(literal(text) for text in ("credits", "confirm_credits", "")), bindparam("created_at")
-    )
-    columns = ["job_id", "lane", "kind", "render_id", "available_at"]
-    return statement.add_cte(insert(JOB_OUTBOX).from_select(columns, command, include_defaults=False).cte("confirm"))
-
-
-_STATEMENTS = {
-    (named, confirm): _creation(confirm=confirm) if named else _job_and_event(None, confirm=confirm)
-    for named in (True, False)
-    for confirm in (True, False)
-}
-"""By whether the request has a name, and whether the job has credits to be confirmed."""
 
 
 class PostgresJobs:
@@ -94,20 +28,11 @@ class PostgresJobs:
         # A single statement is atomic by itself: without BEGIN and COMMIT it takes one round trip, not three.
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._log = EventStore(self._single, JOB_EVENTS)
+        self._creation = JobCreation(self._single, writer.encode)
 
     async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
         """Store a new job with its first event, unless the key is in use."""
-        values = {**new_values(job), "payload": self._writer.encode(job.events[0])}
-        statement = _STATEMENTS[key is not None, bool(job.order.credit_cost)]
-        if key is not None:
-            values |= {
-                "request_id": key.request_id,
-                "fingerprint": key.fingerprint,
-                "expires_at": key.expires_at,
-            }
-        async with self._single.connect() as connection:
-            stored = (await connection.execute(statement, values)).first() is not None
-        if stored or key is None:
+        if await self._creation.store(job, key) or key is None:
             job.events.clear()
             job.commands.clear()
             self._writer.committed()
