@@ -172,6 +172,7 @@ class HttpExtras(_message.Message):
     UPLOAD_FIELD_NUMBER: _builtins.int
     SESSION_COOKIES_FIELD_NUMBER: _builtins.int
     PUBLIC_MAX_AGE_S_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPES_FIELD_NUMBER: _builtins.int
     success_status: _builtins.int
     """The status of a success, 200 when 0."""
     file: _builtins.bool
@@ -202,6 +203,12 @@ class HttpExtras(_message.Message):
     def upload(self) -> Global___ByteUpload:
         """For a client stream: the body of the HTTP request is the bytes themselves."""
 
+    @_builtins.property
+    def media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Content types that the answer may have, for the documentation of a method whose answer is no JSON message: a file,
+        or a body of type `google.api.HttpBody`.
+        """
+
     def __init__(
         self,
         *,
@@ -212,10 +219,11 @@ class HttpExtras(_message.Message):
         upload: Global___ByteUpload | None = ...,
         session_cookies: Global___SessionCookies.ValueType = ...,
         public_max_age_s: _builtins.int = ...,
+        media_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "public_max_age_s", b"public_max_age_s", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "media_types", b"media_types", "public_max_age_s", b"public_max_age_s", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ft2m/job/v1/export_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bt2m/common/v1/options.proto\"\x17\n\x15\x45xportUserDataRequest\"N\n\x16\x45xportUserDataResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t2\xac\x01\n\rExportService\x12\x9a\x01\n\x0e\x45xportUserData\x12!.t2m.job.v1.ExportUserDataRequest\x1a\".t2m.job.v1.ExportUserDataResponse\"?\xa2\xbb\x18\x12\x08\x02\x12\x0e\x61\x63\x63ount:export\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1f\x12\x17/api/v1/users/me/exportb\x04\x62ody0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ft2m/job/v1/export_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bt2m/common/v1/options.proto\"\x17\n\x15\x45xportUserDataRequest\"N\n\x16\x45xportUserDataResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t2\xc1\x01\n\rExportService\x12\xaf\x01\n\x0e\x45xportUserData\x12!.t2m.job.v1.ExportUserDataRequest\x1a\".t2m.job.v1.ExportUserDataResponse\"T\xa2\xbb\x18\x12\x08\x02\x12\x0e\x61\x63\x63ount:export\xa8\xbb\x18\x02\xb2\xbb\x18\x11\x42\x0f\x61pplication/zip\x82\xd3\xe4\x93\x02\x1f\x12\x17/api/v1/users/me/exportb\x04\x62ody0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.job.v1.export_service_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPORTSERVICE'].methods_by_name['ExportUserData']._loaded_options = None
-  _globals['_EXPORTSERVICE'].methods_by_name['ExportUserData']._serialized_options = b'\242\273\030\022\010\002\022\016account:export\250\273\030\002\202\323\344\223\002\037\022\027/api/v1/users/me/exportb\004body'
+  _globals['_EXPORTSERVICE'].methods_by_name['ExportUserData']._serialized_options = b'\242\273\030\022\010\002\022\016account:export\250\273\030\002\262\273\030\021B\017application/zip\202\323\344\223\002\037\022\027/api/v1/users/me/exportb\004body'
   _globals['_EXPORTUSERDATAREQUEST']._serialized_start=133
   _globals['_EXPORTUSERDATAREQUEST']._serialized_end=156
   _globals['_EXPORTUSERDATARESPONSE']._serialized_start=158
   _globals['_EXPORTUSERDATARESPONSE']._serialized_end=236
   _globals['_EXPORTSERVICE']._serialized_start=239
-  _globals['_EXPORTSERVICE']._serialized_end=411
+  _globals['_EXPORTSERVICE']._serialized_end=432
 # @@protoc_insertion_point(module_scope)

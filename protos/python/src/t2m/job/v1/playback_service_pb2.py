@@ -27,7 +27,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/job/v1/playback_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bt2m/common/v1/options.proto\"8\n\x18GetMasterPlaylistRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"C\n\x19GetMasterPlaylistResponse\x12&\n\x08playlist\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"R\n\x17GetMediaPlaylistRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x19\n\x07quality\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18\n\"B\n\x18GetMediaPlaylistResponse\x12&\n\x08playlist\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xf8\x02\n\x0fPlaybackService\x12\xad\x01\n\x11GetMasterPlaylist\x12$.t2m.job.v1.GetMasterPlaylistRequest\x1a%.t2m.job.v1.GetMasterPlaylistResponse\"K\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\x82\xd3\xe4\x93\x02/\x12#/api/v1/videos/jobs/{job_id}/streamb\x08playlist\x12\xb4\x01\n\x10GetMediaPlaylist\x12#.t2m.job.v1.GetMediaPlaylistRequest\x1a$.t2m.job.v1.GetMediaPlaylistResponse\"U\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\x82\xd3\xe4\x93\x02\x39\x12-/api/v1/videos/jobs/{job_id}/stream/{quality}b\x08playlistb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!t2m/job/v1/playback_service.proto\x12\nt2m.job.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bt2m/common/v1/options.proto\"8\n\x18GetMasterPlaylistRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"C\n\x19GetMasterPlaylistResponse\x12&\n\x08playlist\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"R\n\x17GetMediaPlaylistRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x19\n\x07quality\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x18\n\"B\n\x18GetMediaPlaylistResponse\x12&\n\x08playlist\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xbe\x03\n\x0fPlaybackService\x12\xd0\x01\n\x11GetMasterPlaylist\x12$.t2m.job.v1.GetMasterPlaylistRequest\x1a%.t2m.job.v1.GetMasterPlaylistResponse\"n\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x1f\x42\x1d\x61pplication/vnd.apple.mpegurl\x82\xd3\xe4\x93\x02/\x12#/api/v1/videos/jobs/{job_id}/streamb\x08playlist\x12\xd7\x01\n\x10GetMediaPlaylist\x12#.t2m.job.v1.GetMediaPlaylistRequest\x1a$.t2m.job.v1.GetMediaPlaylistResponse\"x\x90\x02\x01\xa2\xbb\x18\x0f\x08\x02\x12\x0bvideos:read\xb2\xbb\x18\x1f\x42\x1d\x61pplication/vnd.apple.mpegurl\x82\xd3\xe4\x93\x02\x39\x12-/api/v1/videos/jobs/{job_id}/stream/{quality}b\x08playlistb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,9 +41,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMEDIAPLAYLISTREQUEST'].fields_by_name['quality']._loaded_options = None
   _globals['_GETMEDIAPLAYLISTREQUEST'].fields_by_name['quality']._serialized_options = b'\242\273\030\004\010\001\030\n'
   _globals['_PLAYBACKSERVICE'].methods_by_name['GetMasterPlaylist']._loaded_options = None
-  _globals['_PLAYBACKSERVICE'].methods_by_name['GetMasterPlaylist']._serialized_options = b'\220\002\001\242\273\030\017\010\002\022\013videos:read\202\323\344\223\002/\022#/api/v1/videos/jobs/{job_id}/streamb\010playlist'
+  _globals['_PLAYBACKSERVICE'].methods_by_name['GetMasterPlaylist']._serialized_options = b'\220\002\001\242\273\030\017\010\002\022\013videos:read\262\273\030\037B\035application/vnd.apple.mpegurl\202\323\344\223\002/\022#/api/v1/videos/jobs/{job_id}/streamb\010playlist'
   _globals['_PLAYBACKSERVICE'].methods_by_name['GetMediaPlaylist']._loaded_options = None
-  _globals['_PLAYBACKSERVICE'].methods_by_name['GetMediaPlaylist']._serialized_options = b'\220\002\001\242\273\030\017\010\002\022\013videos:read\202\323\344\223\0029\022-/api/v1/videos/jobs/{job_id}/stream/{quality}b\010playlist'
+  _globals['_PLAYBACKSERVICE'].methods_by_name['GetMediaPlaylist']._serialized_options = b'\220\002\001\242\273\030\017\010\002\022\013videos:read\262\273\030\037B\035application/vnd.apple.mpegurl\202\323\344\223\0029\022-/api/v1/videos/jobs/{job_id}/stream/{quality}b\010playlist'
   _globals['_GETMASTERPLAYLISTREQUEST']._serialized_start=135
   _globals['_GETMASTERPLAYLISTREQUEST']._serialized_end=191
   _globals['_GETMASTERPLAYLISTRESPONSE']._serialized_start=193
@@ -53,5 +53,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMEDIAPLAYLISTRESPONSE']._serialized_start=346
   _globals['_GETMEDIAPLAYLISTRESPONSE']._serialized_end=412
   _globals['_PLAYBACKSERVICE']._serialized_start=415
-  _globals['_PLAYBACKSERVICE']._serialized_end=791
+  _globals['_PLAYBACKSERVICE']._serialized_end=861
 # @@protoc_insertion_point(module_scope)
