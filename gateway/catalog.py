@@ -21,6 +21,7 @@ STUB_PACKAGES = ("t2m.auth.v1", "t2m.job.v1", "t2m.video_render.v1", "t2m.storag
 
 FILE_RESPONSE_TYPE = "t2m.storage.v1.ObjectLocation"
 BODY_TYPE = "google.api.HttpBody"
+_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class CatalogError(Exception):
@@ -123,7 +124,9 @@ def _service_rpcs(service: ServiceDescriptor) -> Iterator[Rpc]:
         yield rpc
 
 
-def _bindings(rule: http_pb2.HttpRule) -> Iterator[HttpBinding]:
+def _bindings(rule: http_pb2.HttpRule, *, nested: bool = False) -> Iterator[HttpBinding]:
+    if nested and rule.additional_bindings:
+        raise CatalogError("google.api.http: additional_bindings within additional_bindings")
     kind = rule.WhichOneof("pattern")
     if kind is None:
         raise CatalogError("google.api.http without a pattern")
@@ -131,9 +134,11 @@ def _bindings(rule: http_pb2.HttpRule) -> Iterator[HttpBinding]:
         verb, template = rule.custom.kind.upper(), rule.custom.path
     else:
         verb, template = kind.upper(), getattr(rule, kind)
+    if rule.body and verb in _BODILESS:
+        raise CatalogError(f"{verb} {template}: content of {verb} has no meaning (RFC 9110 section 9.3)")
     yield HttpBinding(verb, template, rule.body, rule.response_body)
     for extra in rule.additional_bindings:
-        yield from _bindings(extra)
+        yield from _bindings(extra, nested=True)
 
 
 def _check(rpc: Rpc) -> None:

@@ -18,6 +18,7 @@ from gateway.auth import call_metadata
 from gateway.binding import Binder
 from gateway.byte_ranges import content_disposition
 from gateway.catalog import HttpBinding, Rpc
+from gateway.deadlines import deadline_s
 from gateway.errors import ApiError, from_rpc
 from gateway.http import ClientGoneError, Header, Request
 from gateway.http_rules import Template
@@ -40,7 +41,7 @@ class DownloadEndpoint:
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
         self._admit = tools.admission.of(rpc)
         self._max_body_bytes = tools.max_body_bytes
-        self._first_s = tools.deadline_s
+        self._first_s = tools.deadline_s  # Of the first message: a file takes as long as it takes.
         self._binder = Binder(rpc, binding, template, tools.decoders)
         self._stream = tools.backends.stream(rpc.path)
         self._output: type[Message] = message_factory.GetMessageClass(rpc.output)
@@ -68,7 +69,7 @@ class DownloadEndpoint:
     async def _send(self, request: Request, call: Any) -> None:
         """The first message is awaited before the status goes out, so that a refusal is a proper answer."""
         try:
-            async with asyncio.timeout(self._first_s):
+            async with asyncio.timeout(deadline_s(request, self._first_s)):
                 first = await self._next(call)
         except TimeoutError:
             raise ApiError(504, "DEADLINE_EXCEEDED", "the download did not start", "DEADLINE_EXCEEDED") from None

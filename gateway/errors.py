@@ -79,11 +79,23 @@ def malformed(message: str) -> ApiError:
     return ApiError(400, "MALFORMED_REQUEST", message, "MALFORMED_REQUEST")
 
 
-def unsupported_media_type(got: str) -> ApiError:
+def unsupported_media_type(got: str, method: str = "POST") -> ApiError:
     """415: the body is not JSON by its own account."""
-    message = f"expected Content-Type application/json, got {got or 'none'}"
-    headers = [(b"accept-post", b"application/json")]
+    message = f"expected Content-Type application/json, got {shortened(got) or 'none'}"
+    headers = [(b"accept-patch" if method == "PATCH" else b"accept-post", b"application/json")]
     return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message, "MALFORMED_REQUEST", headers=headers)
+
+
+def unsupported_coding(got: str, supported: bytes = b"gzip, identity") -> ApiError:
+    """415 with `Accept-Encoding`, which tells it from the one above (RFC 9110 section 12.5.3)."""
+    message = f"Content-Encoding {shortened(got)} is not supported here"
+    headers = [(b"accept-encoding", supported)]
+    return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message, "MALFORMED_REQUEST", headers=headers)
+
+
+def condition_unsupported(header: str) -> ApiError:
+    """412: a change under a condition that nobody here can check is not made."""
+    return ApiError(412, "PRECONDITION_FAILED", f"{header} is not supported here", "PRECONDITION_FAILED")
 
 
 def body_too_large(limit: int) -> ApiError:

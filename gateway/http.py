@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.byte_ranges import not_modified
+from gateway.content_coding import accepts_gzip, compressible, decoded, gzip
 from gateway.errors import ApiError, body_too_large, body_too_slow
 
 Header = tuple[bytes, bytes]
 JSON_TYPE = b"application/json"
+_VARY: Header = (b"vary", b"accept-encoding")
 COMPRESS_FROM_BYTES = 1024
 DISCARD_BYTES = 16 << 20
 DISCARD_S = 2.0
@@ -102,7 +105,16 @@ class Request:
         return len(found) > len(set(found))
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises ApiError 413 beyond `limit` bytes, 408 when it takes too long, ClientGoneError."""
+        """The whole body, without its content coding.
+
+        Raises ApiError 413 beyond `limit` bytes, also when inflated, 408 when it takes too long, 415 for a coding
+        that is not known, ClientGoneError.
+        """
+        body = await self._sent_body(limit)
+        coding = self.header(b"content-encoding")
+        return decoded(body, coding, limit) if coding and body else body
+
+    async def _sent_body(self, limit: int) -> bytes:
         declared = self.header(b"content-length")
         if declared is None and self.header(b"transfer-encoding") is None:
             return await self._whole(limit)  # There is none: nothing to wait for, and no need of a clock.
@@ -178,29 +190,38 @@ class Request:
         headers: list[Header] | None = None,
         content_type: bytes = JSON_TYPE,
     ) -> None:
-        """Send a whole answer; JSON is compressed when it is worth it and the client can read it."""
+        """Send a whole answer; text is compressed when it is worth it and the client can read it."""
         sent: list[Header] = list(headers or ())
         if status in (204, 304):
             body = b""
         else:
             sent.append((b"content-type", content_type))
-            if len(body) >= COMPRESS_FROM_BYTES:
-                sent.append((b"vary", b"accept-encoding"))
-                if b"gzip" in (self.header(b"accept-encoding") or b""):
+            if len(body) >= COMPRESS_FROM_BYTES and compressible(content_type):
+                sent.append(_VARY)
+                if accepts_gzip(self.header(b"accept-encoding")):
                     body = gzip(body)
                     sent.append((b"content-encoding", b"gzip"))
             sent.append((b"content-length", str(len(body)).encode()))
         await self.send({"type": "http.response.start", "status": status, "headers": sent})
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 
+    async def respond_tagged(
+        self, body: bytes, cache_control: bytes, headers: list[Header] | None = None, content_type: bytes = JSON_TYPE
+    ) -> None:
+        """200 with a strong ETag over what is sent, or 304 to who has it already (RFC 9110 section 13.1.2)."""
+        etag = blake2b(body, digest_size=16).hexdigest()
+        varies = len(body) >= COMPRESS_FROM_BYTES and compressible(content_type)
+        if varies and accepts_gzip(self.header(b"accept-encoding")):
+            etag += "-gzip"  # Other bytes, so by the rule of strong validators another tag.
+        tagged = [*(headers or ()), (b"etag", f'"{etag}"'.encode()), (b"cache-control", cache_control)]
+        known = self.header(b"if-none-match")
+        if known is None or not not_modified(known.decode("latin-1"), None, f'"{etag}"', None):
+            await self.respond(200, body, tagged, content_type)
+            return
+        await self.respond(304, b"", [*tagged, _VARY] if varies else tagged)
+
     async def fail(self, error: ApiError) -> None:
         """Send the error in the O6 form."""
         self.state["error_code"] = error.error_code
         body = error.body(path=self.path, request_id=self.request_id)
         await self.respond(error.status, body, [*error.headers, (b"cache-control", b"no-store")])
-
-
-def gzip(body: bytes) -> bytes:
-    """One gzip member, tuned for speed: JSON shrinks four-fold at level 1 already."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(body) + packer.flush()

@@ -5,7 +5,9 @@ Grammar (google/api/http.proto):
     Template = "/" Segments [ ":" LITERAL ]        Segment  = "*" | "**" | LITERAL | Variable
     Segments = Segment { "/" Segment }             Variable = "{" FieldPath [ "=" Segments ] "}"
 
-A path is split at `/` before its segments are percent-decoded, so an escaped slash stays inside a segment.
+A path is split at `/`, and the verb taken off, before anything is percent-decoded: what is escaped is never syntax.
+A variable of one segment is decoded as a whole; one of several keeps `%2F`, which tells a slash in a segment from one
+between two. `**` matches zero or more segments. A trailing slash is a segment of its own, and no variable is empty.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ T = TypeVar("T")
 
 _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*)(?:=([^{}]+))?\}")
 _LITERAL = re.compile(r"[A-Za-z0-9._~-]+")
+_ESCAPED_SLASH = re.compile("(%2[Ff])")
+ANY_METHOD = "*"
+"""The kind of a custom pattern that leaves the HTTP method open."""
 
 
 class TemplateError(ValueError):
@@ -36,6 +41,11 @@ class Variable:
     field_path: str
     start: int
     stop: int | None
+
+    @property
+    def single(self) -> bool:
+        """Whether it is exactly one segment."""
+        return self.stop == self.start + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,30 +164,39 @@ class Router(Generic[T]):
 
         Raises PathEncodingError when the path is not UTF-8 once decoded.
         """
-        parts = raw_path[1:].split("/")
-        if "%" in raw_path:
-            parts = [_decode(part) for part in parts]
-        last, colon, verb = parts[-1].rpartition(":")
+        sent = raw_path[1:].split("/")
+        escaped = "%" in raw_path
+        parts = [_decode(part) for part in sent] if escaped else sent
+        last, colon, verb = sent[-1].rpartition(":")
         leaves: dict[str, _Leaf[T]] | None = None
         if colon:
-            stripped = [*parts[:-1], last]
-            leaves = _walk(self._root, stripped, 0, verb)
+            stripped = [*parts[:-1], _decode(last)]
+            leaves = _walk(self._root, stripped, 0, _decode(verb))
             if leaves is not None:
                 parts = stripped
+                sent[-1] = last
         if leaves is None:
             leaves = _walk(self._root, parts, 0, "")
         if leaves is None:
             return None
-        leaf = leaves.get(method) or (leaves.get("GET") if method == "HEAD" else None)
+        leaf = leaves.get(method) or (leaves.get("GET") if method == "HEAD" else None) or leaves.get(ANY_METHOD)
         if leaf is None:
             return MethodMismatch(_allow_list(leaves))
         variables = leaf.template.variables
-        return Match(leaf.target, {v.field_path: "/".join(parts[v.start : v.stop]) for v in variables})
+        if not escaped:
+            return Match(leaf.target, {v.field_path: "/".join(parts[v.start : v.stop]) for v in variables})
+        return Match(
+            leaf.target,
+            {
+                v.field_path: parts[v.start] if v.single else "/".join(map(_decode_but_slashes, sent[v.start : v.stop]))
+                for v in variables
+            },
+        )
 
 
 def _walk(node: _Node[T], parts: list[str], index: int, verb: str) -> dict[str, _Leaf[T]] | None:
     if index == len(parts):
-        return node.ends.get(verb)
+        return node.ends.get(verb) or node.open_ends.get(verb)
     part = parts[index]
     child = node.literals.get(part)
     if child is not None and (found := _walk(child, parts, index + 1, verb)) is not None:
@@ -191,7 +210,7 @@ def _walk(node: _Node[T], parts: list[str], index: int, verb: str) -> dict[str, 
 
 
 def _allow_list(leaves: dict[str, _Leaf[T]]) -> tuple[str, ...]:
-    return tuple(sorted({*leaves, "HEAD"} if "GET" in leaves else leaves))
+    return tuple(sorted({*leaves, "OPTIONS", *(("HEAD",) if "GET" in leaves else ())}))
 
 
 def _decode(part: str) -> str:
@@ -199,3 +218,8 @@ def _decode(part: str) -> str:
         return unquote(part, errors="strict")
     except UnicodeDecodeError as error:
         raise PathEncodingError(part) from error
+
+
+def _decode_but_slashes(part: str) -> str:
+    """A segment of several: `%2F` stays as it was sent."""
+    return "".join(piece if index % 2 else _decode(piece) for index, piece in enumerate(_ESCAPED_SLASH.split(part)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Protocol
 
 import grpc
@@ -17,15 +16,20 @@ from gateway.admission import Admission
 from gateway.auth import Authenticator, Caller, call_metadata
 from gateway.backends import Backends
 from gateway.binding import Binder
-from gateway.byte_ranges import not_modified
 from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, EncoderSet
-from gateway.errors import from_rpc
+from gateway.deadlines import deadline_s
+from gateway.errors import condition_unsupported, from_rpc
 from gateway.http import ClientGoneError, Header, Request
 from gateway.http_rules import Template
 
 RESPONSE_METADATA = frozenset({"retry-after"})
 """Initial metadata that become response headers; everything else stays inside."""
+
+_READS = ("GET", "HEAD")
+_CONDITIONS = (b"if-match", b"if-unmodified-since")
+_OWN = b"private, no-cache"
+"""The caller may keep it, and asks each time whether it has changed."""
 
 WATCH_CLIENT_AFTER_S = 0.25
 """A call that takes longer is cancelled when its client leaves. Shorter ones are not worth a task each."""
@@ -71,7 +75,8 @@ class UnaryCall:
         caller = await self._admit(request)
         body = await request.body(self._tools.max_body_bytes)
         message = self.bind(request, variables, body)
-        call = self._call(message, timeout=self._tools.deadline_s, metadata=call_metadata(request, caller))
+        timeout = deadline_s(request, self._tools.deadline_s)
+        call = self._call(message, timeout=timeout, metadata=call_metadata(request, caller))
         watch = _ClientWatch(request, call)
         try:
             answer = await call
@@ -137,10 +142,22 @@ class UnaryEndpoint:
         self._encode = response_encoder(rpc, binding, tools.encoders)
 
     async def __call__(self, request: Request, variables: dict[str, str]) -> None:
-        """Answer with the response message, or its `response_body` field."""
+        """Answer with the response message, or its `response_body` field; to a GET with an ETag, or 304."""
+        reads = request.method in _READS
+        if not reads:
+            _refuse_conditions(request)
         message, headers, _ = await self._unary(request, variables)
         body = b"" if self._status == 204 else orjson.dumps(self._encode(message))
-        await request.respond(self._status, body, headers)
+        if reads and self._status == 200:
+            await request.respond_tagged(body, _OWN, headers)
+        else:
+            await request.respond(self._status, body, [*headers, (b"cache-control", b"no-store")])
+
+
+def _refuse_conditions(request: Request) -> None:
+    for name in _CONDITIONS:
+        if request.header(name) is not None:
+            raise condition_unsupported(name.decode().title())
 
 
 class BodyEndpoint:
@@ -149,20 +166,15 @@ class BodyEndpoint:
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
         self._unary = UnaryCall(rpc, binding, template, tools)
         shared_s = rpc.extras.public_max_age_s
-        self._cache_control = f"public, max-age={shared_s}".encode() if shared_s else b"private, no-cache"
+        self._cache_control = f"public, max-age={shared_s}".encode() if shared_s else _OWN
         self._selected = binding.response_body
 
     async def __call__(self, request: Request, variables: dict[str, str]) -> None:
         """200 or 304. Raises ApiError."""
         message, headers, _ = await self._unary(request, variables)
         body: Any = getattr(message, self._selected) if self._selected else message
-        etag = f'"{sha256(body.data).hexdigest()[:32]}"'
-        headers += [(b"etag", etag.encode()), (b"cache-control", self._cache_control)]
-        known = request.header(b"if-none-match")
-        if not_modified(None if known is None else known.decode("latin-1"), None, etag, None):
-            await request.respond(304, b"", headers)
-            return
-        await request.respond(200, body.data, headers, body.content_type.encode("latin-1"))
+        content_type = body.content_type.encode("latin-1") or b"application/octet-stream"
+        await request.respond_tagged(body.data, self._cache_control, headers, content_type)
 
 
 def response_encoder(rpc: Rpc, binding: HttpBinding, encoders: EncoderSet) -> Callable[[Message], object]:

@@ -19,7 +19,8 @@ from google.protobuf.message import Message
 from gateway.auth import call_metadata
 from gateway.binding import Binder
 from gateway.catalog import HttpBinding, Rpc
-from gateway.errors import ApiError, from_rpc, unavailable
+from gateway.deadlines import deadline_s
+from gateway.errors import ApiError, from_rpc, unavailable, unsupported_coding
 from gateway.http import Header, Request
 from gateway.http_rules import Template
 from gateway.transcoder import Toolbox, response_encoder, response_headers
@@ -60,9 +61,13 @@ class UploadEndpoint:
 
     async def _upload(self, request: Request, variables: dict[str, str]) -> tuple[Message, list[Header]]:
         caller = await self._admit(request)
+        coding = request.header(b"content-encoding")
+        if coding is not None and coding.strip().lower() != b"identity":
+            raise unsupported_coding(coding.decode("latin-1"), b"identity")  # What is kept is what was sent.
         header = self._header.FromString(self._binder.bind(request, variables, b""))
         request.state["streaming"] = True
-        call = self._call(timeout=self._tools.upload_deadline_s, metadata=call_metadata(request, caller))
+        timeout = deadline_s(request, self._tools.upload_deadline_s)
+        call = self._call(timeout=timeout, metadata=call_metadata(request, caller))
         try:
             await self._send(call, header, request)
             answer = await call

@@ -80,7 +80,7 @@ def test_literals_win_over_variables_and_verbs_over_none() -> None:
 def test_another_method_is_a_mismatch_with_the_allowed_ones() -> None:
     router = routed("/v1/jobs")
     router.add("POST", compile_template("/v1/jobs"), "post")
-    assert router.match("DELETE", "/v1/jobs") == MethodMismatch(("GET", "HEAD", "POST"))
+    assert router.match("DELETE", "/v1/jobs") == MethodMismatch(("GET", "HEAD", "OPTIONS", "POST"))
     assert router.match("HEAD", "/v1/jobs") == Match("/v1/jobs", {})
 
 
