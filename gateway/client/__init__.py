@@ -1,5 +1,49 @@
-"""Python client of the REST face. Needs httpx and nothing else of this repository."""
+"""Python client of t2m's REST face, blocking and asynchronous, and the command `t2m`.
 
-from gateway.client.client import Event, T2MClient, T2MError
+Needs httpx and httpx-sse (the command also click, rich and PyYAML), and nothing else of this repository.
+"""
 
-__all__ = ["Event", "T2MClient", "T2MError"]
+from gateway.client.aio import AsyncT2MClient
+from gateway.client.core.credentials import TokenStore
+from gateway.client.core.retries import Policy
+from gateway.client.core.streams import Event
+from gateway.client.errors import (
+    ChecksumError,
+    ConflictError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    NotFoundError,
+    NotLoggedInError,
+    PermissionDeniedError,
+    PositionExpiredError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    T2MError,
+    UnavailableError,
+    Violation,
+)
+from gateway.client.sync import T2MClient
+from gateway.client.tokens import FileTokens, MemoryTokens
+
+__all__ = [
+    "AsyncT2MClient",
+    "ChecksumError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "Event",
+    "FileTokens",
+    "InvalidRequestError",
+    "MemoryTokens",
+    "NotFoundError",
+    "NotLoggedInError",
+    "PermissionDeniedError",
+    "Policy",
+    "PositionExpiredError",
+    "QuotaExhaustedError",
+    "RateLimitedError",
+    "T2MClient",
+    "T2MError",
+    "TokenStore",
+    "UnavailableError",
+    "Violation",
+]
