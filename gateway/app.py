@@ -33,6 +33,7 @@ from gateway.ratelimit import Limiter, RedisLimitStore, memory_store
 from gateway.revocations import RevocationFeed, Revocations
 from gateway.sessions import SessionEndpoint, refresh_path
 from gateway.settings import Settings
+from gateway.sockets import SocketEndpoint, socket_template
 from gateway.streaming import StreamEndpoint
 from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_file
 from gateway.uploads import UploadEndpoint
@@ -106,7 +107,14 @@ class Rest:
             for binding in rpc.bindings:
                 template = compile_template(binding.template)
                 self._add(binding.verb, template, self._endpoint(rpc, binding, template, tools))
+            self._add_socket(rpc, tools)
         self._add_pages()
+
+    def _add_socket(self, rpc: Rpc, tools: Toolbox) -> None:
+        template = socket_template(rpc, rpc.bindings[0])
+        if template is not None:
+            patience_s = self._settings.ws_first_message_s
+            self._add("GET", template, SocketEndpoint(rpc, rpc.bindings[0], template, tools, self.hub, patience_s))
 
     def _follow_revocations(self) -> None:
         settings = self._settings

@@ -104,6 +104,21 @@ class Authenticator:
         request.state["user_id"] = caller.user_id
         return caller
 
+    def has_credential(self, request: Request) -> bool:
+        """Whether the head of a request says who calls, well or not."""
+        named = any(request.header(name) is not None for name in CREDENTIAL_HEADERS)
+        return named or (self._cookies is not None and self._cookies.any_of(request))
+
+    async def authenticate_by(self, request: Request, kind: str, secret: str) -> Caller:
+        """The caller of a request that gave its credential otherwise: `access_token` or `api_key`. Raises as
+        `authenticate`.
+        """
+        longest = MAX_API_KEY_BYTES if kind == "api_key" else MAX_CREDENTIAL_BYTES
+        address = rate_key(request.state.get("client_address", UNKNOWN))
+        caller = await self.exchange(_credential(kind, secret.encode(), longest), address)
+        request.state["user_id"] = caller.user_id
+        return caller
+
     async def exchange(self, credential: Credential, address: str | None = None) -> Caller:
         """The caller that a credential stands for: by an answer at most `cache_s` old, or `UNFOLLOWED_CACHE_S`
         while revocations are not heard of.

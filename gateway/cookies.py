@@ -84,6 +84,9 @@ class SessionCookies:
         token = self._read(request, self.names.access)
         if token is not None and request.method not in SAFE_METHODS:
             self._check(request, token, part=0)
+        elif token is not None and request.scope["type"] == "websocket":
+            # There is no preflight, and every page may read what comes: only the origin is in between (RFC 6455 §10.2).
+            self._check_origin(request)
         return token
 
     def refresh_token(self, request: Request) -> str | None:

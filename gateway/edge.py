@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import internal
 from gateway.http import ClientGoneError, Request
 from gateway.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
+from gateway.sockets import as_denial
 
 log = structlog.get_logger("gateway.access")
 
@@ -26,6 +27,8 @@ SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy"
 _STRICT_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _STATUS_CLIENT_GONE = 499
+_STATUS_UPGRADED = 101
+_HEADS = frozenset({"http.response.start", "websocket.accept"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -42,7 +45,9 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            scope["method"], send = "GET", as_denial(send)
+        elif scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         # A dictionary of its own: the server shares one `state` between all requests.
@@ -51,8 +56,8 @@ class Edge:
 
         async def outgoing(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in _HEADS:
+                status = message.get("status", _STATUS_UPGRADED)
                 headers = [
                     *message["headers"],
                     *self._headers,
@@ -112,4 +117,5 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
         user_id=state.get("user_id", ""),
         error_code=state.get("error_code", ""),
         grpc_detail=state.get("grpc_detail", ""),
+        **({"close_code": state["close_code"]} if "close_code" in state else {}),
     )

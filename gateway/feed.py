@@ -1,83 +1,201 @@
-"""A ring of frames and cursors into it: what all subscribers of one watched resource share. Knows no gRPC,
-no HTTP.
+"""A shared stream inside the gateway: the newest frames of one resource, and the clients that follow it.
+
+A frame is written to every client's connection in the moment it is published, without a task in between. Who does not
+read keeps a cursor into the ring and goes on from there once its connection takes bytes again. Knows no gRPC, no HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from enum import Enum
+from itertools import islice
+from typing import Protocol
 
 from gateway.auth import Caller
-from gateway.frames import Frame
+from gateway.frames import Frame, Skin
 from gateway.metrics import STREAM_CUTS
+
+_BATCH_FRAMES = 32
+"""How many frames a client that is behind gets in one write."""
+
+
+class Ending(Enum):
+    """Why a client's stream ends."""
+
+    COMPLETE = "complete"
+    """There is nothing more to come."""
+    LOST = "upstream_lost"
+    """The service is away, or refuses to go on: the client learns which when it resumes."""
+    DRAINING = "draining"
+    """This gateway stops."""
+    AGED = "max_age"
+    """The stream is as old as one may be."""
+    REVOKED = "revoked"
+    """The caller's credential has ended."""
+    SLOW = "slow_reader"
+    """The client does not read."""
+    GONE = "gone"
+    """The client has left."""
+    UNASKED = "unasked_message"
+    """The client said something where it has nothing to say."""
+
+
+class Wire(Protocol):
+    """The connection of a client."""
+
+    paused: bool
+    """Whether its buffer is full: nothing is to be written now."""
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are. Never blocks."""
+        ...
+
+    def beat(self) -> bool:
+        """Ask for a sign of life where the protocol has one; False when the last one is still owed."""
+        ...
+
+    def abort(self) -> None:
+        """Break the connection off; what was not sent is dropped."""
+        ...
 
 
 class Subscription:
-    """One client of a feed: a cursor, a position and an event that wakes its request task.
+    """One client of a feed: a connection, a cursor and a position.
 
-    `task` is cancelled when the client is cut off; `position` is the seq of the last frame taken, -1 for
-    none.
+    Until it is attached to a feed its request's `task` does the work, and an end cancels that; from then on the task
+    waits in `over`. `position` is the seq of the last frame written, -1 for none. Times are those of the event loop.
     """
 
     __slots__ = (
+        "_over",
+        "_room",
         "active_at",
         "caller",
         "cursor",
-        "cut",
         "ending",
         "feed",
-        "heartbeat_due",
+        "heartbeat",
         "position",
-        "sending",
+        "render",
+        "stalled_at",
         "started_at",
         "task",
-        "wake",
+        "wire",
     )
 
-    def __init__(self, caller: Caller | None, task: asyncio.Task[object], now: float) -> None:
+    def __init__(
+        self,
+        caller: Caller | None,
+        wire: Wire,
+        skin: Skin,
+        task: asyncio.Task[object],
+        now: float,
+    ) -> None:
         self.caller = caller
+        self.wire = wire
+        self.render = skin.render
+        self.heartbeat = skin.heartbeat
         self.task = task
         self.feed: Feed | None = None
         self.cursor = 0
         self.position = -1
-        self.wake = asyncio.Event()
         self.started_at = self.active_at = now
-        self.sending = self.heartbeat_due = self.ending = self.cut = False
+        self.stalled_at: float | None = None
+        self.ending: Ending | None = None
+        self._over: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
 
-    def end(self) -> None:
-        """Ask the request to finish its answer properly."""
-        self.ending = True
-        self.wake.set()
+    async def over(self) -> None:
+        """Wait for the end, `ending` says which."""
+        if self.ending is None:
+            self._over = asyncio.get_running_loop().create_future()
+            await self._over
+
+    def finish(self, ending: Ending) -> None:
+        """End the stream; the first ending counts."""
+        if self.ending is not None:
+            return
+        self.ending = ending
+        if self.feed is None:
+            self.task.cancel()
+        elif self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
     def dismiss(self) -> None:
-        """End a client that may not go on, now: also one that waits for its first frame, or does not read."""
-        if self.feed is None or self.sending:
-            self.task.cancel()
-            self.cut = True
-        else:
-            self.end()
+        """End a client that may not go on, now: also one that does not read."""
+        self.finish(Ending.REVOKED)
+        if self.wire.paused:
+            self.wire.abort()
 
     def cut_off(self) -> None:
         """Break off a client that does not read; it resumes after the last frame it got."""
-        if not self.cut:
-            self.cut = True
+        if self.ending is not Ending.SLOW:
             STREAM_CUTS.inc()
-            self.task.cancel()
+        self.finish(Ending.SLOW)
+        self.wire.abort()
 
-    def take(self) -> list[Frame]:
-        """Frames that are new to this client. Moves the cursor."""
-        assert self.feed is not None
-        frames = self.feed.frames_from(self.cursor)
-        if not frames:
-            return frames
-        self.cursor += len(frames)
-        self.feed.taken()
-        if frames[0].seq and frames[0].seq <= self.position:
-            # The client came from further ahead than the feed was at that time.
-            frames = [frame for frame in frames if frame.seq > self.position]
-        if frames and frames[-1].seq:
-            self.position = frames[-1].seq
-        return frames
+    def gone(self) -> None:
+        """The connection is no more."""
+        self.finish(Ending.GONE)
+
+    def spoke(self) -> None:
+        """The client sent something."""
+        self.finish(Ending.UNASKED)
+
+    def resumed(self) -> None:
+        """The connection takes bytes again."""
+        self.stalled_at = None
+        if self.feed is not None:
+            self.flush(asyncio.get_running_loop().time())
+        elif self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def beat(self, now: float) -> None:
+        """Let a quiet client know that the stream lives; give one up that shows no sign of life itself."""
+        self.active_at = now
+        if self.wire.beat():
+            self.wire.write(self.heartbeat)
+        else:
+            self.finish(Ending.GONE)
+            self.wire.abort()
+
+    async def send(self, frame: Frame) -> None:
+        """Write a frame that comes from elsewhere than the feed, and wait while the connection is full."""
+        self.position = frame.seq
+        self.wire.write(self.render(frame))
+        while self.wire.paused:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def offer(self, frame: Frame, end: int, now: float) -> None:
+        """Write the newest frame, the last before index `end`, to a client that has all others."""
+        if self.wire.paused or self.cursor != end - 1 or self.ending is not None:
+            return
+        self.cursor = end
+        if frame.seq and frame.seq <= self.position:
+            return  # The client came from further ahead than the feed was at that time.
+        self.position = frame.seq
+        self.active_at = now
+        self.wire.write(self.render(frame))
+
+    def flush(self, now: float) -> None:
+        """Write what the client has not seen, as far as its connection takes it; after the feed's end, end."""
+        feed, wire = self.feed, self.wire
+        assert feed is not None
+        while self.ending is None and not wire.paused:
+            frames = feed.frames_from(self.cursor)
+            if not frames:
+                if feed.ending is not None:
+                    self.finish(feed.ending)
+                return
+            self.cursor += len(frames)
+            feed.taken()
+            unseen = [frame for frame in frames if not frame.seq or frame.seq > self.position]
+            if unseen:
+                self.position = unseen[-1].seq
+                self.active_at = now
+                wire.write(b"".join(map(self.render, unseen)))
 
 
 class Feed:
@@ -95,16 +213,22 @@ class Feed:
         self._base = 0  # Index of the ring's first frame, counted over the feed's life.
         self._floor = position  # Every frame after this position is in the ring.
         self._room = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
         self.last = position
-        self.ended = False
+        self.ending: Ending | None = None
         self.subscribers: set[Subscription] = set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will follow."""
+        return self.ending is not None
 
     def covers(self, position: int) -> bool:
         """Whether a client at this position can be served from here on without a gap."""
         return not self.ended and self._floor is not None and position >= self._floor
 
     def attach(self, subscription: Subscription, position: int | None) -> None:
-        """Add a client that has seen everything up to `position`; None for a client that has seen nothing."""
+        """Add a client that has seen everything up to `position` (None: nothing); it gets the rest at once."""
         subscription.feed = self
         subscription.position = -1 if position is None else position
         unseen = 0
@@ -115,6 +239,7 @@ class Feed:
         subscription.cursor = self._base + len(self._ring) - unseen
         self.subscribers.add(subscription)
         self._room.set()
+        subscription.flush(self._clock())
 
     def detach(self, subscription: Subscription) -> None:
         """Forget a client; harmless when it is not attached."""
@@ -122,16 +247,12 @@ class Feed:
         self._room.set()
 
     def frames_from(self, cursor: int) -> list[Frame]:
-        """Frames from an index on."""
-        unseen = self._base + len(self._ring) - cursor
-        if unseen <= 0:
-            return []
-        return [self._ring[-1]] if unseen == 1 else list(self._ring)[-unseen:]
+        """The next frames from an index on."""
+        start = cursor - self._base
+        return list(islice(self._ring, start, start + _BATCH_FRAMES))
 
     def publish(self, frame: Frame) -> None:
-        """Add a frame and wake everybody; repeats after a reconnect are dropped. Cuts off who falls out of
-        the ring.
-        """
+        """Write a frame to everybody; repeats after a reconnect are dropped. Cuts off who falls out of the ring."""
         if self.last is not None:
             if frame.seq <= self.last:
                 return
@@ -143,11 +264,12 @@ class Feed:
             for subscription in [one for one in self.subscribers if one.cursor < self._base]:
                 self.detach(subscription)
                 subscription.cut_off()
+        end, now = self._base + len(self._ring), self._clock()
         for subscription in self.subscribers:
-            subscription.wake.set()
+            subscription.offer(frame, end, now)
 
     def taken(self) -> None:
-        """A subscriber has moved on."""
+        """A subscriber that was behind has moved on."""
         self._room.set()
 
     async def room(self) -> None:
@@ -168,10 +290,12 @@ class Feed:
         for one in list(self.subscribers):
             if (one.caller and one.caller.credential.key) == key:
                 self.detach(one)
-                one.end()
+                one.finish(Ending.LOST)
 
-    def end(self) -> None:
-        """No frame will follow."""
-        self.ended = True
-        for subscription in self.subscribers:
-            subscription.wake.set()
+    def end(self, ending: Ending) -> None:
+        """No frame will follow. Who is behind gets what there is, then ends."""
+        if self.ending is None:
+            self.ending = ending
+        now = self._clock()
+        for subscription in list(self.subscribers):
+            subscription.flush(now)

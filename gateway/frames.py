@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import orjson
 from google.protobuf import message_factory
 from google.protobuf.message import Message
+from websockets.frames import Frame as SocketFrame
+from websockets.frames import Opcode
 
 from gateway.catalog import CatalogError, HttpBinding, Rpc
 from gateway.codec import EncoderSet
@@ -18,27 +21,61 @@ from gateway.transcoder import response_encoder
 
 @dataclass
 class Frame:
-    """One event. `seq` is its position, 0 when it has none; `event` is the name of its kind."""
+    """One event. `seq` is its position, 0 when it has none; `event` is the name of its kind; `data` is JSON.
+
+    Each form is made when the first client needs it, down to the bytes on the connection, and kept for all others.
+    """
 
     seq: int
     event: str
     data: bytes
-    sse: bytes = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def sse(self) -> bytes:
+        """The event of an event stream (WHATWG HTML §9.2)."""
         identity = b"id: %d\n" % self.seq if self.seq else b""
         name = b"event: %s\n" % self.event.encode() if self.event else b""
-        self.sse = b"%s%sdata: %s\n\n" % (identity, name, self.data)
+        return b"%s%sdata: %s\n\n" % (identity, name, self.data)
 
     @cached_property
     def ndjson(self) -> bytes:
         """The event as a line."""
         return self.data + b"\n"
 
+    @cached_property
+    def message(self) -> bytes:
+        """The event as the text of a WebSocket's message."""
+        return b'{"seq":%d,"event":"%s","data":%s}' % (self.seq, self.event.encode(), self.data)
+
+    @cached_property
+    def sse_chunk(self) -> bytes:
+        """`sse` as it goes over HTTP/1.1."""
+        return chunk(self.sse)
+
+    @cached_property
+    def ndjson_chunk(self) -> bytes:
+        """`ndjson` as it goes over HTTP/1.1."""
+        return chunk(self.ndjson)
+
+    @cached_property
+    def message_frame(self) -> bytes:
+        """`message` as it goes over a WebSocket."""
+        return socket_text(self.message)
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body (RFC 9112 §7.1)."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def socket_text(text: bytes) -> bytes:
+    """A text message of a server (RFC 6455 §5.2): one frame, not masked."""
+    return SocketFrame(Opcode.TEXT, text).serialize(mask=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Skin:
-    """How a stream looks over HTTP."""
+    """How a stream looks on the connection; `content_type` is empty for a WebSocket."""
 
     content_type: bytes
     prelude: bytes
@@ -46,8 +83,9 @@ class Skin:
     render: Callable[[Frame], bytes]
 
 
-SSE = Skin(b"text/event-stream", b"retry: 1000\n\n", b": heartbeat\n\n", lambda frame: frame.sse)
-NDJSON = Skin(b"application/x-ndjson", b"", b"\n", lambda frame: frame.ndjson)
+SSE = Skin(b"text/event-stream", chunk(b"retry: 1000\n\n"), chunk(b": heartbeat\n\n"), attrgetter("sse_chunk"))
+NDJSON = Skin(b"application/x-ndjson", b"", chunk(b"\n"), attrgetter("ndjson_chunk"))
+WEBSOCKET = Skin(b"", b"", socket_text(b'{"event":"heartbeat"}'), attrgetter("message_frame"))
 
 
 def skin_for(accept: bytes | None) -> Skin:

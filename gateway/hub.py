@@ -14,7 +14,7 @@ import structlog
 
 from gateway.auth import Caller
 from gateway.errors import ApiError, from_rpc, too_many_streams, unavailable
-from gateway.feed import Feed, Subscription
+from gateway.feed import Ending, Feed, Subscription
 from gateway.frames import StreamCodec
 from gateway.metrics import STREAM_FEEDS, STREAM_RECONNECTS
 
@@ -96,12 +96,14 @@ class Follower:
 
     async def run(self, upstream: Upstream | None, reconnect_s: float) -> None:
         """Publish what comes until the upstream ends with OK, or has not been had for `reconnect_s`."""
+        ending = Ending.LOST
         try:
             while upstream is not None:
                 error = await self._read(upstream)
+                ending = Ending.COMPLETE if error is None else Ending.LOST
                 upstream = None if error is None else await self._open_again(error, reconnect_s)
         finally:
-            self._feed.end()
+            self._feed.end(ending)
             if upstream is not None:
                 upstream.cancel()
 
@@ -192,14 +194,18 @@ class Hub:
         task.add_done_callback(over)
 
     def join(self, subscription: Subscription) -> None:
-        """Put a subscription under the clock: heartbeats, send time-out, age, drain."""
+        """Put a subscription under the clock: heartbeats, send time-out, age, drain. Raises as `admit`.
+
+        From here on it counts, also while the service is still asked whether it may begin.
+        """
+        self.admit(subscription.caller)
         self._subscriptions.add(subscription)
         if subscription.caller is not None:
             self._open_of[subscription.caller.user_id] += 1
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="gateway-stream-clock")
-        if self.draining or self._is_over(subscription):
-            subscription.end()
+        if self._is_over(subscription):
+            subscription.dismiss()
 
     def dismiss(self) -> None:
         """End the streams of callers whose credential has ended."""
@@ -235,8 +241,8 @@ class Hub:
     def drain(self) -> None:
         """End every stream properly; clients reconnect elsewhere with their position."""
         self.draining = True
-        for subscription in self._subscriptions:
-            subscription.end()
+        for subscription in list(self._subscriptions):
+            subscription.finish(Ending.DRAINING)
 
     async def close(self) -> None:
         """Stop everything that is still running."""
@@ -257,12 +263,15 @@ class Hub:
                 self._check(subscription, now)
 
     def _check(self, subscription: Subscription, now: float) -> None:
-        idle_s = now - subscription.active_at
-        if subscription.sending:
-            if idle_s > self.limits.send_timeout_s:
+        limits = self.limits
+        if subscription.wire.paused:
+            if subscription.stalled_at is None:
+                subscription.stalled_at = now
+            elif now - subscription.stalled_at > limits.send_timeout_s:
                 subscription.cut_off()
-        elif now - subscription.started_at > self.limits.max_age_s:
-            subscription.end()
-        elif idle_s > self.limits.heartbeat_s:
-            subscription.heartbeat_due = True
-            subscription.wake.set()
+        elif subscription.feed is None or subscription.ending is not None:
+            return  # Not begun, or about to end.
+        elif now - subscription.started_at > limits.max_age_s:
+            subscription.finish(Ending.AGED)
+        elif now - subscription.active_at > limits.heartbeat_s:
+            subscription.beat(now)

@@ -114,7 +114,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def guarded(max_head_bytes: int, head_deadline_s: float) -> type[GuardedProtocol]:
+def guarded(
+    max_head_bytes: int, head_deadline_s: float, base: type[GuardedProtocol] = GuardedProtocol
+) -> type[GuardedProtocol]:
     """The protocol with its bounds, as uvicorn wants it: a class."""
     bounds = {"max_head_bytes": max_head_bytes, "head_deadline_s": head_deadline_s}
-    return type("BoundedProtocol", (GuardedProtocol,), bounds)
+    return type("BoundedProtocol", (base,), bounds)

@@ -17,6 +17,8 @@ from structlog.types import Processor
 from gateway.app import Gateway
 from gateway.protocol import guarded
 from gateway.settings import Settings
+from gateway.sockets import MAX_MESSAGE_BYTES
+from gateway.wires import SocketProtocol, StreamingProtocol
 
 log = structlog.get_logger("gateway.server")
 
@@ -60,8 +62,14 @@ def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=guarded(settings.max_head_bytes, settings.head_deadline_s),
-        ws="none",
+        http=guarded(settings.max_head_bytes, settings.head_deadline_s, StreamingProtocol),
+        ws=SocketProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        # A message is made once for all its readers; compressed it would be made, and its window kept, for each.
+        ws_per_message_deflate=False,
+        # The hub's clock pings: one timer for all.
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     stream_send_timeout_s: Annotated[float, Field(gt=0)] = 20.0
     stream_reconnect_s: Annotated[float, Field(ge=0)] = 30.0
     stream_max_age_s: Annotated[float, Field(gt=0)] = 3600.0
+    # By when a client that opened a WebSocket without a credential has to send one.
+    ws_first_message_s: Annotated[float, Field(gt=0)] = 10.0
     # Streams that a user may have open at this process; 0 for any number.
     streams_per_user: Annotated[int, Field(ge=0)] = 100
 
