@@ -40,6 +40,8 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.auth.v1.AuditService/ListOwnAuditEntries": ("READ", "profile:read"),
     "/t2m.auth.v1.AuditService/RecordAuditEntries": ("SERVICE", "audit:write"),
     "/t2m.auth.v1.BillingService/ReceiveStripeEvent": ("PUBLIC", ""),
+    "/t2m.auth.v1.CreditService/BatchConfirmReservations": ("SERVICE", "credits:write"),
+    "/t2m.auth.v1.CreditService/BatchReserveCredits": ("SERVICE", "credits:write"),
     "/t2m.auth.v1.CreditService/ConfirmReservation": ("SERVICE", "credits:write"),
     "/t2m.auth.v1.CreditService/GetCreditBalance": ("READ", "profile:read"),
     "/t2m.auth.v1.CreditService/GrantCredits": ("ADMIN", "users:write"),
@@ -174,6 +176,8 @@ SERVICES = ("auth", "gateway", "job", "storage", "video_render", "worker", "stra
 INTERNAL: dict[str, frozenset[str]] = {
     "/t2m.auth.v1.AccountDataService/GetAccountData": frozenset({"job"}),
     "/t2m.auth.v1.AuditService/RecordAuditEntries": frozenset({"job", "storage"}),
+    "/t2m.auth.v1.CreditService/BatchConfirmReservations": frozenset({"job"}),
+    "/t2m.auth.v1.CreditService/BatchReserveCredits": frozenset({"job"}),
     "/t2m.auth.v1.CreditService/ConfirmReservation": frozenset({"job"}),
     "/t2m.auth.v1.CreditService/ReleaseReservation": frozenset({"job"}),
     "/t2m.auth.v1.CreditService/ReserveCredits": frozenset({"job"}),

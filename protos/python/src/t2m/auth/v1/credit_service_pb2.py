@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from t2m.common.v1 import options_pb2 as t2m_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n t2m/auth/v1/credit_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\xd9\x01\n\x11\x43reditReservation\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.t2m.auth.v1.CreditReservationState\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\rCreditBalance\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\x10\n\x08reserved\x18\x02 \x01(\x03\x12\r\n\x05spent\x18\x03 \x01(\x03\x12\x0f\n\x07metered\x18\x04 \x01(\x08\x12\x0c\n\x04plan\x18\x05 \x01(\t\"}\n\x15ReserveCreditsRequest\x12\x1e\n\x08owner_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x1c\n\x06job_id\x18\x02 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12&\n\x06\x61mount\x18\x03 \x01(\x03\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\xf0?A\x00\x00\x00\x00\x80\x84.A\"M\n\x16ReserveCreditsResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"9\n\x19\x43onfirmReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"Q\n\x1a\x43onfirmReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"8\n\x18SettleReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"P\n\x19SettleReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"9\n\x19ReleaseReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x1c\n\x1aReleaseReservationResponse\"8\n\x18RefundReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"P\n\x19RefundReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"\x19\n\x17GetCreditBalanceRequest\"G\n\x18GetCreditBalanceResponse\x12+\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.CreditBalance\"\x9e\x01\n\x13GrantCreditsRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12&\n\x06\x61mount\x18\x02 \x01(\x03\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x80\x84.\xc1\x41\x00\x00\x00\x00\x80\x84.A\x12\x19\n\x06reason\x18\x03 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xc8\x01\x12%\n\nrequest_id\x18\x04 \x01(\tB\x11\xa2\xbb\x18\r\x08\x01\x18\xff\x01\"\x06[!-~]*\"C\n\x14GrantCreditsResponse\x12+\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.CreditBalance*\x85\x02\n\x16\x43reditReservationState\x12(\n$CREDIT_RESERVATION_STATE_UNSPECIFIED\x10\x00\x12%\n!CREDIT_RESERVATION_STATE_RESERVED\x10\x01\x12&\n\"CREDIT_RESERVATION_STATE_CONFIRMED\x10\x02\x12$\n CREDIT_RESERVATION_STATE_SETTLED\x10\x03\x12%\n!CREDIT_RESERVATION_STATE_RELEASED\x10\x04\x12%\n!CREDIT_RESERVATION_STATE_REFUNDED\x10\x05\x32\xbd\x08\n\rCreditService\x12x\n\x0eReserveCredits\x12\".t2m.auth.v1.ReserveCreditsRequest\x1a#.t2m.auth.v1.ReserveCreditsResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x84\x01\n\x12\x43onfirmReservation\x12&.t2m.auth.v1.ConfirmReservationRequest\x1a\'.t2m.auth.v1.ConfirmReservationResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x81\x01\n\x11SettleReservation\x12%.t2m.auth.v1.SettleReservationRequest\x1a&.t2m.auth.v1.SettleReservationResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x84\x01\n\x12ReleaseReservation\x12&.t2m.auth.v1.ReleaseReservationRequest\x1a\'.t2m.auth.v1.ReleaseReservationResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\xb4\x01\n\x11RefundReservation\x12%.t2m.auth.v1.RefundReservationRequest\x1a&.t2m.auth.v1.RefundReservationResponse\"P\x90\x02\x02\xa2\xbb\x18\x0f\x08\x04\x12\x0busers:write\x82\xd3\xe4\x93\x02\x34\"\"/api/v1/admin/jobs/{job_id}/refund:\x01*b\x0breservation\x12\x9e\x01\n\x10GetCreditBalance\x12$.t2m.auth.v1.GetCreditBalanceRequest\x1a%.t2m.auth.v1.GetCreditBalanceResponse\"=\x90\x02\x01\xa2\xbb\x18\x10\x08\x02\x12\x0cprofile:read\x82\xd3\xe4\x93\x02 \x12\x15/api/v1/users/creditsb\x07\x62\x61lance\x12\xc7\x01\n\x0cGrantCredits\x12 .t2m.auth.v1.GrantCreditsRequest\x1a!.t2m.auth.v1.GrantCreditsResponse\"r\x90\x02\x02\xa2\xbb\x18\x0f\x08\x04\x12\x0busers:write\xb2\xbb\x18\x1f\x12\x1d\n\x0fIdempotency-Key\x12\nrequest_id\x82\xd3\xe4\x93\x02\x33\"%/api/v1/admin/users/{user_id}/credits:\x01*b\x07\x62\x61lanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n t2m/auth/v1/credit_service.proto\x12\x0bt2m.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bt2m/common/v1/options.proto\"\xd9\x01\n\x11\x43reditReservation\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.t2m.auth.v1.CreditReservationState\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\rCreditBalance\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\x10\n\x08reserved\x18\x02 \x01(\x03\x12\r\n\x05spent\x18\x03 \x01(\x03\x12\x0f\n\x07metered\x18\x04 \x01(\x08\x12\x0c\n\x04plan\x18\x05 \x01(\t\"}\n\x15ReserveCreditsRequest\x12\x1e\n\x08owner_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12\x1c\n\x06job_id\x18\x02 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12&\n\x06\x61mount\x18\x03 \x01(\x03\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x00\x00\xf0?A\x00\x00\x00\x00\x80\x84.A\"M\n\x16ReserveCreditsResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"]\n\x1a\x42\x61tchReserveCreditsRequest\x12?\n\x08requests\x18\x01 \x03(\x0b\x32\".t2m.auth.v1.ReserveCreditsRequestB\t\xa2\xbb\x18\x05H\x01P\x80\x02\"P\n\x1b\x42\x61tchReserveCreditsResponse\x12\x31\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1f.t2m.auth.v1.ReservationOutcome\"\x8a\x01\n\x12ReservationOutcome\x12\x35\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservationH\x00\x12\x32\n\x07refusal\x18\x02 \x01(\x0b\x32\x1f.t2m.auth.v1.ReservationRefusalH\x00\x42\t\n\x07outcome\"3\n\x12ReservationRefusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"9\n\x19\x43onfirmReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"Q\n\x1a\x43onfirmReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"C\n\x1f\x42\x61tchConfirmReservationsRequest\x12 \n\x07job_ids\x18\x01 \x03(\tB\x0f\xa2\xbb\x18\x0b\x32\x04uuidH\x01P\x80\x02\"U\n BatchConfirmReservationsResponse\x12\x31\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1f.t2m.auth.v1.ReservationOutcome\"8\n\x18SettleReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"P\n\x19SettleReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"9\n\x19ReleaseReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"\x1c\n\x1aReleaseReservationResponse\"8\n\x18RefundReservationRequest\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\"P\n\x19RefundReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.t2m.auth.v1.CreditReservation\"\x19\n\x17GetCreditBalanceRequest\"G\n\x18GetCreditBalanceResponse\x12+\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.CreditBalance\"\x9e\x01\n\x13GrantCreditsRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xa2\xbb\x18\x08\x08\x01\x32\x04uuid\x12&\n\x06\x61mount\x18\x02 \x01(\x03\x42\x16\xa2\xbb\x18\x12\x39\x00\x00\x00\x00\x80\x84.\xc1\x41\x00\x00\x00\x00\x80\x84.A\x12\x19\n\x06reason\x18\x03 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x18\xc8\x01\x12%\n\nrequest_id\x18\x04 \x01(\tB\x11\xa2\xbb\x18\r\x08\x01\x18\xff\x01\"\x06[!-~]*\"C\n\x14GrantCreditsResponse\x12+\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.t2m.auth.v1.CreditBalance*\x85\x02\n\x16\x43reditReservationState\x12(\n$CREDIT_RESERVATION_STATE_UNSPECIFIED\x10\x00\x12%\n!CREDIT_RESERVATION_STATE_RESERVED\x10\x01\x12&\n\"CREDIT_RESERVATION_STATE_CONFIRMED\x10\x02\x12$\n CREDIT_RESERVATION_STATE_SETTLED\x10\x03\x12%\n!CREDIT_RESERVATION_STATE_RELEASED\x10\x04\x12%\n!CREDIT_RESERVATION_STATE_REFUNDED\x10\x05\x32\xe0\n\n\rCreditService\x12x\n\x0eReserveCredits\x12\".t2m.auth.v1.ReserveCreditsRequest\x1a#.t2m.auth.v1.ReserveCreditsResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x87\x01\n\x13\x42\x61tchReserveCredits\x12\'.t2m.auth.v1.BatchReserveCreditsRequest\x1a(.t2m.auth.v1.BatchReserveCreditsResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x84\x01\n\x12\x43onfirmReservation\x12&.t2m.auth.v1.ConfirmReservationRequest\x1a\'.t2m.auth.v1.ConfirmReservationResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x96\x01\n\x18\x42\x61tchConfirmReservations\x12,.t2m.auth.v1.BatchConfirmReservationsRequest\x1a-.t2m.auth.v1.BatchConfirmReservationsResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x81\x01\n\x11SettleReservation\x12%.t2m.auth.v1.SettleReservationRequest\x1a&.t2m.auth.v1.SettleReservationResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\x84\x01\n\x12ReleaseReservation\x12&.t2m.auth.v1.ReleaseReservationRequest\x1a\'.t2m.auth.v1.ReleaseReservationResponse\"\x1d\x90\x02\x02\xa2\xbb\x18\x16\x08\x05\x12\rcredits:write\x1a\x03job\x12\xb4\x01\n\x11RefundReservation\x12%.t2m.auth.v1.RefundReservationRequest\x1a&.t2m.auth.v1.RefundReservationResponse\"P\x90\x02\x02\xa2\xbb\x18\x0f\x08\x04\x12\x0busers:write\x82\xd3\xe4\x93\x02\x34\"\"/api/v1/admin/jobs/{job_id}/refund:\x01*b\x0breservation\x12\x9e\x01\n\x10GetCreditBalance\x12$.t2m.auth.v1.GetCreditBalanceRequest\x1a%.t2m.auth.v1.GetCreditBalanceResponse\"=\x90\x02\x01\xa2\xbb\x18\x10\x08\x02\x12\x0cprofile:read\x82\xd3\xe4\x93\x02 \x12\x15/api/v1/users/creditsb\x07\x62\x61lance\x12\xc7\x01\n\x0cGrantCredits\x12 .t2m.auth.v1.GrantCreditsRequest\x1a!.t2m.auth.v1.GrantCreditsResponse\"r\x90\x02\x02\xa2\xbb\x18\x0f\x08\x04\x12\x0busers:write\xb2\xbb\x18\x1f\x12\x1d\n\x0fIdempotency-Key\x12\nrequest_id\x82\xd3\xe4\x93\x02\x33\"%/api/v1/admin/users/{user_id}/credits:\x01*b\x07\x62\x61lanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVECREDITSREQUEST'].fields_by_name['job_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_RESERVECREDITSREQUEST'].fields_by_name['amount']._loaded_options = None
   _globals['_RESERVECREDITSREQUEST'].fields_by_name['amount']._serialized_options = b'\242\273\030\0229\000\000\000\000\000\000\360?A\000\000\000\000\200\204.A'
+  _globals['_BATCHRESERVECREDITSREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_BATCHRESERVECREDITSREQUEST'].fields_by_name['requests']._serialized_options = b'\242\273\030\005H\001P\200\002'
   _globals['_CONFIRMRESERVATIONREQUEST'].fields_by_name['job_id']._loaded_options = None
   _globals['_CONFIRMRESERVATIONREQUEST'].fields_by_name['job_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
+  _globals['_BATCHCONFIRMRESERVATIONSREQUEST'].fields_by_name['job_ids']._loaded_options = None
+  _globals['_BATCHCONFIRMRESERVATIONSREQUEST'].fields_by_name['job_ids']._serialized_options = b'\242\273\030\0132\004uuidH\001P\200\002'
   _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['job_id']._loaded_options = None
   _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['job_id']._serialized_options = b'\242\273\030\010\010\0012\004uuid'
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['job_id']._loaded_options = None
@@ -58,8 +62,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANTCREDITSREQUEST'].fields_by_name['request_id']._serialized_options = b'\242\273\030\r\010\001\030\377\001\"\006[!-~]*'
   _globals['_CREDITSERVICE'].methods_by_name['ReserveCredits']._loaded_options = None
   _globals['_CREDITSERVICE'].methods_by_name['ReserveCredits']._serialized_options = b'\220\002\002\242\273\030\026\010\005\022\rcredits:write\032\003job'
+  _globals['_CREDITSERVICE'].methods_by_name['BatchReserveCredits']._loaded_options = None
+  _globals['_CREDITSERVICE'].methods_by_name['BatchReserveCredits']._serialized_options = b'\220\002\002\242\273\030\026\010\005\022\rcredits:write\032\003job'
   _globals['_CREDITSERVICE'].methods_by_name['ConfirmReservation']._loaded_options = None
   _globals['_CREDITSERVICE'].methods_by_name['ConfirmReservation']._serialized_options = b'\220\002\002\242\273\030\026\010\005\022\rcredits:write\032\003job'
+  _globals['_CREDITSERVICE'].methods_by_name['BatchConfirmReservations']._loaded_options = None
+  _globals['_CREDITSERVICE'].methods_by_name['BatchConfirmReservations']._serialized_options = b'\220\002\002\242\273\030\026\010\005\022\rcredits:write\032\003job'
   _globals['_CREDITSERVICE'].methods_by_name['SettleReservation']._loaded_options = None
   _globals['_CREDITSERVICE'].methods_by_name['SettleReservation']._serialized_options = b'\220\002\002\242\273\030\026\010\005\022\rcredits:write\032\003job'
   _globals['_CREDITSERVICE'].methods_by_name['ReleaseReservation']._loaded_options = None
@@ -70,8 +78,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDITSERVICE'].methods_by_name['GetCreditBalance']._serialized_options = b'\220\002\001\242\273\030\020\010\002\022\014profile:read\202\323\344\223\002 \022\025/api/v1/users/creditsb\007balance'
   _globals['_CREDITSERVICE'].methods_by_name['GrantCredits']._loaded_options = None
   _globals['_CREDITSERVICE'].methods_by_name['GrantCredits']._serialized_options = b'\220\002\002\242\273\030\017\010\004\022\013users:write\262\273\030\037\022\035\n\017Idempotency-Key\022\nrequest_id\202\323\344\223\0023\"%/api/v1/admin/users/{user_id}/credits:\001*b\007balance'
-  _globals['_CREDITRESERVATIONSTATE']._serialized_start=1509
-  _globals['_CREDITRESERVATIONSTATE']._serialized_end=1770
+  _globals['_CREDITRESERVATIONSTATE']._serialized_start=2036
+  _globals['_CREDITRESERVATIONSTATE']._serialized_end=2297
   _globals['_CREDITRESERVATION']._serialized_start=142
   _globals['_CREDITRESERVATION']._serialized_end=359
   _globals['_CREDITBALANCE']._serialized_start=361
@@ -80,30 +88,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVECREDITSREQUEST']._serialized_end=586
   _globals['_RESERVECREDITSRESPONSE']._serialized_start=588
   _globals['_RESERVECREDITSRESPONSE']._serialized_end=665
-  _globals['_CONFIRMRESERVATIONREQUEST']._serialized_start=667
-  _globals['_CONFIRMRESERVATIONREQUEST']._serialized_end=724
-  _globals['_CONFIRMRESERVATIONRESPONSE']._serialized_start=726
-  _globals['_CONFIRMRESERVATIONRESPONSE']._serialized_end=807
-  _globals['_SETTLERESERVATIONREQUEST']._serialized_start=809
-  _globals['_SETTLERESERVATIONREQUEST']._serialized_end=865
-  _globals['_SETTLERESERVATIONRESPONSE']._serialized_start=867
-  _globals['_SETTLERESERVATIONRESPONSE']._serialized_end=947
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=949
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1006
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=1008
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=1036
-  _globals['_REFUNDRESERVATIONREQUEST']._serialized_start=1038
-  _globals['_REFUNDRESERVATIONREQUEST']._serialized_end=1094
-  _globals['_REFUNDRESERVATIONRESPONSE']._serialized_start=1096
-  _globals['_REFUNDRESERVATIONRESPONSE']._serialized_end=1176
-  _globals['_GETCREDITBALANCEREQUEST']._serialized_start=1178
-  _globals['_GETCREDITBALANCEREQUEST']._serialized_end=1203
-  _globals['_GETCREDITBALANCERESPONSE']._serialized_start=1205
-  _globals['_GETCREDITBALANCERESPONSE']._serialized_end=1276
-  _globals['_GRANTCREDITSREQUEST']._serialized_start=1279
-  _globals['_GRANTCREDITSREQUEST']._serialized_end=1437
-  _globals['_GRANTCREDITSRESPONSE']._serialized_start=1439
-  _globals['_GRANTCREDITSRESPONSE']._serialized_end=1506
-  _globals['_CREDITSERVICE']._serialized_start=1773
-  _globals['_CREDITSERVICE']._serialized_end=2858
+  _globals['_BATCHRESERVECREDITSREQUEST']._serialized_start=667
+  _globals['_BATCHRESERVECREDITSREQUEST']._serialized_end=760
+  _globals['_BATCHRESERVECREDITSRESPONSE']._serialized_start=762
+  _globals['_BATCHRESERVECREDITSRESPONSE']._serialized_end=842
+  _globals['_RESERVATIONOUTCOME']._serialized_start=845
+  _globals['_RESERVATIONOUTCOME']._serialized_end=983
+  _globals['_RESERVATIONREFUSAL']._serialized_start=985
+  _globals['_RESERVATIONREFUSAL']._serialized_end=1036
+  _globals['_CONFIRMRESERVATIONREQUEST']._serialized_start=1038
+  _globals['_CONFIRMRESERVATIONREQUEST']._serialized_end=1095
+  _globals['_CONFIRMRESERVATIONRESPONSE']._serialized_start=1097
+  _globals['_CONFIRMRESERVATIONRESPONSE']._serialized_end=1178
+  _globals['_BATCHCONFIRMRESERVATIONSREQUEST']._serialized_start=1180
+  _globals['_BATCHCONFIRMRESERVATIONSREQUEST']._serialized_end=1247
+  _globals['_BATCHCONFIRMRESERVATIONSRESPONSE']._serialized_start=1249
+  _globals['_BATCHCONFIRMRESERVATIONSRESPONSE']._serialized_end=1334
+  _globals['_SETTLERESERVATIONREQUEST']._serialized_start=1336
+  _globals['_SETTLERESERVATIONREQUEST']._serialized_end=1392
+  _globals['_SETTLERESERVATIONRESPONSE']._serialized_start=1394
+  _globals['_SETTLERESERVATIONRESPONSE']._serialized_end=1474
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1476
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1533
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=1535
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=1563
+  _globals['_REFUNDRESERVATIONREQUEST']._serialized_start=1565
+  _globals['_REFUNDRESERVATIONREQUEST']._serialized_end=1621
+  _globals['_REFUNDRESERVATIONRESPONSE']._serialized_start=1623
+  _globals['_REFUNDRESERVATIONRESPONSE']._serialized_end=1703
+  _globals['_GETCREDITBALANCEREQUEST']._serialized_start=1705
+  _globals['_GETCREDITBALANCEREQUEST']._serialized_end=1730
+  _globals['_GETCREDITBALANCERESPONSE']._serialized_start=1732
+  _globals['_GETCREDITBALANCERESPONSE']._serialized_end=1803
+  _globals['_GRANTCREDITSREQUEST']._serialized_start=1806
+  _globals['_GRANTCREDITSREQUEST']._serialized_end=1964
+  _globals['_GRANTCREDITSRESPONSE']._serialized_start=1966
+  _globals['_GRANTCREDITSRESPONSE']._serialized_end=2033
+  _globals['_CREDITSERVICE']._serialized_start=2300
+  _globals['_CREDITSERVICE']._serialized_end=3676
 # @@protoc_insertion_point(module_scope)

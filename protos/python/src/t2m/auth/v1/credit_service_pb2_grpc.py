@@ -45,10 +45,20 @@ class CreditServiceStub:
                 request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReserveCreditsRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReserveCreditsResponse.FromString,
                 _registered_method=True)
+        self.BatchReserveCredits = channel.unary_unary(
+                '/t2m.auth.v1.CreditService/BatchReserveCredits',
+                request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchReserveCreditsRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchReserveCreditsResponse.FromString,
+                _registered_method=True)
         self.ConfirmReservation = channel.unary_unary(
                 '/t2m.auth.v1.CreditService/ConfirmReservation',
                 request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ConfirmReservationRequest.SerializeToString,
                 response_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ConfirmReservationResponse.FromString,
+                _registered_method=True)
+        self.BatchConfirmReservations = channel.unary_unary(
+                '/t2m.auth.v1.CreditService/BatchConfirmReservations',
+                request_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchConfirmReservationsRequest.SerializeToString,
+                response_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchConfirmReservationsResponse.FromString,
                 _registered_method=True)
         self.SettleReservation = channel.unary_unary(
                 '/t2m.auth.v1.CreditService/SettleReservation',
@@ -99,11 +109,34 @@ class CreditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchReserveCredits(self, request, context):
+        """Sets credits aside for several jobs in one transaction, in the order of the
+        requests: each is accepted or refused on its own, as ReserveCredits would. The
+        answer has an outcome for each request, in the same order. Idempotent by job id.
+
+        Errors: none of its own; what ReserveCredits would fail with is in the outcome.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ConfirmReservation(self, request, context):
         """Keeps a reservation until it is settled or released: the job is stored. One
         that has lapsed in between is made anew, even below zero.
 
         Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was released.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchConfirmReservations(self, request, context):
+        """Keeps several reservations, each on its own, as ConfirmReservation would. The
+        answer has an outcome for each job, in the same order. Confirming twice changes
+        nothing.
+
+        Errors: none of its own; what ConfirmReservation would fail with is in the
+        outcome.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,10 +195,20 @@ def add_CreditServiceServicer_to_server(servicer, server):
                     request_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReserveCreditsRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ReserveCreditsResponse.SerializeToString,
             ),
+            'BatchReserveCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchReserveCredits,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchReserveCreditsRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchReserveCreditsResponse.SerializeToString,
+            ),
             'ConfirmReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.ConfirmReservation,
                     request_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ConfirmReservationRequest.FromString,
                     response_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.ConfirmReservationResponse.SerializeToString,
+            ),
+            'BatchConfirmReservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchConfirmReservations,
+                    request_deserializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchConfirmReservationsRequest.FromString,
+                    response_serializer=t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchConfirmReservationsResponse.SerializeToString,
             ),
             'SettleReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleReservation,
@@ -237,6 +280,33 @@ class CreditService:
             _registered_method=True)
 
     @staticmethod
+    def BatchReserveCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.CreditService/BatchReserveCredits',
+            t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchReserveCreditsRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchReserveCreditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ConfirmReservation(request,
             target,
             options=(),
@@ -253,6 +323,33 @@ class CreditService:
             '/t2m.auth.v1.CreditService/ConfirmReservation',
             t2m_dot_auth_dot_v1_dot_credit__service__pb2.ConfirmReservationRequest.SerializeToString,
             t2m_dot_auth_dot_v1_dot_credit__service__pb2.ConfirmReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchConfirmReservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/t2m.auth.v1.CreditService/BatchConfirmReservations',
+            t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchConfirmReservationsRequest.SerializeToString,
+            t2m_dot_auth_dot_v1_dot_credit__service__pb2.BatchConfirmReservationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

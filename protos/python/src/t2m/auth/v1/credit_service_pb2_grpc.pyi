@@ -48,11 +48,26 @@ class CreditServiceStub:
     amount and the plan is metered; ALREADY_EXISTS when the job has a reservation of
     another owner or amount; NOT_FOUND for an unknown owner.
     """
+    BatchReserveCredits: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.BatchReserveCreditsRequest, _credit_service_pb2.BatchReserveCreditsResponse]
+    """Sets credits aside for several jobs in one transaction, in the order of the
+    requests: each is accepted or refused on its own, as ReserveCredits would. The
+    answer has an outcome for each request, in the same order. Idempotent by job id.
+
+    Errors: none of its own; what ReserveCredits would fail with is in the outcome.
+    """
     ConfirmReservation: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.ConfirmReservationRequest, _credit_service_pb2.ConfirmReservationResponse]
     """Keeps a reservation until it is settled or released: the job is stored. One
     that has lapsed in between is made anew, even below zero.
 
     Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was released.
+    """
+    BatchConfirmReservations: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.BatchConfirmReservationsRequest, _credit_service_pb2.BatchConfirmReservationsResponse]
+    """Keeps several reservations, each on its own, as ConfirmReservation would. The
+    answer has an outcome for each job, in the same order. Confirming twice changes
+    nothing.
+
+    Errors: none of its own; what ConfirmReservation would fail with is in the
+    outcome.
     """
     SettleReservation: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.SettleReservationRequest, _credit_service_pb2.SettleReservationResponse]
     """Spends a reservation: the job completed. Settling twice changes nothing.
@@ -99,11 +114,26 @@ class CreditServiceAsyncStub(CreditServiceStub):
     amount and the plan is metered; ALREADY_EXISTS when the job has a reservation of
     another owner or amount; NOT_FOUND for an unknown owner.
     """
+    BatchReserveCredits: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.BatchReserveCreditsRequest, _credit_service_pb2.BatchReserveCreditsResponse]  # type: ignore[assignment]
+    """Sets credits aside for several jobs in one transaction, in the order of the
+    requests: each is accepted or refused on its own, as ReserveCredits would. The
+    answer has an outcome for each request, in the same order. Idempotent by job id.
+
+    Errors: none of its own; what ReserveCredits would fail with is in the outcome.
+    """
     ConfirmReservation: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.ConfirmReservationRequest, _credit_service_pb2.ConfirmReservationResponse]  # type: ignore[assignment]
     """Keeps a reservation until it is settled or released: the job is stored. One
     that has lapsed in between is made anew, even below zero.
 
     Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was released.
+    """
+    BatchConfirmReservations: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.BatchConfirmReservationsRequest, _credit_service_pb2.BatchConfirmReservationsResponse]  # type: ignore[assignment]
+    """Keeps several reservations, each on its own, as ConfirmReservation would. The
+    answer has an outcome for each job, in the same order. Confirming twice changes
+    nothing.
+
+    Errors: none of its own; what ConfirmReservation would fail with is in the
+    outcome.
     """
     SettleReservation: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.SettleReservationRequest, _credit_service_pb2.SettleReservationResponse]  # type: ignore[assignment]
     """Spends a reservation: the job completed. Settling twice changes nothing.
@@ -155,6 +185,19 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchReserveCredits(
+        self,
+        request: _credit_service_pb2.BatchReserveCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credit_service_pb2.BatchReserveCreditsResponse, _abc.Awaitable[_credit_service_pb2.BatchReserveCreditsResponse]]:
+        """Sets credits aside for several jobs in one transaction, in the order of the
+        requests: each is accepted or refused on its own, as ReserveCredits would. The
+        answer has an outcome for each request, in the same order. Idempotent by job id.
+
+        Errors: none of its own; what ReserveCredits would fail with is in the outcome.
+        """
+
+    @_abc_1.abstractmethod
     def ConfirmReservation(
         self,
         request: _credit_service_pb2.ConfirmReservationRequest,
@@ -164,6 +207,20 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         that has lapsed in between is made anew, even below zero.
 
         Errors: NOT_FOUND; FAILED_PRECONDITION (STATE_CONFLICT) when it was released.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchConfirmReservations(
+        self,
+        request: _credit_service_pb2.BatchConfirmReservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credit_service_pb2.BatchConfirmReservationsResponse, _abc.Awaitable[_credit_service_pb2.BatchConfirmReservationsResponse]]:
+        """Keeps several reservations, each on its own, as ConfirmReservation would. The
+        answer has an outcome for each job, in the same order. Confirming twice changes
+        nothing.
+
+        Errors: none of its own; what ConfirmReservation would fail with is in the
+        outcome.
         """
 
     @_abc_1.abstractmethod
