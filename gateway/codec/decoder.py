@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from google.protobuf import message_factory
+from google.protobuf import any_pb2, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.codec import scalars, wellknown
+from gateway.codec.any_types import ANY, TYPE, VALUE, is_in_value, type_named
 from gateway.codec.fields import WRAPPERS, is_map, is_repeated, map_entry
 from gateway.codec.names import Violation, json_name, kind_of
 from t2m.common.v1 import options_pb2
@@ -134,16 +135,33 @@ class DecoderSet:
     def single(self, field: FieldDescriptor) -> Convert:
         """The converter of one value of the field's type."""
         message = field.message_type
+        return scalars.json_converter(field) if message is None else self._whole(message)
+
+    def _any(self, value: object, path: str, violations: list[Violation]) -> any_pb2.Any | None:
+        """`{"@type": "type.googleapis.com/…", …}`: decoders of types that nothing else names are built on first use."""
+        if not isinstance(value, dict):
+            violations.append(Violation(path, f"expected object, got {kind_of(value)}"))
+            return None
+        if not value:
+            return any_pb2.Any()
+        url = value.get(TYPE)
+        message = type_named(url) if isinstance(url, str) else None
         if message is None:
-            return scalars.json_converter(field)
-        special = _WELL_KNOWN.get(message.full_name)
-        if special is not None:
-            return special
+            violations.append(Violation(f"{path}.{TYPE}", "expected the URL of a type that is known here"))
+            return None
+        content: object = {key: item for key, item in value.items() if key != TYPE}
+        if is_in_value(message):
+            content, path = value.get(VALUE), f"{path}.{VALUE}"
+        converted = self._whole(message)(content, path, violations)
+        return None if converted is None else any_pb2.Any(type_url=url, value=converted.SerializeToString())
+
+    def _whole(self, message: Descriptor) -> Convert:
+        """The converter of a message as a value of its own."""
+        if message.full_name == ANY:
+            return self._any
         if message.full_name in WRAPPERS:
             return _wrapper_converter(message)
-        if message.full_name == "google.protobuf.Any":
-            raise ValueError(f"{field.full_name}: google.protobuf.Any has no form in the REST dialect")
-        return self.message(message).convert
+        return _WELL_KNOWN.get(message.full_name) or self.message(message).convert
 
 
 def _list_converter(single: Convert) -> Convert:

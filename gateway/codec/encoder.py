@@ -12,9 +12,12 @@ import keyword
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from google.protobuf import any_pb2, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import DecodeError
 
 from gateway.codec import wellknown
+from gateway.codec.any_types import TYPE, VALUE, is_in_value, type_named
 from gateway.codec.fields import WRAPPERS, enum_of, is_map, is_repeated, map_entry, message_of
 from gateway.codec.names import enum_labels, json_name
 
@@ -50,12 +53,11 @@ class EncoderSet:
             "google_protobuf_ListValue": wellknown.encode_list,
             "google_protobuf_Value": wellknown.encode_value,
             "google_protobuf_FieldMask": _encode_field_mask,
+            "google_protobuf_Any": self._any,
         }
 
     def message(self, descriptor: Descriptor) -> Encode:
-        """The encoder of a message type. Raises ValueError for google.protobuf.Any, which the dialect
-        lacks.
-        """
+        """The encoder of a message type."""
         encode: Encode = self._namespace[self._message_function(descriptor)]
         return encode
 
@@ -67,12 +69,24 @@ class EncoderSet:
         encode: Encode = self._namespace[function]
         return encode
 
+    def _any(self, packed: any_pb2.Any) -> dict[str, object]:
+        """`@type` and the fields; of a type that is not known here the bytes, in base64 under `value`."""
+        if not packed.type_url:
+            return {}
+        known = type_named(packed.type_url)
+        try:
+            if known is not None:
+                content = self.message(known)(message_factory.GetMessageClass(known).FromString(packed.value))
+                inner = {VALUE: content} if is_in_value(known) or not isinstance(content, dict) else content
+                return {TYPE: packed.type_url, **inner}
+        except DecodeError:
+            pass  # Not what it says it is.
+        return {TYPE: packed.type_url, VALUE: _encode_bytes(packed.value)}
+
     def _message_function(self, descriptor: Descriptor) -> str:
         function = _identifier(descriptor)
         if function in self._namespace:
             return function
-        if descriptor.full_name == "google.protobuf.Any":
-            raise ValueError("google.protobuf.Any has no form in the REST dialect")
         if descriptor.full_name in WRAPPERS:
             self._compile(f"def {function}(m):\n    return {self._expression(descriptor.fields_by_name['value'])}\n")
             return function

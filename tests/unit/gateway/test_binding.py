@@ -38,6 +38,7 @@ def bind(
     sent = {"content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http",
+        "method": method,
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
     }
@@ -111,8 +112,9 @@ def test_O6_a_bad_value_names_its_field(rpc: Rpc, target: str, field: str, messa
 def test_O6_what_path_or_header_give_the_body_must_not(rpc: Rpc) -> None:
     """O6: two sources for one field would make one of them a lie."""
     target = "/v1/shelves/7/dishes/soup:cook"
-    problems = refused(rpc, "POST", target, {"text": "x", "nested": {}, "colour": "red"})
-    assert set(problems) == {"text", "nested", "colour"}
+    problems = refused(rpc, "POST", target, {"text": "x", "nested": {"name": "y"}, "colour": "red"})
+    assert set(problems) == {"text", "nested.name", "colour"}
+    assert bind(rpc, "POST", target, {"nested": {"weight": 3}})["nested"].weight == 3
     assert refused(rpc, "POST", target, {}, {"x-colour": "blue"})["colour"].startswith("unknown value 'blue'")
     assert set(refused(rpc, "POST", target + "?i32=1", {})) == {"i32"}
 
