@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gateway.catalog import HttpBinding, Rpc
@@ -28,26 +29,6 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "description": f"With the cookie, on calls that change something: the value of the cookie `{_NAMES.csrf}`.",
     },
 }
-
-_INTEGER = {"type": "integer"}
-HEADERS: dict[str, Any] = {
-    "RateLimit-Policy": {
-        "schema": {"type": "string", "examples": ['"generate";q=10;w=60']},
-        "description": "The budget that the call counts for: its class, calls, seconds of the sliding window.",
-    },
-    "RateLimit": {
-        "schema": {"type": "string", "examples": ['"generate";r=9;t=60']},
-        "description": "Calls that are left of it, and the seconds until there are more.",
-    },
-    "RateLimit-Limit": {"schema": _INTEGER, "description": "Calls in a window."},
-    "RateLimit-Remaining": {"schema": _INTEGER, "description": "Calls that are left."},
-    "RateLimit-Reset": {"schema": _INTEGER, "description": "Seconds until there are more."},
-    "Retry-After": {"schema": _INTEGER, "description": "Seconds."},
-}
-"""Components; the limits are on every answer of a call that is counted."""
-
-LIMIT_HEADERS = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS if name.startswith("RateLimit")}
-RETRY_HEADERS = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 
 _TRANSPORT = {
     "name": "X-Session-Transport",
@@ -79,7 +60,15 @@ def session_parameters(rpc: Rpc) -> list[dict[str, Any]]:
     return [_TRANSPORT] if rpc.extras.session_cookies == options_pb2.SESSION_COOKIES_SET else []
 
 
-def body_required(rpc: Rpc) -> bool:
-    """Whether a call fails without a body; what a cookie may bring needs none."""
-    by_cookie = bool(rpc.extras.session_cookies) and "refresh_token" in rpc.input.fields_by_name
-    return not by_cookie and any(field_rules(field).required for field in rpc.input.fields)
+def body_required(rpc: Rpc, binding: HttpBinding, elsewhere: Collection[str]) -> bool:
+    """Whether a call fails without a body; `elsewhere` are the fields that come from path and headers."""
+    if by_session_cookie(rpc):
+        return False
+    if binding.body != "*":
+        return field_rules(rpc.input.fields_by_name[binding.body]).required
+    return any(field_rules(field).required for field in rpc.input.fields if field.name not in elsewhere)
+
+
+def by_session_cookie(rpc: Rpc) -> bool:
+    """Whether a public call may stand on the refresh token of a cookie, which then has to be proven by CSRF token."""
+    return bool(rpc.extras.session_cookies) and "refresh_token" in rpc.input.fields_by_name

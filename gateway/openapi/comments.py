@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Iterable, Iterator
 
 from google.protobuf import descriptor_pb2
@@ -15,12 +16,12 @@ Path = tuple[int, ...]
 _FILE_MESSAGE, _FILE_ENUM, _FILE_SERVICE = 4, 5, 6
 _MESSAGE_FIELD, _MESSAGE_NESTED, _MESSAGE_ENUM = 2, 3, 4
 _ENUM_VALUE = _SERVICE_METHOD = 2
+_ROW = re.compile(r" \([A-Z]\d{1,2}(?:, [A-Z]\d{1,2})*\)")
+"""The number of a requirement, which tells nothing to who reads the document."""
 
 
 def load_comments() -> dict[str, str]:
-    """Leading comment by the full name of a message, field, enum, enum value, service or rpc of our protos.
-    Leading comment by the full name of a message, field, enum, enum value, service or rpc of our protos.
-    """
+    """Leading comment by the full name of a message, field, enum, enum value, service or rpc of our protos."""
     raw = importlib.resources.files("t2m").joinpath("descriptors.binpb").read_bytes()
     return read_comments(descriptor_pb2.FileDescriptorSet.FromString(raw))
 
@@ -77,5 +78,5 @@ def _reflow(comment: str) -> str:
         for line in lines:
             starts_item = line.startswith(("- ", "* ")) or line.partition(":")[0] in ("Errors", "Retry")
             text += ("\n" if starts_item and text else " " if text else "") + line
-        paragraphs.append(text)
+        paragraphs.append(_ROW.sub("", text))
     return "\n\n".join(paragraphs)

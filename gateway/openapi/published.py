@@ -7,7 +7,6 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
-from gateway.codec import json_name
 from gateway.codec.fields import message_of
 from gateway.openapi.schemas import Schema, SchemaSet
 from t2m.video_render.v1 import storyboard_pb2
@@ -20,19 +19,15 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema(descriptor: Descriptor, comments: Mapping[str, str]) -> Schema:
     """The schema of a message as a document of its own. Of each oneof exactly one field must be there."""
-    schemas = SchemaSet(comments, {})
+    schemas = SchemaSet(comments, {}, exactly_one_of())
     root = schemas.message(descriptor, request=True)
-    for message in _messages(descriptor, {}).values():
-        definition = schemas.components[schemas.name_of(message)]
-        choices = [
-            [{"required": [json_name(field)]} for field in oneof.fields]
-            for oneof in message.oneofs
-            if len(oneof.fields) > 1  # else an optional field
-        ]
-        if choices:
-            definition["oneOf"] = choices[0]
     body = _moved({**root, "$defs": schemas.components})
     return {"$schema": _DIALECT, "title": descriptor.name, **body}
+
+
+def exactly_one_of() -> frozenset[str]:
+    """Messages that are sent with exactly one member of each oneof: those that something published is made of."""
+    return frozenset(name for root in PUBLISHED.values() for name in _messages(root, {}))
 
 
 def _messages(descriptor: Descriptor, found: dict[str, Descriptor]) -> dict[str, Descriptor]:

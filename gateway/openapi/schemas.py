@@ -48,12 +48,19 @@ class SchemaSet:
     """Collects `components.schemas`. Requests list what must be sent, responses what is always there.
 
     `from_headers`: fields of a request message, by its full name, that are headers and never in a body, not even where
-    the message is an item of another one.
+    the message is an item of another one. `exactly_one`: full names of messages that are sent with one member of each
+    oneof.
     """
 
-    def __init__(self, comments: Mapping[str, str], from_headers: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self,
+        comments: Mapping[str, str],
+        from_headers: Mapping[str, Collection[str]],
+        exactly_one: Collection[str] = (),
+    ) -> None:
         self.components: dict[str, Schema] = {}
         self._from_headers = from_headers
+        self._exactly_one = exactly_one
         self._comments = comments
         self._names: dict[str, str] = {}
 
@@ -68,10 +75,6 @@ class SchemaSet:
             self.components[name] = {}  # Taken before the fields are visited: a message may contain itself.
             self.components[name] = self._object(descriptor, request=request, without=without)
         return {"$ref": f"#/components/schemas/{name}"}
-
-    def name_of(self, descriptor: Descriptor) -> str:
-        """The name of the schema that requests have of the message."""
-        return self._name(descriptor, request=True)
 
     def field(self, field: FieldDescriptor, *, request: bool) -> Schema:
         """Schema of a field with its rules, comment and example."""
@@ -90,7 +93,7 @@ class SchemaSet:
         comment = self._comments.get(field.full_name)
         if comment:
             schema["description"] = comment
-        if rules.example:
+        if rules.example and (request or field.message_type is None):  # An answer's message has more than it shows.
             schema["examples"] = [json.loads(rules.example)]
         return schema
 
@@ -98,7 +101,7 @@ class SchemaSet:
         if field.message_type is not None:
             return self.message(message_of(field), request=request)
         if field.enum_type is not None:
-            return self._enum(enum_of(field))
+            return {**self._enum(enum_of(field)), **(_no_zero(field) if request else {})}
         return dict(_SCALARS[field.type])
 
     def _object(self, descriptor: Descriptor, *, request: bool, without: Collection[str]) -> Schema:
@@ -113,6 +116,8 @@ class SchemaSet:
         if request:
             schema["additionalProperties"] = False
             required = [json_name(field) for field in fields if field_rules(field).required]
+            if descriptor.full_name in self._exactly_one and (choice := _choice(descriptor)):
+                schema["oneOf"] = choice
         else:
             required = [json_name(field) for field in fields if not field.has_presence]
         if required:
@@ -155,6 +160,19 @@ def field_rules(field: FieldDescriptor) -> options_pb2.FieldRules:
     """The field's rules; empty when it has none."""
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.rules]
     return rules
+
+
+def _no_zero(field: FieldDescriptor) -> Schema:
+    """Where a value must be given, the enum's zero is none."""
+    rules = field_rules(field)
+    label = enum_labels(enum_of(field)).get(0)
+    return {"not": {"const": label}} if label is not None and (rules.required or is_repeated(field)) else {}
+
+
+def _choice(descriptor: Descriptor) -> list[Schema]:
+    """One alternative for each member of the message's oneof; none without one (an optional field is none)."""
+    members = next((oneof.fields for oneof in descriptor.oneofs if len(oneof.fields) > 1), ())
+    return [{"required": [json_name(field)]} for field in members]
 
 
 def _bounds(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Schema:

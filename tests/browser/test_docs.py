@@ -21,7 +21,7 @@ def test_O8_the_page_shows_every_operation(page: Page, stack: LocalStack) -> Non
     generate.locator("summary").first.click()
     expect(generate.get_by_role("cell", name="topic *", exact=True)).to_be_visible()
     expect(generate.get_by_text("curl -X POST")).to_be_visible()
-    upload = page.locator("article#File_UploadFile")
+    upload = page.locator("article#uploadFile")
     upload.locator("summary").first.click()
     expect(upload.get_by_text("--data-binary @FILE")).to_be_visible()
     page.get_by_label("Filter operations").fill("videos/generate")
