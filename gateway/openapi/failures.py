@@ -20,7 +20,9 @@ from t2m.common.v1 import error_reason_pb2
 JSON = "application/json"
 _PREFIX = "ERROR_REASON_"
 REASONS = tuple(
-    name.removeprefix(_PREFIX) for name in error_reason_pb2.ErrorReason.keys() if name != f"{_PREFIX}UNSPECIFIED"
+    name.removeprefix(_PREFIX)
+    for name in error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name
+    if not name.endswith("_UNSPECIFIED")
 )
 
 _CODES = {code.name: (status, error_code, reason) for code, (status, error_code, reason) in BY_CODE.items()}
@@ -130,9 +132,8 @@ class Failures:
 
     def _response(self, status: int, reasons: tuple[str, ...], clauses: tuple[str, ...]) -> dict[str, Any]:
         text, error_code, _ = BASE[status]
-        narrowed = {
-            "properties": {"error": {"properties": {"details": {"properties": {"reason": {"enum": [*reasons]}}}}}}
-        }
+        details = {"properties": {"reason": {"enum": [*reasons]}}}
+        narrowed = {"properties": {"error": {"properties": {"details": details}}}}
         return {
             "description": "\n- ".join([text, *clauses]) if clauses else text,
             "headers": {**REQUEST_ID_HEADERS, **_STATUS_HEADERS.get(status, {})},
@@ -215,9 +216,7 @@ def _mentions(text: str) -> Iterator[_Said]:
 
 def _always(rpc: Rpc, binding: HttpBinding) -> set[int]:
     statuses = {400, 422, 429, 500, 503, 504}
-    if not rpc.public:
-        statuses |= {401, 403}
-    elif by_session_cookie(rpc):
+    if not rpc.public or by_session_cookie(rpc):
         statuses |= {401, 403}
     if "{" in binding.template:
         statuses.add(404)
@@ -278,8 +277,7 @@ ERROR_SCHEMA: dict[str, Any] = {
 
 def reason_schema(comments: Mapping[str, str]) -> dict[str, Any]:
     """The schema of `details.reason`."""
-    lines = [comments.get("t2m.common.v1.ErrorReason", "Why a call failed.").partition(":")[0] + ". Branch on this."]
-    for reason in REASONS:
-        if comment := comments.get(f"t2m.common.v1.ErrorReason.{_PREFIX}{reason}"):
-            lines.append(f"- `{reason}`: {comment.partition(': ')[2]}")
-    return {"type": "string", "enum": [*REASONS], "description": "\n".join(lines)}
+    title = comments.get("t2m.common.v1.ErrorReason", "Why a call failed.").partition(":")[0]
+    meanings = {reason: comments.get(f"t2m.common.v1.ErrorReason.{_PREFIX}{reason}", "") for reason in REASONS}
+    lines = [f"- `{reason}`: {meaning.partition(': ')[2]}" for reason, meaning in meanings.items() if meaning]
+    return {"type": "string", "enum": [*REASONS], "description": "\n".join([f"{title}. Branch on this.", *lines])}

@@ -99,3 +99,4 @@ RETRY_HEADERS = references("Retry-After")
 ANSWER_HEADERS = {**REQUEST_ID_HEADERS, **LIMIT_HEADERS}
 FILE_HEADERS = references("ETag", "Accept-Ranges", "Last-Modified", "Content-Disposition")
 DOWNLOAD_HEADERS = references("Content-Disposition")
+UNCHANGED = {"description": "The copy that `If-None-Match` names is still good.", "headers": references("ETag")}

@@ -19,6 +19,7 @@ from gateway.openapi.headers import (
     DOWNLOAD_HEADERS,
     FILE_HEADERS,
     TRANSPORT_OWNED,
+    UNCHANGED,
     reference,
     references,
 )
@@ -26,7 +27,6 @@ from gateway.openapi.names import tag_of
 from gateway.openapi.schemas import Schema, SchemaSet, field_rules
 
 _BYTES = "application/octet-stream"
-_UNCHANGED = {"description": "The copy that `If-None-Match` names is still good.", "headers": references("ETag")}
 _OVER = {"description": "Everything was sent before: do not ask again. It stops an EventSource."}
 
 
@@ -169,7 +169,7 @@ class Operation:
         success: dict[str, Any] = {"description": "Success.", "content": {JSON: {"schema": schema, "example": example}}}
         if not self._tagged():
             return {str(status): success}
-        return {str(status): {**success, "headers": references("ETag")}, "304": _UNCHANGED}
+        return {str(status): {**success, "headers": references("ETag")}, "304": UNCHANGED}
 
     def _file(self) -> dict[str, Any]:
         body = self._media("*/*")
@@ -180,7 +180,7 @@ class Operation:
                 "headers": {**FILE_HEADERS, **references("Content-Range")},
                 "content": body,
             },
-            "304": _UNCHANGED,
+            "304": UNCHANGED,
             "307": {
                 "description": "The object is served elsewhere; the link is good for a short time.",
                 "headers": references("Location"),
@@ -191,11 +191,8 @@ class Operation:
         if self._rpc.descriptor.server_streaming:
             text = "The file, made while it is sent."
             return {"200": {"description": text, "headers": DOWNLOAD_HEADERS, "content": self._media(_BYTES)}}
-        content = self._media("*/*")
-        return {
-            "200": {"description": "The body.", "headers": references("ETag"), "content": content},
-            "304": _UNCHANGED,
-        }
+        body = {"description": "The body.", "headers": references("ETag"), "content": self._media("*/*")}
+        return {"200": body, "304": UNCHANGED}
 
     def _stream(self) -> dict[str, Any]:
         schema, example = self._answer()

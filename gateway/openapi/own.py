@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.openapi.failures import JSON
-from gateway.openapi.headers import REQUEST_ID_HEADERS, references
+from gateway.openapi.headers import REQUEST_ID_HEADERS, UNCHANGED, references
 from gateway.openapi.schemas import Schema
 
 TAG = "System"
@@ -39,9 +39,7 @@ class OwnOperation:
             content["example"] = self.example
         headers = {**REQUEST_ID_HEADERS, **(references("ETag") if self.tagged else {})}
         success = {"description": "Success.", "headers": headers, "content": {self.media_type: content}}
-        unchanged = (
-            {"304": {"description": "The copy that `If-None-Match` names is still good."}} if self.tagged else {}
-        )
+        unchanged = {"304": UNCHANGED} if self.tagged else {}
         failures = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in self.statuses}
         return {
             "operationId": self.operation_id,
