@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from services.auth.application.credits import Desk, Wish
 from services.auth.domain.credits import Account, Reservation, ReservationState, Transfer
 
 
@@ -38,6 +39,40 @@ class FakeCreditStore:
             yield account
             if account is not None:
                 self.save(account)
+
+    @asynccontextmanager
+    async def change_all(self, wishes: Sequence[Wish], now: datetime) -> AsyncIterator[Desk]:
+        """The accounts under their locks, taken in one order."""
+        async with AsyncExitStack() as locks:
+            for user_id in sorted({wish.user_id for wish in wishes}):
+                await locks.enter_async_context(self._locks[user_id])
+            found = {wish.user_id: await self.account(wish.user_id, now) for wish in wishes}
+            accounts = {user_id: account for user_id, account in found.items() if account is not None}
+            known = {
+                wish.job_id: self._reservations[wish.job_id] for wish in wishes if wish.job_id in self._reservations
+            }
+            await asyncio.sleep(0)
+            desk = Desk(accounts, known)
+            yield desk
+            self._reservations |= desk.made
+            for account in accounts.values():
+                account.reservation = None
+                self.save(account)
+
+    async def confirm(self, job_ids: Sequence[str]) -> list[Reservation]:
+        """Those that wait for it."""
+        kept = []
+        for job_id in dict.fromkeys(job_ids):
+            known = self._reservations.get(job_id)
+            if known is None:
+                continue
+            async with self._locks[known.user_id]:
+                known = self._reservations[job_id]
+                if known.state is ReservationState.RESERVED:
+                    known = replace(known, state=ReservationState.CONFIRMED, expires_at=None)
+                    self._reservations[job_id] = known
+                    kept.append(known)
+        return kept
 
     def locked(self, user_id: str) -> bool:
         """Whether somebody is changing the account now."""

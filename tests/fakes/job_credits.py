@@ -100,6 +100,34 @@ class ScriptedCredits(credit_service_pb2_grpc.CreditServiceServicer):
         await self._do(context, self.accounts.confirm(request.job_id), grpc.StatusCode.NOT_FOUND)
         return pb.ConfirmReservationResponse()
 
+    async def BatchReserveCredits(
+        self, request: pb.BatchReserveCreditsRequest, context: Any
+    ) -> pb.BatchReserveCreditsResponse:
+        """Set credits aside for several jobs."""
+        calls = [self.accounts.reserve(each.owner_id, each.job_id, each.amount) for each in request.requests]
+        outcomes = [await self._outcome(context, call, grpc.StatusCode.RESOURCE_EXHAUSTED) for call in calls]
+        return pb.BatchReserveCreditsResponse(outcomes=outcomes)
+
+    async def BatchConfirmReservations(
+        self, request: pb.BatchConfirmReservationsRequest, context: Any
+    ) -> pb.BatchConfirmReservationsResponse:
+        """Keep several reservations."""
+        calls = [self.accounts.confirm(job_id) for job_id in request.job_ids]
+        outcomes = [await self._outcome(context, call, grpc.StatusCode.NOT_FOUND) for call in calls]
+        return pb.BatchConfirmReservationsResponse(outcomes=outcomes)
+
+    async def _outcome(self, context: Any, call: Any, refusal: grpc.StatusCode) -> pb.ReservationOutcome:
+        try:
+            await call
+        except CreditsRefused as refused:
+            code: int = refusal.value[0]
+            return pb.ReservationOutcome(refusal=pb.ReservationRefusal(code=code, message=str(refused)))
+        except CreditsAway as away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(away))
+        async with self._changed:
+            self._changed.notify_all()
+        return pb.ReservationOutcome(reservation=pb.CreditReservation())
+
     async def SettleReservation(
         self, request: pb.SettleReservationRequest, context: Any
     ) -> pb.SettleReservationResponse:

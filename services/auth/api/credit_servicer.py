@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from services.auth.api import codec
 from services.auth.api.context import Context
-from services.auth.application.credits import Balance, Credits
+from services.auth.api.errors import TABLE
+from services.auth.application.credits import Balance, Credits, Wish
 from services.auth.domain.credits import Reservation, ReservationState
+from services.auth.domain.errors import AuthError
+from services.runtime.errors import status_from_exception
 from services.runtime.identity import current_principal
 from t2m.auth.v1 import credit_service_pb2 as pb
 from t2m.auth.v1 import credit_service_pb2_grpc
@@ -29,6 +32,21 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
         """Set credits aside."""
         made = await self._credits.reserve(request.owner_id, request.job_id.lower(), request.amount)
         return pb.ReserveCreditsResponse(reservation=_reservation(made))
+
+    async def BatchReserveCredits(
+        self, request: pb.BatchReserveCreditsRequest, context: Context
+    ) -> pb.BatchReserveCreditsResponse:
+        """Set credits aside for several jobs."""
+        wishes = [Wish(each.owner_id, each.job_id.lower(), each.amount) for each in request.requests]
+        outcomes = await self._credits.reserve_all(wishes)
+        return pb.BatchReserveCreditsResponse(outcomes=[_outcome(each) for each in outcomes])
+
+    async def BatchConfirmReservations(
+        self, request: pb.BatchConfirmReservationsRequest, context: Context
+    ) -> pb.BatchConfirmReservationsResponse:
+        """Keep several reservations."""
+        outcomes = await self._credits.confirm_all([job_id.lower() for job_id in request.job_ids])
+        return pb.BatchConfirmReservationsResponse(outcomes=[_outcome(each) for each in outcomes])
 
     async def ConfirmReservation(
         self, request: pb.ConfirmReservationRequest, context: Context
@@ -79,6 +97,13 @@ def _reservation(source: Reservation) -> pb.CreditReservation:
         created_at=codec.encode_time(source.created_at),
         expires_at=codec.encode_time(source.expires_at) if source.expires_at else None,
     )
+
+
+def _outcome(source: Reservation | AuthError) -> pb.ReservationOutcome:
+    if isinstance(source, AuthError):
+        status = status_from_exception(source, TABLE)
+        return pb.ReservationOutcome(refusal=pb.ReservationRefusal(code=status.code, message=status.message))
+    return pb.ReservationOutcome(reservation=_reservation(source))
 
 
 def _balance(source: Balance) -> pb.CreditBalance:

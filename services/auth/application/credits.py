@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.auth.application.ports import Clock
 from services.auth.domain.credits import Account, Reservation
-from services.auth.domain.errors import ReservationConflict, ReservationNotFound, UserNotFound
+from services.auth.domain.errors import AuthError, ReservationConflict, ReservationNotFound, UserNotFound
 from services.auth.domain.plans import Plans
 
 _BATCH = 100
@@ -27,6 +27,25 @@ class Balance:
     metered: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Credits to be set aside for a job."""
+
+    user_id: str
+    job_id: str
+    amount: int
+
+
+@dataclass(slots=True)
+class Desk:
+    """Accounts under their locks, by user, and the reservations that there are for some jobs, whosever they are."""
+
+    accounts: Mapping[str, Account]
+    known: Mapping[str, Reservation]
+    made: dict[str, Reservation] = field(default_factory=dict)
+    """To be stored, by job."""
+
+
 class CreditStore(Protocol):
     """The accounts, the reservations and the ledger."""
 
@@ -37,6 +56,16 @@ class CreditStore(Protocol):
         they are; None for an unknown user. On leaving, balance, reservation and transfers are stored in one
         transaction.
         """
+        ...
+
+    def change_all(self, wishes: Sequence[Wish], now: datetime) -> AbstractAsyncContextManager[Desk]:
+        """The accounts and reservations that the wishes are about, locked. On leaving, balances, transfers and what was
+        made are stored in one transaction.
+        """
+        ...
+
+    async def confirm(self, job_ids: Sequence[str]) -> list[Reservation]:
+        """Turn those of the jobs' reservations that wait for it into confirmed ones; these. No credits move."""
         ...
 
     async def account(self, user_id: str, now: datetime) -> Account | None:
@@ -66,14 +95,50 @@ class Credits:
 
     async def reserve(self, user_id: str, job_id: str, amount: int) -> Reservation:
         """Set credits aside for a job. Raises UserNotFound, CreditsExhausted, ReservationConflict."""
-        async with self._store.change(user_id, self._clock.now(), job_id=job_id) as account:
-            if account is None:
-                raise UserNotFound
-            return account.reserve(job_id, amount, self._plans.of(account.plan), self._unconfirmed)
+        [outcome] = await self.reserve_all([Wish(user_id, job_id, amount)])
+        if isinstance(outcome, AuthError):
+            raise outcome
+        return outcome
+
+    async def reserve_all(self, wishes: Sequence[Wish]) -> list[Reservation | AuthError]:
+        """Set credits aside for several jobs, in their order, in one transaction; what `reserve` would give or raise
+        for each.
+        """
+        async with self._store.change_all(wishes, self._clock.now()) as desk:
+            return [self._reserved(desk, wish) for wish in wishes]
+
+    def _reserved(self, desk: Desk, wish: Wish) -> Reservation | AuthError:
+        account = desk.accounts.get(wish.user_id)
+        if account is None:
+            return UserNotFound()
+        account.reservation = desk.made.get(wish.job_id) or desk.known.get(wish.job_id)
+        new = account.reservation is None
+        try:
+            reservation = account.reserve(wish.job_id, wish.amount, self._plans.of(account.plan), self._unconfirmed)
+        except AuthError as refused:  # raised before anything has moved
+            return refused
+        if new:
+            desk.made[wish.job_id] = reservation
+        return reservation
 
     async def confirm(self, job_id: str) -> Reservation:
         """Keep a reservation. Raises ReservationNotFound, ReservationEnded."""
         return await self._of_job(job_id, Account.confirm)
+
+    async def confirm_all(self, job_ids: Sequence[str]) -> list[Reservation | AuthError]:
+        """Keep several reservations; what `confirm` would give or raise for each.
+
+        Those that wait for it, nearly all, are changed in one statement, without their accounts' locks: their credits
+        stay where they are.
+        """
+        kept = {reservation.job_id: reservation for reservation in await self._store.confirm(job_ids)}
+        return [kept.get(job_id) or await self._confirmed(job_id) for job_id in job_ids]
+
+    async def _confirmed(self, job_id: str) -> Reservation | AuthError:
+        try:
+            return await self.confirm(job_id)
+        except AuthError as refused:
+            return refused
 
     async def settle(self, job_id: str) -> Reservation:
         """Spend a reservation. Raises ReservationNotFound, ReservationEnded."""

@@ -1,14 +1,15 @@
-"""Credits over gRPC."""
+"""Credits over gRPC: what several orders ask for at the same time is one call."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 import grpc
 
 from services.job.application.neighbours import CreditsAway, CreditsRefused
 from services.runtime.errors import rpc_error_details
+from services.runtime.grouping import Grouped
 from t2m.auth.v1 import credit_service_pb2 as pb
 from t2m.auth.v1 import credit_service_pb2_grpc
 
@@ -21,6 +22,12 @@ _REFUSALS = frozenset(
         grpc.StatusCode.INVALID_ARGUMENT,
     }
 )
+_REFUSED = frozenset(code.value[0] for code in _REFUSALS)
+
+
+def _was_refused(error: Exception) -> bool:
+    """Whether auth refused a whole call: it did nothing, and it may be the fault of one request in it."""
+    return isinstance(error, CreditsRefused)
 
 
 class GrpcCredits:
@@ -29,16 +36,33 @@ class GrpcCredits:
     def __init__(self, channel: grpc.aio.Channel, timeout_s: float = 5.0) -> None:
         self._stub: Any = credit_service_pb2_grpc.CreditServiceStub(channel)
         self._timeout_s = timeout_s
+        self._reserving: Grouped[pb.ReserveCreditsRequest, None] = Grouped(self._reserve, apart=_was_refused)
+        self._confirming: Grouped[str, None] = Grouped(self._confirm, apart=_was_refused)
 
     async def reserve(self, owner_id: str, job_id: str, amount: int) -> None:
         """Set credits aside."""
-        request = pb.ReserveCreditsRequest(owner_id=owner_id, job_id=job_id, amount=amount)
-        await _answered(self._stub.ReserveCredits(request, timeout=self._timeout_s))
+        await self._reserving.do(pb.ReserveCreditsRequest(owner_id=owner_id, job_id=job_id, amount=amount))
 
     async def confirm(self, job_id: str) -> None:
         """Keep a reservation."""
-        request = pb.ConfirmReservationRequest(job_id=job_id)
-        await _answered(self._stub.ConfirmReservation(request, timeout=self._timeout_s))
+        await self._confirming.do(job_id)
+
+    async def _reserve(self, requests: Sequence[pb.ReserveCreditsRequest]) -> list[Exception | None]:
+        if len(requests) == 1:
+            await _answered(self._stub.ReserveCredits(requests[0], timeout=self._timeout_s))
+            return [None]
+        batch = pb.BatchReserveCreditsRequest(requests=requests)
+        answer = await _answered(self._stub.BatchReserveCredits(batch, timeout=self._timeout_s))
+        return _outcomes(answer.outcomes)
+
+    async def _confirm(self, job_ids: Sequence[str]) -> list[Exception | None]:
+        if len(job_ids) == 1:
+            request = pb.ConfirmReservationRequest(job_id=job_ids[0])
+            await _answered(self._stub.ConfirmReservation(request, timeout=self._timeout_s))
+            return [None]
+        batch = pb.BatchConfirmReservationsRequest(job_ids=job_ids)
+        answer = await _answered(self._stub.BatchConfirmReservations(batch, timeout=self._timeout_s))
+        return _outcomes(answer.outcomes)
 
     async def settle(self, job_id: str) -> None:
         """Spend a reservation."""
@@ -51,11 +75,21 @@ class GrpcCredits:
         await _answered(self._stub.ReleaseReservation(request, timeout=self._timeout_s))
 
 
-async def _answered(call: Awaitable[Any]) -> None:
+async def _answered(call: Awaitable[Any]) -> Any:
     try:
-        await call
+        return await call
     except grpc.aio.AioRpcError as error:
         failure = rpc_error_details(error)
         if failure.code in _REFUSALS:
             raise CreditsRefused(failure.message) from error
         raise CreditsAway(f"{error.code().name}: {error.details()}") from error
+
+
+def _outcomes(outcomes: Iterable[pb.ReservationOutcome]) -> list[Exception | None]:
+    return [_refusal(each.refusal) if each.HasField("refusal") else None for each in outcomes]
+
+
+def _refusal(refusal: pb.ReservationRefusal) -> Exception:
+    if refusal.code in _REFUSED:
+        return CreditsRefused(refusal.message)
+    return CreditsAway(refusal.message)

@@ -14,7 +14,6 @@ from services.job.application.ticking import Wakeup, delay_s
 from services.job.domain.events import Lane
 
 _log = structlog.get_logger(__name__)
-_BATCH = 16
 _LEASE = timedelta(seconds=8)
 """Longer than a call may take; a crashed process' commands are taken over after it."""
 
@@ -38,12 +37,15 @@ class Handler(Protocol):
 class Courier:
     """Serves one lane of the outbox."""
 
-    def __init__(self, lane: Lane, outbox: Outbox, handler: Handler, clock: Clock, wakeup: Wakeup) -> None:
+    def __init__(
+        self, lane: Lane, outbox: Outbox, handler: Handler, clock: Clock, wakeup: Wakeup, at_once: int = 16
+    ) -> None:
         self._lane = lane
         self._outbox = outbox
         self._handler = handler
         self._clock = clock
         self._wakeup = wakeup
+        self._at_once = at_once
 
     async def run(self) -> None:
         """Deliver for as long as the process lives."""
@@ -54,7 +56,7 @@ class Courier:
 
     async def deliver(self) -> int:
         """One round: take what is due, send it; how many commands were taken."""
-        deliveries = await self._outbox.claim(self._lane, self._clock.now(), _LEASE, _BATCH)
+        deliveries = await self._outbox.claim(self._lane, self._clock.now(), _LEASE, self._at_once)
         results = await asyncio.gather(*(self._one(delivery) for delivery in deliveries), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):  # The database, most likely: the leases bring the commands back.

@@ -40,6 +40,7 @@ class Orders:
         new_id: Callable[[], str],
         queued: Signal,
         commanded: Signal,
+        reserved: Signal,
         receivers: Receivers,
         reservations: Reservations,
     ) -> None:
@@ -50,6 +51,7 @@ class Orders:
         self._new_id = new_id
         self._queued = queued
         self._commanded = commanded
+        self._reserved = reserved
         self._receivers = receivers
 
     async def create(self, viewer: Viewer, request: OrderRequest, request_id: str) -> Job:
@@ -113,7 +115,7 @@ class Orders:
             return _first_answer(outcome, key)
         self._queued.set()
         if acceptance.job.order.credit_cost:
-            self._commanded.set()
+            self._reserved.set()
         return acceptance.job
 
     async def cancel(self, viewer: Viewer, job_id: str) -> Job:

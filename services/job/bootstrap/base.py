@@ -48,6 +48,10 @@ _WEBHOOK_LINGER_S = 0.05
 """What is to be told is announced before its transaction is committed."""
 _DISPATCH_LINGER_S = 0.02
 """Nothing against a render of seconds, and one admission for all orders that come meanwhile."""
+_CREDITS_LINGER_S = 0.05
+"""Nothing against the 15 minutes that a reservation waits, and one call for all orders that come meanwhile."""
+_AT_ONCE = {Lane.RENDER: 16, Lane.FILES: 16, Lane.CREDITS: 64}
+"""Commands that one replica sends. Those about credits share calls; any other is a call of its own."""
 
 Register = Callable[[grpc.aio.Server], str]
 """Adds a servicer to a server; the full name of its service."""
@@ -92,7 +96,7 @@ class Wakeups:
     def __post_init__(self) -> None:
         self.dispatch = Wakeup(self.poll_s, _DISPATCH_LINGER_S)
         self.deliver, self.follow = Wakeup(self.poll_s), Wakeup(self.poll_s)
-        self.credits, self.files = Wakeup(self.poll_s), Wakeup(self.poll_s)
+        self.credits, self.files = Wakeup(self.poll_s, _CREDITS_LINGER_S), Wakeup(self.poll_s)
         self.webhooks = Wakeup(self.poll_s, _WEBHOOK_LINGER_S)
 
 
@@ -142,6 +146,7 @@ class Base:
             new_id,
             self.wake.dispatch,
             self.commanded,
+            self.wake.credits,
             self.webhooks,
             self.reservations,
         )
@@ -153,5 +158,5 @@ class Base:
 
     def courier(self, lane: Lane, handler: Handler, wakeup: Wakeup) -> BackgroundTask:
         """The task that serves a lane of the outbox."""
-        courier = Courier(lane, self.outbox, handler, self.clock, wakeup)
+        courier = Courier(lane, self.outbox, handler, self.clock, wakeup, _AT_ONCE[lane])
         return BackgroundTask(f"deliver {lane} commands", courier.run)

@@ -69,7 +69,7 @@ class World:
         self.jobs, self.queue, self.outbox = FakeJobs(self.db), FakeQueue(self.db), FakeOutbox(self.db)
         self.storyboards = FakeStoryboardStore(self.db)
         self.renders, self.objects, self.credits = FakeRenders(), FakeObjects(), FakeCredits()
-        self.queued, self.commanded = CountingSignal(), CountingSignal()
+        self.queued, self.commanded, self.reserved = CountingSignal(), CountingSignal(), CountingSignal()
         self.accepted, self.freed, self.due = CountingSignal(), CountingSignal(), CountingSignal()
         self.estimates = estimates = Estimates(self.queue, self.clock)
         tokens = PageTokens(b"key")
@@ -92,6 +92,7 @@ class World:
             lambda: str(UUID(int=next(numbers))),
             self.queued,
             self.commanded,
+            self.reserved,
             self.webhooks,
             Reservations(self.credits, self.prices),
         )

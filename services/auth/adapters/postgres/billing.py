@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.auth.adapters.postgres.billing_tables import CHARGES, CUSTOMERS, EVENTS, REQUESTS, SUBSCRIPTIONS
-from services.auth.adapters.postgres.credits import CREDIT_ACCOUNTS, CREDIT_ENTRIES, lock_account, save_account
+from services.auth.adapters.postgres.credit_tables import CREDIT_ACCOUNTS, CREDIT_ENTRIES
+from services.auth.adapters.postgres.credits import lock_account, save_account
 from services.auth.adapters.postgres.tables import USERS
 from services.auth.adapters.postgres.users import as_uuid
 from services.auth.application.billing_ports import Current

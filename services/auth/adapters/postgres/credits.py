@@ -2,74 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Table,
-    Text,
-    Uuid,
-    insert,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.auth.adapters.postgres.tables import META, USERS
+from services.auth.adapters.postgres.credit_batches import (
+    confirm_reservations,
+    lock_reservations,
+    locked_accounts,
+    save_all,
+)
+from services.auth.adapters.postgres.credit_rows import entries_of, reservation_of
+from services.auth.adapters.postgres.credit_tables import (
+    CREDIT_ACCOUNTS,
+    CREDIT_ENTRIES,
+    CREDIT_GRANTS,
+    CREDIT_RESERVATIONS,
+)
+from services.auth.adapters.postgres.tables import USERS
 from services.auth.adapters.postgres.users import as_uuid
+from services.auth.application.credits import Desk, Wish
 from services.auth.domain.credits import Account, Reservation, ReservationState
 from services.auth.domain.errors import GrantConflict
-
-_TIME = DateTime(timezone=True)
-
-CREDIT_ACCOUNTS = Table(
-    "credit_accounts",
-    META,
-    Column("user_id", Uuid(as_uuid=True), ForeignKey(USERS.c.user_id, ondelete="CASCADE"), primary_key=True),
-    Column("available", BigInteger, nullable=False),
-    Column("reserved", BigInteger, nullable=False),
-    Column("spent", BigInteger, nullable=False),
-)
-CREDIT_RESERVATIONS = Table(
-    "credit_reservations",
-    META,
-    Column("job_id", Uuid(as_uuid=True), primary_key=True),
-    Column("user_id", Uuid(as_uuid=True), nullable=False),
-    Column("amount", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("created_at", _TIME, nullable=False),
-    Column("expires_at", _TIME),
-)
-CREDIT_ENTRIES = Table(
-    "credit_entries",
-    META,
-    Column("entry_id", BigInteger, Identity(always=True), primary_key=True),
-    Column("transaction_id", Uuid(as_uuid=True), nullable=False),
-    Column("user_id", Uuid(as_uuid=True), nullable=False),
-    Column("book", Text, nullable=False),
-    Column("amount", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("job_id", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("created_at", _TIME, nullable=False),
-)
-CREDIT_GRANTS = Table(
-    "credit_grants",
-    META,
-    Column("request_id", Text, primary_key=True),
-    Column("user_id", Uuid(as_uuid=True), nullable=False),
-    Column("amount", BigInteger, nullable=False),
-)
 
 
 class PostgresCredits:
@@ -77,6 +36,7 @@ class PostgresCredits:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def change(
@@ -86,8 +46,9 @@ class PostgresCredits:
         async with self._engine.begin() as connection:
             account = await lock_account(connection, user_id, now)
             if account is not None and job_id:
+                # Under a lock of its own too: `confirm` changes it without the account's.
                 query = select(CREDIT_RESERVATIONS).where(CREDIT_RESERVATIONS.c.job_id == UUID(job_id))
-                account.reservation = _reservation((await connection.execute(query)).first())
+                account.reservation = reservation_of((await connection.execute(query.with_for_update())).first())
             if account is not None and request_id:
                 made = select(CREDIT_GRANTS).where(CREDIT_GRANTS.c.request_id == request_id)
                 row = (await connection.execute(made)).first()
@@ -95,6 +56,22 @@ class PostgresCredits:
             yield account
             if account is not None:
                 await save_account(connection, account)
+
+    @asynccontextmanager
+    async def change_all(self, wishes: Sequence[Wish], now: datetime) -> AsyncIterator[Desk]:
+        """Everything that the wishes are about, locked."""
+        owners = {wish.user_id: owner for wish in wishes if (owner := as_uuid(wish.user_id)) is not None}
+        jobs = sorted({UUID(wish.job_id) for wish in wishes})
+        async with locked_accounts(self._engine, sorted(set(owners.values())), now) as (connection, accounts):
+            known = await lock_reservations(connection, jobs)
+            desk = Desk({name: accounts[owner] for name, owner in owners.items() if owner in accounts}, known)
+            yield desk
+            await save_all(connection, list(accounts.values()), list(desk.made.values()))
+
+    async def confirm(self, job_ids: Sequence[str]) -> list[Reservation]:
+        """One statement, atomic by itself."""
+        async with self._single.connect() as connection:
+            return await confirm_reservations(connection, job_ids)
 
     async def account(self, user_id: str, now: datetime) -> Account | None:
         """The account as of one moment."""
@@ -152,7 +129,7 @@ async def save_account(connection: AsyncConnection, account: Account) -> None:
     if account.transfers:
         balance = {"available": account.available, "reserved": account.reserved, "spent": account.spent}
         await connection.execute(update(CREDIT_ACCOUNTS).where(CREDIT_ACCOUNTS.c.user_id == owner).values(**balance))
-        await connection.execute(insert(CREDIT_ENTRIES), _entries(account, owner))
+        await connection.execute(insert(CREDIT_ENTRIES), entries_of(account))
         grants = [
             {"request_id": transfer.request_id, "user_id": owner, "amount": transfer.amount}
             for transfer in account.transfers
@@ -176,32 +153,3 @@ async def save_account(connection: AsyncConnection, account: Account) -> None:
         statement = pg_insert(CREDIT_RESERVATIONS).values(values)
         changed = {name: statement.excluded[name] for name in ("state", "expires_at")}
         await connection.execute(statement.on_conflict_do_update(index_elements=["job_id"], set_=changed))
-
-
-def _entries(account: Account, owner: UUID) -> list[dict[str, Any]]:
-    """Two for each transfer, which sum to zero; a trigger checks it at the commit."""
-    entries = []
-    for transfer in account.transfers:
-        transaction_id = uuid4()
-        for book, amount in ((transfer.source, -transfer.amount), (transfer.target, transfer.amount)):
-            entries.append(
-                {
-                    "transaction_id": transaction_id,
-                    "user_id": owner,
-                    "book": book.value,
-                    "amount": amount,
-                    "kind": transfer.kind,
-                    "job_id": transfer.job_id,
-                    "request_id": transfer.request_id,
-                    "created_at": account.now,
-                }
-            )
-    return entries
-
-
-def _reservation(row: Any) -> Reservation | None:
-    if row is None:
-        return None
-    return Reservation(
-        str(row.job_id), str(row.user_id), row.amount, ReservationState(row.state), row.created_at, row.expires_at
-    )

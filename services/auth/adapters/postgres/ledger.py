@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.auth.adapters.postgres.credits import CREDIT_ENTRIES
+from services.auth.adapters.postgres.credit_tables import CREDIT_ENTRIES
 from services.auth.adapters.postgres.users import as_uuid
 from services.auth.application.billing_ports import LedgerEntry, UsageDay
 
