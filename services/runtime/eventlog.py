@@ -56,9 +56,17 @@ class EventStore:
         Needed only when the relay runs in another process than the writer: within one, `Relay.wake` is
         cheaper.
         """
-        self._engine = engine
+        # What is read and marked here is a single statement each, atomic without BEGIN and COMMIT.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = table
         self._notify = notify_channel
+        self._unrelayed = (
+            sa.select(table.c.stream_id, table.c.seq, table.c.payload)
+            .where(~table.c.relayed)
+            .order_by(table.c.id)
+            .limit(sa.bindparam("most"))
+        )
+        self._mark = _marking(table)
 
     async def append(self, connection: AsyncConnection, stream_id: str, events: Sequence[Event]) -> None:
         """Add events in the caller's transaction, which holds the lock of the stream's row."""
@@ -78,35 +86,29 @@ class EventStore:
             .order_by(table.c.seq)
             .limit(limit)
         )
-        async with self._engine.connect() as connection:
+        async with self._single.connect() as connection:
             return [Event(row.seq, row.payload) for row in await connection.execute(query)]
 
     async def fetch_unrelayed(self, limit: int) -> Sequence[Unrelayed]:
         """The oldest events that have not been relayed, in an order that keeps each stream's own."""
-        table = self._table
-        query = (
-            sa.select(table.c.stream_id, table.c.seq, table.c.payload)
-            .where(~table.c.relayed)
-            .order_by(table.c.id)
-            .limit(limit)
-        )
-        async with self._engine.connect() as connection:
-            return [Unrelayed(*row) for row in await connection.execute(query)]
+        async with self._single.connect() as connection:
+            return [Unrelayed(*row) for row in await connection.execute(self._unrelayed, {"most": limit})]
 
     async def mark_relayed(self, events: Sequence[tuple[str, int]]) -> None:
         """Remember that these (stream id, seq) have been relayed."""
-        table = self._table
-        streams = sa.cast([stream_id for stream_id, _ in events], ARRAY(sa.Text))
-        numbers = sa.cast([seq for _, seq in events], ARRAY(sa.BigInteger))
-        done = (
-            sa.func.unnest(streams, numbers)
-            .table_valued(sa.column("stream_id", sa.Text), sa.column("seq", sa.BigInteger), name="done")
-            .render_derived()
-        )
-        statement = (
-            sa.update(table)
-            .values(relayed=True)
-            .where(table.c.stream_id == done.c.stream_id, table.c.seq == done.c.seq)
-        )
-        async with self._engine.begin() as connection:
-            await connection.execute(statement)
+        done = {"streams": [stream_id for stream_id, _ in events], "numbers": [seq for _, seq in events]}
+        async with self._single.connect() as connection:
+            await connection.execute(self._mark, done)
+
+
+def _marking(table: sa.Table) -> sa.Update:
+    streams, numbers = (
+        sa.bindparam("streams", type_=ARRAY(sa.Text)),
+        sa.bindparam("numbers", type_=ARRAY(sa.BigInteger)),
+    )
+    done = (
+        sa.func.unnest(streams, numbers)
+        .table_valued(sa.column("stream_id", sa.Text), sa.column("seq", sa.BigInteger), name="done")
+        .render_derived()
+    )
+    return sa.update(table).values(relayed=True).where(table.c.stream_id == done.c.stream_id, table.c.seq == done.c.seq)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,8 @@ from t2m.auth.v1 import audit_service_pb2, audit_service_pb2_grpc
 _log = structlog.get_logger(__name__)
 _BATCH = 200
 _SWEEP_S = 1.0
+_LINGER_S = 0.2
+"""One call for all entries that come meanwhile."""
 _CALL_S = 10.0
 
 
@@ -86,7 +89,8 @@ class AuditOutbox:
                     reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
                     _log.warning("audit entries wait", reason=reason)
                 away = True
-            await self._wake.wait(_SWEEP_S)
+            if await self._wake.wait(_SWEEP_S):
+                await asyncio.sleep(_LINGER_S)
 
     async def relay_once(self) -> bool:
         """Relay one batch; whether there may be more. Raises AioRpcError when auth did not take it."""
