@@ -1,16 +1,18 @@
 """gRPC channels to the services. Calls are bytes in, bytes out: messages are (de)coded by the compiled
-codecs.
+codecs. Unary calls go over the gateway's own HTTP/2 (`gateway.h2`), streams and uploads over `grpc.aio`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
 
+from gateway.h2 import Channel, parse_target
 from gateway.tls import TlsFiles
 
 log = structlog.get_logger("gateway.backends")
@@ -40,11 +42,23 @@ OLD_CALLS_S = 7200.0
 status that readers of streams know; closing the channel would look like a cancellation of their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The ways to one domain. Neither connects before its first call."""
+
+    unary: Channel
+    streams: grpc.aio.Channel
+
+    async def close(self, grace_s: float | None = None) -> None:
+        """Close both; calls in flight have `grace_s` to end."""
+        await asyncio.gather(self.unary.close(grace_s), self.streams.close(grace_s))
+
+
 class Backends:
-    """One channel per domain, opened lazily by gRPC on the first call, and anew when the certificates change."""
+    """The channels of each domain, made anew when the certificates change."""
 
     def __init__(self, addresses: Mapping[str, str], tls: TlsFiles | None = None) -> None:
-        """Raises OSError when a certificate file is missing."""
+        """Raises OSError when a certificate file is missing, TargetError of an address."""
         self._addresses = dict(addresses)
         self._tls = tls
         self._calls: list[BackendCall] = []
@@ -53,12 +67,16 @@ class Backends:
         self._channels = self._open()
         self._watch = asyncio.create_task(self._renewing(tls)) if tls else None
 
-    def _open(self) -> dict[str, grpc.aio.Channel]:
+    def _open(self) -> dict[str, Channels]:
         credentials = self._tls.credentials() if self._tls else None
+        context = self._tls.context() if self._tls else None
         return {
-            domain: grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
-            if credentials
-            else grpc.aio.insecure_channel(address, options=_OPTIONS)
+            domain: Channels(
+                Channel(parse_target(address), context),
+                grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+                if credentials
+                else grpc.aio.insecure_channel(address, options=_OPTIONS),
+            )
             for domain, address in self._addresses.items()
         }
 
@@ -100,8 +118,8 @@ class Backends:
             old, self._channels, self._stamp = self._channels, fresh, stamp
             for call in self._calls:
                 call.move_to(fresh[call.domain])
-            for channel in old.values():
-                task = asyncio.create_task(channel.close(OLD_CALLS_S))
+            for channels in old.values():
+                task = asyncio.create_task(channels.close(OLD_CALLS_S))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
 
@@ -111,8 +129,8 @@ class Backends:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for channel in self._channels.values():
-            await channel.close()
+        for channels in self._channels.values():
+            await channels.close()
 
 
 class BackendCall:
@@ -126,8 +144,9 @@ class BackendCall:
         self.domain = domain
         self._inner: Any = None
 
-    def move_to(self, channel: grpc.aio.Channel) -> None:
-        """Calls from now on go over this channel."""
+    def move_to(self, channels: Channels) -> None:
+        """Calls from now on go over these channels."""
+        channel = channels.unary if self._kind == "unary_unary" else channels.streams
         self._inner = getattr(channel, self._kind)(self._path)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,15 @@ class TlsFiles:
         """Differs when a file was replaced. Raises OSError when one is missing."""
         paths = [path for path in (self.authority, self.certificate, self.key) if path is not None]
         return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in (path.stat() for path in paths))
+
+    def context(self) -> ssl.SSLContext:
+        """The files as they are now, for a client that speaks HTTP/2 and nothing else. Raises OSError."""
+        context = ssl.create_default_context(cafile=self.authority)
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["h2"])
+        return context
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Credentials of the files as they are now. Raises OSError."""
