@@ -43,7 +43,7 @@ def test_v9_many_small_slices_keep_readable_names_on_both_sides() -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 @given(pies())
 def test_r4_names_of_slices_never_cover_each_other_or_the_pie(content: DataChart) -> None:

@@ -65,7 +65,7 @@ def shown_boxes(story: GeometryScene, step: int) -> list[tuple[str, float]]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 @given(geometries())
 def test_r4_figures_and_labels_stay_on_the_frame_at_all_times(content: Geometry) -> None:

@@ -105,7 +105,7 @@ def layout_problems(content: Any, heading: str) -> list[str]:
 
 # Shrinking would set thousands of pages; the failing content itself says enough.
 @settings(
-    max_examples=50,
+    max_examples=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -118,7 +118,7 @@ def test_v9_points_intervals_and_jumps_stand_where_their_numbers_are() -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 @given(number_lines())
 def test_r4_labels_of_a_number_line_never_cover_each_other(content: NumberLine) -> None:
