@@ -103,6 +103,7 @@ FROZEN: dict[str, tuple[str, str]] = {
     "/t2m.job.v1.JobAdminService/ResumeQueue": ("ADMIN", "jobs:admin"),
     "/t2m.job.v1.JobLogService/ListJobLogs": ("READ", "jobs:read"),
     "/t2m.job.v1.JobLogService/WatchJobLogs": ("READ", "jobs:read"),
+    "/t2m.job.v1.JobQueueService/GetQueueStatus": ("READ", "jobs:read"),
     "/t2m.job.v1.JobService/CancelJob": ("WRITE", "jobs:write"),
     "/t2m.job.v1.JobService/CreateJob": ("WRITE", "jobs:write"),
     "/t2m.job.v1.JobService/DeleteJob": ("WRITE", "jobs:write"),

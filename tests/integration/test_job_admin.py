@@ -13,6 +13,7 @@ from services.runtime.identity import Role
 from t2m.job.v1 import admin_service_pb2 as pb
 from t2m.job.v1 import job_pb2
 from t2m.job.v1 import job_service_pb2 as jobs_pb
+from t2m.job.v1 import queue_service_pb2 as queue_pb
 from tests.fakes.render_server import failed, planned, succeeded
 from tests.integration.job_harness import Caller, Running, World, failure, new_world
 
@@ -160,3 +161,19 @@ async def test_A5_J9_only_admins(user: Caller, server: Running) -> None:
     for caller in (user, server.caller(role=Role.SERVICE)):
         refused = await failure(caller.call("DrainQueue", pb.DrainQueueRequest()))
         assert refused.code == grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_O1_J5_users_see_how_long_the_queue_is(user: Caller, admin: Caller, server: Running) -> None:
+    """O1: depth per priority, capacity, the place of the caller's next job; nothing is promised while it is paused."""
+    await admin.call("DrainQueue", pb.DrainQueueRequest())
+    for _ in range(2):
+        await user.create(priority=job_pb2.JOB_PRIORITY_LOW)
+    status = (await user.call("GetQueueStatus", queue_pb.GetQueueStatusRequest())).queue_status
+    assert (status.paused, status.processing_count, status.slot_count) == (True, 0, 32)
+    waiting = {depth.priority: (depth.waiting_count, depth.position) for depth in status.depths}
+    assert len(waiting) == 3
+    assert waiting[job_pb2.JOB_PRIORITY_LOW] == (2, 2)
+    assert waiting[job_pb2.JOB_PRIORITY_HIGH][0] == 0
+    assert not any(depth.HasField("estimated_wait") for depth in status.depths)
+    other = (await server.caller().call("GetQueueStatus", queue_pb.GetQueueStatusRequest())).queue_status
+    assert min(depth.position for depth in other.depths) < 2, "users take turns"

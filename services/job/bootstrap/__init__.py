@@ -22,6 +22,7 @@ from services.job.bootstrap.credits import build_credits
 from services.job.bootstrap.dashboard import build_dashboard
 from services.job.bootstrap.logs import build_logs
 from services.job.bootstrap.orders import build_orders, follow_rules
+from services.job.bootstrap.queue import build_queue
 from services.job.bootstrap.record import RECORD_CALLS, build_record
 from services.job.bootstrap.retention import build_retention
 from services.job.bootstrap.storyboards import build_storyboards
@@ -71,6 +72,7 @@ def build_server(
         build_logs(base),
         build_dashboard(base),
         build_admin(base),
+        build_queue(base),
         build_webhooks(base),
     ]
 
