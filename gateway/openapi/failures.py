@@ -13,7 +13,6 @@ from typing import Any
 
 from gateway.catalog import HttpBinding, Rpc
 from gateway.errors import BY_CODE, BY_REASON
-from gateway.openapi.access import by_session_cookie
 from gateway.openapi.headers import LIMIT_HEADERS, REQUEST_ID_HEADERS, RETRY_HEADERS
 from t2m.common.v1 import error_reason_pb2
 
@@ -216,7 +215,7 @@ def _mentions(text: str) -> Iterator[_Said]:
 
 def _always(rpc: Rpc, binding: HttpBinding) -> set[int]:
     statuses = {400, 422, 429, 500, 503, 504}
-    if not rpc.public or by_session_cookie(rpc):
+    if not rpc.public or rpc.extras.session_cookies:
         statuses |= {401, 403}
     if "{" in binding.template:
         statuses.add(404)
