@@ -180,6 +180,9 @@ class Rest:
             if match is None:
                 raise route_not_found()
             if isinstance(match, MethodMismatch):
+                if request.method == "OPTIONS":
+                    await request.respond(204, headers=[(b"allow", ", ".join(match.allowed).encode())])
+                    return
                 raise method_not_allowed(match.allowed)
             request.state["route"], endpoint = match.target
             await endpoint(request, match.variables)

@@ -7,7 +7,8 @@ Grammar (google/api/http.proto):
 
 A path is split at `/`, and the verb taken off, before anything is percent-decoded: what is escaped is never syntax.
 A variable of one segment is decoded as a whole; one of several keeps `%2F`, which tells a slash in a segment from one
-between two. `**` matches zero or more segments. A trailing slash is a segment of its own, and no variable is empty.
+between two. `**` matches zero or more segments. A trailing slash is a segment of its own, an empty one, and only `**`
+matches an empty segment.
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ def _walk(node: _Node[T], parts: list[str], index: int, verb: str) -> dict[str, 
         found = _walk(node.wildcard, parts, index + 1, verb)
         if found is not None:
             return found
-    return node.open_ends.get(verb) if part else None
+    return node.open_ends.get(verb)
 
 
 def _allow_list(leaves: dict[str, _Leaf[T]]) -> tuple[str, ...]:

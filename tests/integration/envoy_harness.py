@@ -100,7 +100,6 @@ def _bootstrap(socket: Path, file: FileDescriptor, backend_port: int) -> dict[st
         "convert_grpc_status": True,
         "url_unescape_spec": "ALL_CHARACTERS_EXCEPT_SLASH",
         "query_param_unescape_plus": True,
-        "match_unregistered_custom_verb": True,
         "request_validation_options": {
             "reject_unknown_method": True,
             "reject_unknown_query_parameters": True,

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from gateway.app import Gateway
 from gateway.server import build_server
 from gateway.settings import Settings
 from tests.fakes.grpc_backends import JOB_ID, FakeBackends
@@ -71,6 +72,22 @@ async def running_gateway(**overrides: Any) -> AsyncIterator[GatewayUnderTest]:
     finally:
         await gateway.stop()
         await backends.stop()
+
+
+@asynccontextmanager
+async def serving(settings: Settings, gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a gateway with a contract of its own."""
+    server = build_server(settings, gateway)
+    running = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(20):
+            await server.listening.wait()
+        port = int(server.servers[0].sockets[0].getsockname()[1])
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
 
 
 class EventStream:

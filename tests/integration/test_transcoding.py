@@ -1,0 +1,138 @@
+"""The gateway beside a real Envoy: the same descriptors, the same backend, the same requests (O6).
+
+Every row of tests/integration/transcoding says what both do. Where they differ it names the difference, which must then
+be there; where it names none there must be none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from google.protobuf import json_format, message_factory
+from google.protobuf.message import Message
+
+from gateway.app import Gateway
+from gateway.settings import Settings
+from tests.fakes.contracts import modules
+from tests.fakes.echo_backend import EchoBackend
+from tests.integration.envoy_harness import running_envoy
+from tests.integration.gateway_harness import serving
+from tests.integration.transcoding.answers import EMPTY, EMPTY_OF_ENVOY
+from tests.integration.transcoding.differences import DIFFERENCES, ERROR_BODY
+from tests.integration.transcoding.page import PAGE, ROWS, SECTIONS, render
+from tests.integration.transcoding.row import Outcome, Row
+
+CONTRACT: Any = modules()["transcoding"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a row."""
+
+    outcome: Outcome
+    o6: bool
+    """Whether it is an error in the gateway's form."""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answer, Answer]]:
+    """By the row's identity: of the gateway, and of Envoy."""
+    return asyncio.run(_ask_both(tmp_path_factory.mktemp("envoy")))
+
+
+async def _ask_both(folder: Path) -> dict[int, tuple[Answer, Answer]]:
+    backend = EchoBackend()
+    await backend.start()
+    values: dict[str, Any] = {"environment": "test", "gateway_port": 0, "rate_limits": "off"}
+    settings = Settings(**values, job_address=backend.address)
+    try:
+        async with (
+            serving(settings, Gateway(settings, [CONTRACT])) as ours,
+            running_envoy(folder, CONTRACT.DESCRIPTOR, backend.port) as envoy,
+        ):
+            return {id(row): (await _ask(ours, row, EMPTY), await _ask(envoy, row, EMPTY_OF_ENVOY)) for row in ROWS}
+    finally:
+        await backend.stop()
+
+
+async def _ask(client: httpx.AsyncClient, row: Row, empty: Mapping[str, object]) -> Answer:
+    method, target = row.request.split(" ", 1)
+    headers = dict(row.headers)
+    if method == "HEAD":
+        headers["connection"] = "close"  # Envoy sends content all the same, which the next answer would begin with.
+    answer = await client.request(
+        method, "/", content=row.body, headers=headers, extensions={"target": target.encode()}
+    )
+    return Answer((answer.status_code, _content(answer, empty)), _is_o6(answer))
+
+
+def _content(answer: httpx.Response, empty: Mapping[str, object]) -> object:
+    if answer.status_code >= 400 or not answer.content:
+        return None
+    if answer.headers["content-type"] != "application/json":
+        return answer.headers["content-type"], answer.text
+    value = answer.json()
+    if isinstance(value, dict) and set(value) == {"rpc", "message"}:
+        return value["rpc"], _fields(_request_of(value["rpc"]).FromString(bytes.fromhex(value["message"])))
+    if isinstance(value, dict):
+        return {name: item for name, item in value.items() if name not in empty or empty[name] != item}
+    return value
+
+
+def _is_o6(answer: httpx.Response) -> bool:
+    if answer.status_code < 400 or answer.headers.get("content-type") != "application/json":
+        return False
+    return list(answer.json()) == ["error"]
+
+
+def _request_of(rpc: str) -> type[Message]:
+    method = CONTRACT.DESCRIPTOR.services_by_name["BindService"].methods_by_name[rpc]
+    return message_factory.GetMessageClass(method.input_type)
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    """Not the bytes: an Any may hold a zero that others leave out."""
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _expected(outcome: Outcome) -> Outcome:
+    """With the message in one spelling."""
+    status, content = outcome
+    if not (isinstance(content, tuple) and isinstance(content[1], dict)):
+        return outcome
+    rpc, fields = content
+    message = json_format.ParseDict(copy.deepcopy(fields), _request_of(rpc)())  # Which takes `@type` out of it.
+    return status, (rpc, _fields(message))
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=f"{title}: {row.name}") for title, rows in SECTIONS.items() for row in rows]
+)
+def test_O6_a_row_holds_here_and_in_envoy(row: Row, answers: dict[int, tuple[Answer, Answer]]) -> None:
+    """O6: what is bound, what is answered, and how it fails; differences are there exactly where they are named."""
+    here, envoy = answers[id(row)]
+    assert here.outcome == _expected(row.here), "the gateway"
+    assert envoy.outcome == _expected(row.envoy), "Envoy"
+    assert (here.outcome != envoy.outcome) == bool(row.why)
+    assert not row.why or row.why in DIFFERENCES
+    assert here.o6 == (row.here[0] >= 400)
+    assert not envoy.o6, ERROR_BODY
+
+
+def test_every_difference_has_a_row() -> None:
+    """None is claimed that nothing shows, and every row has a name of its own."""
+    for title, rows in SECTIONS.items():
+        assert len({row.name for row in rows}) == len(rows), title
+    assert {row.why for row in ROWS if row.why} | {ERROR_BODY} == set(DIFFERENCES)
+
+
+def test_the_page_is_written_from_the_rows() -> None:
+    """Otherwise: `python -m tests.integration.transcoding.page`."""
+    assert PAGE.read_text() == render()
