@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from services.auth.application.credits import Desk, Wish
 from services.auth.domain.credits import Account, Reservation, ReservationState, Transfer
+from services.auth.domain.plans import Plan
 
 
 class FakeCreditStore:
@@ -39,6 +40,26 @@ class FakeCreditStore:
             yield account
             if account is not None:
                 self.save(account)
+
+    async def set_aside(
+        self, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+    ) -> list[Reservation]:
+        """Where there can be no doubt."""
+        made = []
+        for user_id in sorted({wish.user_id for wish in wishes}):
+            mine = {wish.job_id: wish for wish in wishes if wish.user_id == user_id}
+            async with self._locks[user_id]:
+                account = await self.account(user_id, now)
+                whole = sum(wish.amount for wish in mine.values())
+                if account is None or (account.plan in metered and account.available < whole):
+                    continue
+                for wish in mine.values():
+                    if wish.job_id not in self._reservations:
+                        account.reservation = None
+                        made.append(account.reserve(wish.job_id, wish.amount, Plan(), until - now))
+                        self._reservations[wish.job_id] = made[-1]
+                self.save(account)
+        return made
 
     @asynccontextmanager
     async def change_all(self, wishes: Sequence[Wish], now: datetime) -> AsyncIterator[Desk]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,6 +58,14 @@ class CreditStore(Protocol):
         """
         ...
 
+    async def set_aside(
+        self, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+    ) -> list[Reservation]:
+        """Make reservations where there can be no doubt: for all wishes of a user whose balance covers them together,
+        or whose plan is not among the `metered` ones, for jobs that have none. Atomic; what is left out has not moved.
+        """
+        ...
+
     def change_all(self, wishes: Sequence[Wish], now: datetime) -> AbstractAsyncContextManager[Desk]:
         """The accounts and reservations that the wishes are about, locked. On leaving, balances, transfers and what was
         made are stored in one transaction.
@@ -104,8 +112,17 @@ class Credits:
         """Set credits aside for several jobs, in their order, in one transaction; what `reserve` would give or raise
         for each.
         """
-        async with self._store.change_all(wishes, self._clock.now()) as desk:
-            return [self._reserved(desk, wish) for wish in wishes]
+        now = self._clock.now()
+        metered = [plan.name for plan in self._plans if plan.metered]
+        sure = await self._store.set_aside(wishes, now + self._unconfirmed, metered, now)
+        made = {reservation.job_id: reservation for reservation in sure}
+        doubtful = [wish for wish in wishes if not _answers(made.get(wish.job_id), wish)]
+        if not doubtful:
+            return [made[wish.job_id] for wish in wishes]
+        # Whoever cannot pay for everything, repeats and strangers: one by one, under the accounts' locks.
+        async with self._store.change_all(doubtful, now) as desk:
+            rest = {wish: self._reserved(desk, wish) for wish in doubtful}
+        return [rest[wish] if wish in rest else made[wish.job_id] for wish in wishes]
 
     def _reserved(self, desk: Desk, wish: Wish) -> Reservation | AuthError:
         account = desk.accounts.get(wish.user_id)
@@ -199,3 +216,7 @@ class Credits:
             if account is None:
                 raise ReservationConflict
             return change(account)
+
+
+def _answers(made: Reservation | None, wish: Wish) -> bool:
+    return made is not None and (made.user_id, made.amount) == (wish.user_id, wish.amount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
@@ -40,7 +40,7 @@ class OrderRequest:
 
     def fingerprint(self) -> bytes:
         """The hash of the body: equal for equal requests, whatever order their keys came in."""
-        body = asdict(self)
+        body = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in _LATER:
             if not body[name]:
                 del body[name]

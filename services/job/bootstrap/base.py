@@ -46,7 +46,7 @@ JOB_STREAM_PREFIX = "job:"
 """The Redis stream of a job is `job:{job_id}`."""
 _WEBHOOK_LINGER_S = 0.05
 """What is to be told is announced before its transaction is committed."""
-_DISPATCH_LINGER_S = 0.02
+_DISPATCH_LINGER_S = 0.05
 """Nothing against a render of seconds, and one admission for all orders that come meanwhile."""
 _CREDITS_LINGER_S = 0.05
 """Nothing against the 15 minutes that a reservation waits, and one call for all orders that come meanwhile."""

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, bindparam, func, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.auth.adapters.postgres.audit_tables import AUDIT_ENTRIES, ERASURES
@@ -18,6 +19,15 @@ from services.runtime.identity import current_call
 from services.runtime.ids import new_id
 
 _ENTRY = AUDIT_ENTRIES.c
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_INSERT = text(
+    # One text whatever the number of entries, so that it is compiled and prepared once.
+    f"""
+    INSERT INTO audit_entries ({", ".join(each.name for each in _ENTRY)}) SELECT * FROM jsonb_to_recordset(:entries)
+    AS r({", ".join(f"{each.name} {each.type.compile(_DIALECT)}" for each in _ENTRY)})
+    ON CONFLICT DO NOTHING
+    """  # noqa: S608 - names of our own columns
+).bindparams(bindparam("entries", type_=JSONB))
 
 
 class PostgresAuditTrail:
@@ -81,19 +91,19 @@ async def _insert(connection: AsyncConnection, entries: Sequence[AuditEntry]) ->
     """Add entries that are not there yet, in one statement, in the order of their ids."""
     if not entries:
         return
-    ids = [user_id for text in {entry.person for entry in entries} if (user_id := as_uuid(text)) is not None]
+    ids = [user_id for person in {entry.person for entry in entries} if (user_id := as_uuid(person)) is not None]
     erased: set[str] = set()
     if ids:
         query = select(ERASURES.c.user_id).where(ERASURES.c.user_id.in_(ids), ERASURES.c.completed_at.is_not(None))
         erased = {str(user_id) for user_id in (await connection.execute(query)).scalars()}
-    values = [_values(entry, erased) for entry in sorted(entries, key=lambda entry: entry.entry_id)]
-    await connection.execute(insert(AUDIT_ENTRIES).values(values).on_conflict_do_nothing())
+    rows = [_values(entry, erased) for entry in sorted(entries, key=lambda entry: entry.entry_id)]
+    await connection.execute(_INSERT, {"entries": rows})
 
 
 def _values(entry: AuditEntry, erased: set[str]) -> dict[str, Any]:
     forgotten = entry.person in erased
     return {
-        "entry_id": UUID(entry.entry_id),
+        "entry_id": entry.entry_id,
         "occurred_at": entry.occurred_at,
         "service": entry.service,
         "action": entry.action,

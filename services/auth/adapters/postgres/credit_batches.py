@@ -43,18 +43,6 @@ _LOCK_RESERVATIONS = text(
     ORDER BY job_id FOR UPDATE
     """
 ).bindparams(_JOBS)
-_CONFIRM = text(
-    # What waits to be confirmed has all its credits where a confirmed one has them: no account is locked.
-    """
-    WITH waiting AS (
-        SELECT job_id FROM credit_reservations WHERE job_id = ANY(:jobs) AND state = 'reserved'
-        ORDER BY job_id FOR UPDATE
-    )
-    UPDATE credit_reservations r SET state = 'confirmed', expires_at = NULL FROM waiting w WHERE r.job_id = w.job_id
-    RETURNING r.job_id, r.user_id, r.amount, r.state, r.created_at, r.expires_at
-    """
-).bindparams(_JOBS)
-
 _ACCOUNT: dict[str, TypeEngine[Any]] = {
     "user_id": _UUID,
     "available": BigInteger(),
@@ -135,12 +123,6 @@ async def lock_reservations(connection: AsyncConnection, jobs: Sequence[UUID]) -
     """Those of the jobs that have one."""
     rows = await connection.execute(_LOCK_RESERVATIONS, {"jobs": jobs})
     return {known.job_id: known for row in rows if (known := reservation_of(row)) is not None}
-
-
-async def confirm_reservations(connection: AsyncConnection, job_ids: Sequence[str]) -> list[Reservation]:
-    """Those that waited for it."""
-    rows = await connection.execute(_CONFIRM, {"jobs": [UUID(job_id) for job_id in job_ids]})
-    return [kept for row in rows if (kept := reservation_of(row)) is not None]
 
 
 async def save_all(connection: AsyncConnection, accounts: Sequence[Account], made: Sequence[Reservation]) -> None:

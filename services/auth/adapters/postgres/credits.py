@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
@@ -11,12 +11,8 @@ from sqlalchemy import insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.auth.adapters.postgres.credit_batches import (
-    confirm_reservations,
-    lock_reservations,
-    locked_accounts,
-    save_all,
-)
+from services.auth.adapters.postgres.credit_batches import lock_reservations, locked_accounts, save_all
+from services.auth.adapters.postgres.credit_moves import confirm_reservations, set_aside
 from services.auth.adapters.postgres.credit_rows import entries_of, reservation_of
 from services.auth.adapters.postgres.credit_tables import (
     CREDIT_ACCOUNTS,
@@ -56,6 +52,13 @@ class PostgresCredits:
             yield account
             if account is not None:
                 await save_account(connection, account)
+
+    async def set_aside(
+        self, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+    ) -> list[Reservation]:
+        """One statement, atomic by itself."""
+        async with self._single.connect() as connection:
+            return await set_aside(connection, wishes, until, metered, now)
 
     @asynccontextmanager
     async def change_all(self, wishes: Sequence[Wish], now: datetime) -> AsyncIterator[Desk]:
