@@ -6,16 +6,15 @@ uvicorn bounds neither for this parser: a client could send header fields for ev
 from __future__ import annotations
 
 import asyncio
+import uuid
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.errors import ApiError, malformed
+
 _PER_FIELD = 4  # ": " and the end of the line
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s"
-)
-_TOO_LARGE_BODY = b'{"error":{"message":"the head of the request is too large","error_code":"REQUEST_HEAD_TOO_LARGE"}}'
 
 
 class _HeadTooLargeError(Exception):
@@ -33,7 +32,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._field_bytes = self._unfinished_bytes = 0
         self._heads = 0
         self._in_head = True
-        self._too_large = False
+        self.url = b""
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -65,11 +64,16 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._field_bytes = True, 0
 
+    def on_url(self, url: bytes) -> None:
+        """More of the target."""
+        super().on_url(url)
+        if len(self.url) > self.max_head_bytes:
+            raise _HeadTooLargeError
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of it, whole."""
         self._field_bytes += len(name) + len(value) + _PER_FIELD
         if self._field_bytes > self.max_head_bytes:
-            self._too_large = True
             raise _HeadTooLargeError
         super().on_header(name, value)
 
@@ -87,14 +91,28 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser could not make sense of, or was told to stop at."""
-        if self._too_large:
-            self._refuse()
-        else:
-            super().send_400_response(msg)
+        self._refuse()
 
     def _refuse(self) -> None:
-        self.transport.write(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
+        """Of a head that is too large, or none at all; in the form of every error, but before there is a request."""
+        error, request_id = self._fault(), uuid.uuid4().hex
+        body = error.body(path="", request_id=request_id)
+        head = (
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\n"
+            f"cache-control: no-store\r\nx-content-type-options: nosniff\r\nx-request-id: {request_id}\r\n"
+            f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _fault(self) -> ApiError:
+        limit = self.max_head_bytes
+        if len(self.url) > limit:
+            return ApiError(414, "URI_TOO_LONG", f"the target is longer than {limit} bytes", "REQUEST_TOO_LARGE")
+        if max(self._field_bytes, self._unfinished_bytes) > limit:
+            message = f"the head of the request is larger than {limit} bytes"
+            return ApiError(431, "REQUEST_HEAD_TOO_LARGE", message, "REQUEST_TOO_LARGE")
+        return malformed("this is no HTTP/1.1")
 
     def _answered(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's type leaves out that there is none at first.

@@ -93,21 +93,29 @@ async def test_O6_an_upload_that_pauses_for_too_long_is_a_408(gateway: GatewayUn
         await gateway.script.cancelled.wait()
 
 
+@pytest.mark.parametrize("piece", [1000, 100_000])
 @pytest.mark.parametrize(
-    "head",
+    ("head", "status"),
     [
-        b"GET /health HTTP/1.1\r\n" + b"".join(b"X-%d: aaaaaaaa\r\n" % number for number in range(1000)),
-        b"GET /health HTTP/1.1\r\nX-Long: " + b"a" * 5000,
-        b"GET /" + b"a" * 5000,
+        (b"GET /health HTTP/1.1\r\n" + b"".join(b"X-%d: aaaaaaaa\r\n" % number for number in range(1000)), 431),
+        (b"GET /health HTTP/1.1\r\nX-Long: " + b"a" * 5000, 431),
+        (b"GET /" + b"a" * 5000, 414),
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: t\r\n\r\n", 414),
+        (b"no HTTP at all\r\n\r\n", 400),
     ],
 )
-async def test_O6_a_head_without_end_is_refused(gateway: GatewayUnderTest, head: bytes) -> None:
-    """O6: 431 as soon as it is too large, and the connection ends."""
+async def test_O6_a_head_without_end_is_refused(
+    gateway: GatewayUnderTest, head: bytes, status: int, piece: int
+) -> None:
+    """O6: 431 or 414 as soon as it is too large, in the form of every error, and the connection ends."""
     wire = await Wire.to(gateway)
-    for start in range(0, len(head), 1000):
-        await wire.send(head[start : start + 1000])
-    answer = await wire.ended()
-    assert answer.startswith(b"HTTP/1.1 431 ")
+    for start in range(0, len(head), piece):
+        await wire.send(head[start : start + piece])
+    found, fields, body = await wire.answer()
+    error = json.loads(body)["error"]
+    assert (found, fields["connection"], error["request_id"]) == (status, "close", fields["x-request-id"])
+    assert set(error) == {"message", "error_code", "details", "timestamp", "path", "request_id"}
+    assert await wire.ended() == b""
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: t\r\n"])
