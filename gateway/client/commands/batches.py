@@ -127,7 +127,7 @@ def cancel(app: App, batch_id: str) -> None:
 
 
 def follow_batch(app: App, client: T2MClient, batch_id: str) -> Exit:
-    """Show the batch until its end; whether every job completed. KeyboardInterrupt leaves it running."""
+    """Show the batch until its end; whether every job completed. Ctrl-C ends the command, not the batch."""
     status, said = "processing", ""
     try:
         for event in client.watch_batch(batch_id):
@@ -140,7 +140,6 @@ def follow_batch(app: App, client: T2MClient, batch_id: str) -> Exit:
                 said = words
     except KeyboardInterrupt:
         leave(app, f"batch {batch_id}", f"t2m batches watch {batch_id}", f"t2m batches cancel {batch_id}")
-        raise
     return Exit.OK if status == "completed" else Exit.JOB_FAILED
 
 

@@ -49,11 +49,16 @@ def read_text(source: str) -> str:
         raise click.UsageError(f"cannot read {source}: {getattr(error, 'strerror', None) or error}") from error
 
 
+def named(source: str) -> str:
+    """What a message calls it."""
+    return "stdin" if source == "-" else source
+
+
 def read_mapping(source: str) -> dict[str, Any]:
     """A document with names at its top: YAML, of which JSON is a part. click.UsageError says line and column."""
-    document = parsed(read_text(source), source)
+    document = parsed(read_text(source), named(source))
     if not isinstance(document, dict):
-        raise click.UsageError(f"{source}: expected names and values at the top, such as `title: …`")
+        raise click.UsageError(f"{named(source)}: expected names and values at the top, such as `title: …`")
     return document
 
 
@@ -79,13 +84,13 @@ def read_orders(source: str) -> tuple[list[dict[str, Any]], str]:
     if source.lower().endswith(".csv"):
         rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
         return [_order(row, source, index) for index, row in enumerate(rows, 2)], ""
-    document = parsed(text, source)
+    document = parsed(text, named(source))
     webhook_url = ""
     if isinstance(document, dict):
         webhook_url = str(document.get("webhook_url", ""))
         document = document.get("requests")
     if not isinstance(document, list) or not all(isinstance(item, dict) for item in document):
-        raise click.UsageError(f"{source}: expected a list of orders, each with `topic` and `context`")
+        raise click.UsageError(f"{named(source)}: expected a list of orders, each with `topic` and `context`")
     return document, webhook_url
 
 

@@ -120,7 +120,7 @@ def job(app: App, job: str) -> None:
             ),
             [
                 (
-                    scene["index"] + 1,
+                    scene["index"],
                     scene["title"],
                     scene["status"],
                     f"{scene['frames_done']}/{scene['frames_total']}",
@@ -154,7 +154,7 @@ def watch(app: App, job: str, output: Path | None) -> Exit:
 @click.option("--quality", metavar="RUNG", default="", help="For example 720p; the best one by default.")
 @click.option("--captions", type=click.Choice(["vtt", "srt"]), help="The captions instead of the video.")
 @click.option("--thumbnail", is_flag=True, help="A still instead of the video.")
-@click.option("--scene", type=click.IntRange(min=1), help="With --thumbnail: of this scene.")
+@click.option("--scene", type=click.IntRange(min=0), help="With --thumbnail: of this scene, counted from 0.")
 @pass_app
 def download(
     app: App, job: str, output: Path | None, quality: str, captions: str | None, thumbnail: bool, scene: int | None
@@ -169,8 +169,7 @@ def download(
                 job_id, output or Path(f"{job_id}.{captions}"), "srt" if captions == "srt" else "vtt"
             )
         elif thumbnail:
-            at = None if scene is None else scene - 1
-            path = client.thumbnail(job_id, output or Path(f"{job_id}.png"), scene=at)
+            path = client.thumbnail(job_id, output or Path(f"{job_id}.png"), scene=scene)
         else:
             path = fetch(app, client, job_id, output, quality)
     if app.as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from gateway.client.commands.app import App, Command, pass_app
@@ -25,14 +26,12 @@ _STAGES = ("queued", "planning", "rendering", "assembling", "publishing")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now, until the job has ended.")
 @click.option("--severity", "min_severity", type=click.Choice(_SEVERITIES), help="At least this bad.")
 @click.option("--stage", type=click.Choice(_STAGES), help="Only this stage.")
-@click.option("--scene", type=click.IntRange(min=1), help="Only this scene, counted from 1.")
+@click.option("--scene", "scene_index", type=click.IntRange(min=0), help="Only this scene, counted from 0.")
 @click.option("--attempt", type=click.IntRange(min=1), help="Only this attempt at the job.")
 @pass_app
-def logs(app: App, /, job: str, follow: bool, scene: int | None, **filters: Any) -> None:
+def logs(app: App, /, job: str, follow: bool, **filters: Any) -> None:
     """Show what was logged for a JOB. With --json one line of JSON for each."""
     wanted = {name: value for name, value in filters.items() if value is not None}
-    if scene is not None:
-        wanted["scene_index"] = scene - 1
     with app.client() as client:
         job_id = app.job_id(client, job)
         if follow:
@@ -43,7 +42,7 @@ def logs(app: App, /, job: str, follow: bool, scene: int | None, **filters: Any)
 
 
 def _follow(app: App, client: T2MClient, job_id: str, wanted: dict[str, Any]) -> None:
-    """All lines there are and will be. KeyboardInterrupt leaves the job running."""
+    """All lines there are and will be. Ctrl-C ends the command, not the job."""
     try:
         try:
             _followed(app, client, job_id, 0, wanted)
@@ -56,8 +55,7 @@ def _follow(app: App, client: T2MClient, job_id: str, wanted: dict[str, Any]) ->
                     show(app, entry)
             _followed(app, client, job_id, last, wanted)
     except KeyboardInterrupt:
-        leave(app, f"job {job_id}", f"t2m logs -f {short(job_id)}", f"t2m cancel {short(job_id)}")
-        raise
+        leave(app, f"job {short(job_id)}", f"t2m logs -f {short(job_id)}", f"t2m cancel {short(job_id)}")
 
 
 def _followed(app: App, client: T2MClient, job_id: str, after: int, wanted: dict[str, Any]) -> None:
@@ -83,17 +81,13 @@ def show(app: App, entry: JobLogEntry) -> None:
     clock = f"{moment.astimezone():%H:%M:%S}" if moment else ""
     where: str = entry["stage"] if entry["stage"] != "unspecified" else "job"
     if "scene_index" in entry:
-        where += f" {entry['scene_index'] + 1}"
+        where += f" {entry['scene_index']}"
     severity = entry["severity"]
-    app.output.out.print(
-        Text.assemble(
-            (clock, "dim"),
-            "  ",
-            (f"{severity:<7}", STYLES.get(severity, "")),
-            "  ",
-            (f"{where:<12}", "dim"),
-            "  ",
-            line(entry["message"]),
-        ),
-        soft_wrap=True,
-    )
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=8, no_wrap=True)
+    row.add_column(width=7, no_wrap=True)
+    row.add_column(width=12, no_wrap=True)
+    row.add_column(overflow="fold")
+    message = Text(line(entry["message"]))
+    row.add_row(Text(clock, "dim"), Text(severity, STYLES.get(severity, "")), Text(where, "dim"), message)
+    app.output.out.print(row)

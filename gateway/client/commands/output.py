@@ -84,11 +84,14 @@ class Output:
             self.err.print(Text(explanation.hint, "dim"), soft_wrap=True)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-        """For people a table that fits; for a pipe all of it, tab-separated and without headings."""
+        """For people a table that fits, or that there is nothing; for a pipe all of it, tab-separated and without headings."""
         cells = [[line(cell) for cell in row] for row in rows]
         if not self.out.is_terminal:
             for row in cells:
                 self._write("\t".join(row))
+            return
+        if not cells:
+            self.note("There are none.")
             return
         kept = self._fitting(columns)
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)

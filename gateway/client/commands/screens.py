@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -57,7 +60,7 @@ class JobScreen:
             clock.append(f", about {span(left)} left")
         style = "red" if view.status == "failed" else "yellow" if view.status == "cancelled" else "cyan"
         bar = ProgressBar(100, view.progress, complete_style=style, finished_style="green")
-        grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         if options.max_width < _NARROW:
             grid.add_column(ratio=1)
             grid.add_column(justify="right", no_wrap=True)
@@ -111,7 +114,7 @@ class JobScreen:
             figure += " !"
         return (
             Text(glyphs.get(scene.status, " "), style),
-            Text(str(scene.index + 1)),
+            Text(str(scene.index)),
             Text(line(scene.title), "dim" if scene.status == "queued" else ""),
             bar,
             Text(figure, "yellow" if scene.fallback or scene.warnings else style),
@@ -144,8 +147,10 @@ class MovingScreen:
 
     def __init__(self, console: Console, view: JobView) -> None:
         self._live = Live(JobScreen(view), console=console, refresh_per_second=5, transient=False)
+        self._silence = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        self._silence.enter_context(_no_echo_of_controls())
         self._live.start(refresh=True)
         return self
 
@@ -153,9 +158,27 @@ class MovingScreen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        self._silence.close()
 
     def changed(self) -> None:
         """Nothing to do: it is drawn several times a second anyway."""
+
+
+@contextlib.contextmanager
+def _no_echo_of_controls() -> Iterator[None]:
+    """Without the `^C` that a terminal writes into the picture, which is then off by a line."""
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (termios.error, ValueError, OSError):
+        yield
+        return
+    changed = [*before]
+    changed[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 class LineScreen:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from gateway.client.commands.app import App
@@ -20,7 +21,7 @@ from gateway.client.sync import T2MClient
 
 
 def follow_job(app: App, client: T2MClient, job_id: str, topic: str = "") -> JobView:
-    """Show the job until it ends. KeyboardInterrupt leaves the job running, and says how to go on."""
+    """Show the job until it ends. Ctrl-C ends the command, not the job."""
     view = JobView(job_id, topic=topic)
     try:
         if app.as_json:
@@ -33,8 +34,7 @@ def follow_job(app: App, client: T2MClient, job_id: str, topic: str = "") -> Job
                 view.take(event, time.monotonic())
                 screen.changed()
     except KeyboardInterrupt:
-        leave(app, f"job {job_id}", f"t2m watch {short(job_id)}", f"t2m cancel {short(job_id)}")
-        raise
+        leave(app, f"job {short(job_id)}", f"t2m watch {short(job_id)}", f"t2m cancel {short(job_id)}")
     except PositionExpiredError:
         # So long without a connection that events were dropped: what follows begins with how things are now.
         return follow_job(app, client, job_id, view.topic)
@@ -52,9 +52,10 @@ def emit(app: App, event: Event) -> None:
     app.output.item({"seq": event.seq, "event": event.kind, "data": event.body})
 
 
-def leave(app: App, what: str, again: str, stop: str) -> None:
-    """What to know after Ctrl-C."""
+def leave(app: App, what: str, again: str, stop: str) -> NoReturn:
+    """After Ctrl-C: what goes on, and how to come back to it. Ends the command."""
     app.output.note(f"\nNo longer watching; {what} goes on.\n  Watch it again:  {again}\n  Stop it:         {stop}")
+    raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
 
 def verdict(app: App, view: JobView) -> Exit:
@@ -79,7 +80,7 @@ def described(error: Mapping[str, Any]) -> str:
         return "no reason was given"
     where = [str(error["stage"])] if error.get("stage", "unspecified") != "unspecified" else []
     if "scene_index" in error:
-        where.append(f"scene {error['scene_index'] + 1}")
+        where.append(f"scene {error['scene_index']}")
     place = f" ({', '.join(where)})" if where else ""
     return f"{error.get('message') or error.get('code')}{place}"
 
