@@ -110,7 +110,7 @@ class WebhookServiceServicer:
         """Adds an endpoint and returns its secret. A repeat for a URL that the caller has
         already answers ALREADY_EXISTS.
 
-        Errors: INVALID_ARGUMENT when the URL is not https, or names an address that is
+        Errors: ALREADY_EXISTS; INVALID_ARGUMENT when the URL is not https, or names an address that is
         not public; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) beyond 20 endpoints.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -43,7 +43,7 @@ class WebhookServiceStub:
     """Adds an endpoint and returns its secret. A repeat for a URL that the caller has
     already answers ALREADY_EXISTS.
 
-    Errors: INVALID_ARGUMENT when the URL is not https, or names an address that is
+    Errors: ALREADY_EXISTS; INVALID_ARGUMENT when the URL is not https, or names an address that is
     not public; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) beyond 20 endpoints.
     """
     GetWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookEndpointRequest, _webhook_service_pb2.GetWebhookEndpointResponse]
@@ -114,7 +114,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Adds an endpoint and returns its secret. A repeat for a URL that the caller has
     already answers ALREADY_EXISTS.
 
-    Errors: INVALID_ARGUMENT when the URL is not https, or names an address that is
+    Errors: ALREADY_EXISTS; INVALID_ARGUMENT when the URL is not https, or names an address that is
     not public; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) beyond 20 endpoints.
     """
     GetWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookEndpointRequest, _webhook_service_pb2.GetWebhookEndpointResponse]  # type: ignore[assignment]
@@ -188,7 +188,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds an endpoint and returns its secret. A repeat for a URL that the caller has
         already answers ALREADY_EXISTS.
 
-        Errors: INVALID_ARGUMENT when the URL is not https, or names an address that is
+        Errors: ALREADY_EXISTS; INVALID_ARGUMENT when the URL is not https, or names an address that is
         not public; RESOURCE_EXHAUSTED (QUOTA_EXHAUSTED) beyond 20 endpoints.
         """
 
