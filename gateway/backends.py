@@ -17,7 +17,7 @@ from gateway.tls import TlsFiles
 
 log = structlog.get_logger("gateway.backends")
 
-_OPTIONS = [
+CHANNEL_OPTIONS = [
     # A restarted service should be found again within a second, not after gRPC's default of up to
     # two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -73,9 +73,9 @@ class Backends:
         return {
             domain: Channels(
                 Channel(parse_target(address), context),
-                grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+                grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
                 if credentials
-                else grpc.aio.insecure_channel(address, options=_OPTIONS),
+                else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS),
             )
             for domain, address in self._addresses.items()
         }
