@@ -9,7 +9,6 @@ from types import ModuleType
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router as StarletteRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,9 +19,10 @@ from gateway.catalog import HttpBinding, Rpc, answers_body, load_catalog, stub_m
 from gateway.client_address import ClientAddresses
 from gateway.codec import DecoderSet, EncoderSet
 from gateway.cookies import SessionCookies
+from gateway.cors import cors
 from gateway.downloads import DownloadEndpoint
 from gateway.edge import Edge
-from gateway.errors import ApiError, malformed, method_not_allowed, route_not_found
+from gateway.errors import ApiError, internal, malformed, method_not_allowed, route_not_found
 from gateway.files import FileEndpoint
 from gateway.health import Health
 from gateway.http import Pace, Request
@@ -35,15 +35,11 @@ from gateway.sessions import SessionEndpoint, refresh_path
 from gateway.settings import Settings
 from gateway.sockets import SocketEndpoint, socket_template
 from gateway.streaming import StreamEndpoint
+from gateway.system import SYSTEM_OPERATIONS, Monitor, SystemEndpoints
 from gateway.transcoder import BodyEndpoint, Endpoint, Toolbox, UnaryEndpoint, is_file
 from gateway.uploads import UploadEndpoint
 
 log = structlog.get_logger("gateway.app")
-
-_EXPOSED_HEADERS = (
-    "x-request-id", "etag", "content-length", "content-range", "content-disposition", "accept-ranges", "retry-after",
-    "ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
-)  # fmt: skip
 
 
 class Rest:
@@ -108,7 +104,7 @@ class Rest:
                 template = compile_template(binding.template)
                 self._add(binding.verb, template, self._endpoint(rpc, binding, template, tools))
             self._add_socket(rpc, tools)
-        self._add_pages()
+        self._add_pages(tools.admission)
 
     def _add_socket(self, rpc: Rpc, tools: Toolbox) -> None:
         template = socket_template(rpc, rpc.bindings[0])
@@ -142,8 +138,28 @@ class Rest:
             return SessionEndpoint(rpc, binding, template, tools, self._cookies)
         return UnaryEndpoint(rpc, binding, template, tools)
 
-    def _add_pages(self) -> None:
-        pages = OpenApiPages(self._rpcs)
+    def _system(self, admission: Admission) -> SystemEndpoints:
+        settings, limiter, revocations = self._settings, self.limiter, self.revocations
+        followed = settings.service_secret is not None
+        monitor = Monitor(
+            self.health,
+            {
+                "rate_limits": lambda: "unused" if limiter is None else limiter.store_state,
+                "revocations": lambda: (
+                    ("followed" if revocations.followed else "not_followed") if followed else "unused"
+                ),
+            },
+        )
+        return SystemEndpoints(
+            admission,
+            monitor,
+            self.hub,
+            every_s=settings.system_health_every_s,
+            first_message_s=settings.ws_first_message_s,
+        )
+
+    def _add_pages(self, admission: Admission) -> None:
+        pages = OpenApiPages(self._rpcs, SYSTEM_OPERATIONS)
         endpoints: dict[str, Endpoint] = {
             "/health": self.health.alive,
             "/health/ready": self.health.ready,
@@ -151,6 +167,7 @@ class Rest:
             "/openapi.json": pages.document,
             "/docs": pages.page,
             **pages.schemas,
+            **self._system(admission).routes,
         }
         for path, endpoint in endpoints.items():
             self._add("GET", compile_template(path), endpoint)
@@ -192,6 +209,10 @@ class Rest:
             await request.fail(error)
 
 
+async def _crash(scope: Scope, receive: Receive, send: Send) -> None:
+    await Request(scope, receive, send).fail(internal())
+
+
 def _crashed(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("revocations.crashed", exc_info=error)
@@ -229,31 +250,8 @@ class Gateway:
     def __init__(self, settings: Settings, modules: Iterable[ModuleType] | None = None) -> None:
         self.rest = Rest(settings, stub_modules() if modules is None else modules)
         app: ASGIApp = StarletteRouter(default=self.rest, lifespan=self._lifespan, redirect_slashes=False)
-        if settings.cors_origins:
-            app = CORSMiddleware(
-                app,
-                allow_origins=settings.cors_origins,
-                allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-                allow_credentials=settings.session_cookies != "off",
-                allow_headers=(
-                    "authorization",
-                    "x-api-key",
-                    "x-csrf-token",
-                    "x-session-transport",
-                    "content-type",
-                    "idempotency-key",
-                    "upload-offset",
-                    "last-event-id",
-                    # A player's byte ranges; browsers differ in which of them need to be asked for.
-                    "range",
-                    "if-range",
-                    "if-none-match",
-                    "if-modified-since",
-                ),
-                expose_headers=_EXPOSED_HEADERS,
-                max_age=600,
-            )
-        self._app = Edge(app, hsts=settings.environment in ("staging", "prod"))
+        wrapped = cors(settings.cors_origins, credentials=settings.session_cookies != "off")
+        self._app = Edge(wrapped(app), crash=wrapped(_crash), hsts=settings.environment in ("staging", "prod"))
 
     @asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:

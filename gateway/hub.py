@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,11 +177,11 @@ class Hub:
         """The running feed of a resource."""
         return None if key is None else self._shared.get(key)
 
-    def start(self, feed: Feed, follower: Follower, upstream: Upstream) -> None:
-        """Run a feed on an upstream opened at its position; without a key nobody else will find it."""
+    def start(self, feed: Feed, supply: Coroutine[Any, Any, None]) -> None:
+        """Run what supplies a feed, for as long as somebody reads it; without a key nobody else will find the feed."""
         if feed.key is not None:
             self._shared[feed.key] = feed
-        task = asyncio.create_task(follower.run(upstream, self.limits.reconnect_s), name="gateway-feed")
+        task = asyncio.create_task(supply, name="gateway-feed")
         self._feeds[feed] = task
         STREAM_FEEDS.inc()
 

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     head_deadline_s: Annotated[float, Field(gt=0)] = 15.0
     max_head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10
 
+    # How often the parts are looked at while somebody follows /ws/system/health.
+    system_health_every_s: Annotated[float, Field(gt=0)] = 5.0
+
     call_deadline_s: Annotated[float, Field(gt=0)] = 15.0
     # Of a call whose body is a file, from its first byte to the answer.
     upload_deadline_s: Annotated[float, Field(gt=0)] = 1800.0

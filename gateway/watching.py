@@ -12,6 +12,7 @@ does not, the answer depends on the caller, so the caller is part of the key.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -148,24 +149,26 @@ class Watch:
         return self._open(fresh, position)
 
 
-async def stream(watch: Watch, hub: Hub, outlet: Outlet) -> None:
-    """Serve one client until its stream ends. Raises ApiError: 503 and 429 of the hub, or the service's refusal."""
+async def serve(
+    caller: Caller | None, hub: Hub, outlet: Outlet, work: Callable[[Subscription], Awaitable[bool]]
+) -> None:
+    """Serve one client until its stream ends; `work` begins it and attaches it to a feed, or says that nothing is left.
+
+    Raises ApiError: 503 and 429 of the hub, what `work` raises, and what the outlet has to say of the ending.
+    """
     task = asyncio.current_task()
     assert task is not None
-    subscription = Subscription(watch.caller, outlet.wire, outlet.skin, task, asyncio.get_running_loop().time())
+    subscription = Subscription(caller, outlet.wire, outlet.skin, task, asyncio.get_running_loop().time())
     hub.join(subscription)
     outlet.wire.listener = subscription
-    begun = False
+    STREAM_SUBSCRIBERS.inc()
     try:
         try:
-            opening = await watch.begin(hub)
-            if opening is None:
+            if not await work(subscription):
                 outlet.wire.listener = None
                 await outlet.nothing()
                 return
-            begun = True
-            STREAM_SUBSCRIBERS.inc()
-            await _deliver(watch, hub, outlet, subscription, opening)
+            await subscription.over()
         except asyncio.CancelledError:
             if subscription.ending is None:
                 raise
@@ -175,21 +178,27 @@ async def stream(watch: Watch, hub: Hub, outlet: Outlet) -> None:
     finally:
         outlet.wire.listener = None
         hub.leave(subscription)
-        if begun:
-            STREAM_SUBSCRIBERS.dec()
+        STREAM_SUBSCRIBERS.dec()
 
 
-async def _deliver(watch: Watch, hub: Hub, outlet: Outlet, subscription: Subscription, opening: Opening) -> None:
-    """From the beginning of the answer to the ending of the subscription. Takes over the opening's upstream."""
-    try:
-        await outlet.begin()
-    except BaseException:
-        opening.cancel()
-        raise
-    early = await _attach(watch, hub, subscription, opening)
-    if early is not None:
-        subscription.ending = early
-    await subscription.over()
+async def stream(watch: Watch, hub: Hub, outlet: Outlet) -> None:
+    """Serve one client of an rpc. Raises ApiError as `serve`, and the service's refusal."""
+
+    async def work(subscription: Subscription) -> bool:
+        opening = await watch.begin(hub)
+        if opening is None:
+            return False
+        try:
+            await outlet.begin()
+        except BaseException:
+            opening.cancel()
+            raise
+        early = await _attach(watch, hub, subscription, opening)
+        if early is not None:
+            subscription.ending = early
+        return True
+
+    await serve(watch.caller, hub, outlet, work)
 
 
 async def _attach(watch: Watch, hub: Hub, subscription: Subscription, opening: Opening) -> Ending | None:
@@ -211,7 +220,8 @@ async def _attach(watch: Watch, hub: Hub, subscription: Subscription, opening: O
                 upstream = await watch.open_again(watch.caller, position)
             if feed is None or feed.ended:
                 feed = Feed(watch.key, position, hub.limits.ring_frames)
-                hub.start(feed, Follower(feed, codec, watch.open_again, watch.caller), upstream)
+                follower = Follower(feed, codec, watch.open_again, watch.caller)
+                hub.start(feed, follower.run(upstream, hub.limits.reconnect_s))
                 upstream = None
                 break
             raw = await upstream.read()

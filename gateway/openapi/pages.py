@@ -14,6 +14,7 @@ from gateway.catalog import Rpc
 from gateway.http import JSON_TYPE, Header, Request
 from gateway.openapi.comments import load_comments
 from gateway.openapi.document import build_document
+from gateway.openapi.own import PROBES, OwnOperation
 from gateway.openapi.published import PUBLISHED, json_schema
 from gateway.transcoder import Endpoint
 
@@ -38,9 +39,10 @@ class _Document:
 class OpenApiPages:
     """`/openapi.json`, `/docs` and `/schemas/…`, all built once."""
 
-    def __init__(self, rpcs: Iterable[Rpc]) -> None:
+    def __init__(self, rpcs: Iterable[Rpc], own: Iterable[OwnOperation] = ()) -> None:
+        """`own`: what the gateway answers itself, beside its probes."""
         comments = load_comments()
-        self.document = _Document(orjson.dumps(build_document(rpcs, comments)))
+        self.document = _Document(orjson.dumps(build_document(rpcs, comments, (*PROBES, *own))))
         self.schemas: dict[str, Endpoint] = {
             f"/schemas/{name}.json": _Document(orjson.dumps(json_schema(message, comments)), SCHEMA_TYPE)
             for name, message in PUBLISHED.items()

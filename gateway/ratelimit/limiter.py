@@ -86,6 +86,11 @@ class Limiter:
         with contextlib.suppress(ApiError):
             await self.admit("credential", address, None)
 
+    @property
+    def store_state(self) -> str:
+        """As `LimitStore.state`."""
+        return self._store.state
+
     async def close(self) -> None:
         """Close the store."""
         await self._store.close()

@@ -37,7 +37,9 @@ class StoreAwayError(Exception):
 
 
 class LimitStore:
-    """Counters of budgets."""
+    """Counters of budgets. `state` says whether they can be had: `serving`, `unreachable`; `unused` without Redis."""
+
+    state = "unused"
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -91,6 +93,7 @@ class RedisLimitStore(LimitStore):
             RedisStorage(f"async+{url}", implementation="redispy", key_prefix=_KEY_PREFIX, connection_pool=pool)
         )
         self._timeout_s = timeout_s
+        self.state = "serving"
         self._probe: asyncio.Task[None] | None = None
         RATE_LIMIT_STORE_UP.set(1)
 
@@ -121,6 +124,7 @@ class RedisLimitStore(LimitStore):
     def _open_circuit(self, error: Exception) -> None:
         if self._probe is None:
             RATE_LIMIT_STORE_UP.set(0)
+            self.state = "unreachable"
             # The type only: messages of redis-py can hold the address with the password.
             log.warning("ratelimit.redis_away", error=type(error).__name__)
             self._probe = asyncio.create_task(self._until_back(), name="gateway-ratelimit-probe")
@@ -139,5 +143,6 @@ class RedisLimitStore(LimitStore):
             except (RedisError, OSError, TimeoutError):
                 continue
         self._probe = None
+        self.state = "serving"
         RATE_LIMIT_STORE_UP.set(1)
         log.info("ratelimit.redis_back", away_s=round(time.monotonic() - started, 1))

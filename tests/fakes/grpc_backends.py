@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc
+from t2m.auth.v1 import token_service_pb2, token_service_pb2_grpc, user_pb2
 from t2m.job.v1 import (
     export_service_pb2_grpc,
     job_pb2,
@@ -72,6 +72,7 @@ class Script:
     credentials: dict[str, str] = field(default_factory=lambda: {"alice-token": "alice", "bob-token": "bob"})
     internal_tokens: dict[str, str] = field(default_factory=dict)
     """Real ones, for a real service behind the gateway; by user."""
+    admins: set[str] = field(default_factory=set)
     owner: str = "alice"
     open_to_all: bool = False
     """Whoever comes with an internal token passes, as with those of a real auth."""
@@ -133,7 +134,8 @@ class Tokens(token_service_pb2_grpc.TokenServiceServicer):
         if user is None:
             await refuse(context, grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID", "unknown credential")
         token = self._script.internal_tokens.get(user, f"internal-{user}")
-        return token_service_pb2.ExchangeCredentialResponse(internal_token=token, user_id=user)
+        role = user_pb2.ROLE_ADMIN if user in self._script.admins else user_pb2.ROLE_USER
+        return token_service_pb2.ExchangeCredentialResponse(internal_token=token, user_id=user, role=role)
 
 
 class Jobs(job_service_pb2_grpc.JobServiceServicer):
