@@ -14,8 +14,7 @@ import structlog
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import internal
-from gateway.http import ClientGoneError, Request
+from gateway.http import ClientGoneError
 from gateway.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
 from gateway.sockets import as_denial
 
@@ -35,8 +34,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Edge:
     """Wraps the whole app."""
 
-    def __init__(self, app: ASGIApp, *, hsts: bool) -> None:
+    def __init__(self, app: ASGIApp, *, crash: ASGIApp, hsts: bool) -> None:
+        """`crash` answers what `app` broke on, to pages of other origins, too."""
         self._app = app
+        self._crash = crash
         self._headers = [*SECURITY_HEADERS, *([_HSTS] if hsts else [])]
         self._strict_headers = [*self._headers, _STRICT_CONTENT]
         # Unique without asking the kernel for every request: random per process, counted within.
@@ -79,7 +80,7 @@ class Edge:
             log.exception("request.crashed", request_id=state["request_id"])
             if status:
                 raise  # The answer has begun; only breaking the connection tells the client.
-            await Request(scope, receive, outgoing).fail(internal())
+            await self._crash(scope, receive, outgoing)
         finally:
             REQUESTS_IN_FLIGHT.dec()
             _account(scope, status, time.perf_counter() - started)

@@ -67,7 +67,7 @@ class EchoBackend:
                 method.name: grpc.unary_unary_rpc_method_handler(
                     answers.get(method.name) or _bound(method),
                     request_deserializer=message_factory.GetMessageClass(method.input_type).FromString,
-                    response_serializer=lambda message: message.SerializeToString(),
+                    response_serializer=_serialised,
                 )
                 for method in service.methods
             },
@@ -96,6 +96,10 @@ def _bound(method: MethodDescriptor) -> Handler:
     return handler
 
 
+def _serialised(message: Any) -> bytes:
+    return message if isinstance(message, bytes) else bytes(message.SerializeToString())
+
+
 async def _same(request: Any, _context: Any) -> Any:
     return request
 
@@ -113,7 +117,9 @@ async def _wrapped_file(request: Any, context: Any) -> Any:
 
 
 async def _fail(request: Any, context: Any) -> Any:
-    """As the services do: with a reason of our domain."""
+    """As the services do: with a reason of our domain. Code 0 answers what is no message."""
+    if not request.code:
+        return b"\xff"
     [code] = [code for code in grpc.StatusCode if code.value[0] == request.code]
     status = status_pb2.Status(code=request.code, message="as asked")
     detail = any_pb2.Any()
