@@ -79,6 +79,8 @@ class Script:
     events: list[job_pb2.JobEvent] = field(default_factory=list)
     oldest_seq: int = 0
     content: bytes = b""
+    checksum: str = ""
+    """What the metadata says of the content; the truth when empty."""
     location: object_pb2.ObjectLocation = field(default_factory=object_pb2.ObjectLocation)
     refusal: tuple[grpc.StatusCode, str, tuple[Message, ...]] | None = None
     break_read_at: int | None = None
@@ -231,6 +233,19 @@ class Videos(video_service_pb2_grpc.VideoServiceServicer):
             code, reason, details = self._script.refusal
             await refuse(context, code, reason, "refused", *details)
         return video_service_pb2.DownloadVideoResponse(location=self._script.location)
+
+    async def GetVideo(self, request: Any, context: Any) -> video_service_pb2.GetVideoResponse:
+        if self._script.refusal is not None:
+            code, reason, details = self._script.refusal
+            await refuse(context, code, reason, "refused", *details)
+        content = self._script.content
+        video = video_service_pb2.Video(
+            job_id=request.job_id,
+            filename="video.mp4",
+            size_bytes=len(content),
+            checksum_sha256=self._script.checksum or hashlib.sha256(content).hexdigest(),
+        )
+        return video_service_pb2.GetVideoResponse(video=video)
 
 
 class Objects(object_service_pb2_grpc.ObjectServiceServicer):

@@ -84,7 +84,7 @@ class Output:
             self.err.print(Text(explanation.hint, "dim"), soft_wrap=True)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-        """For people a table that fits, or that there is nothing; for a pipe all of it, tab-separated and without headings."""
+        """For people a table that fits, or that there is nothing; for a pipe all of it, tab-separated, no headings."""
         cells = [[line(cell) for cell in row] for row in rows]
         if not self.out.is_terminal:
             for row in cells:

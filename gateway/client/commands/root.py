@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
 
 from gateway.client.commands import (
@@ -80,18 +78,6 @@ class Root(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """By its name or another one for it."""
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Or what may have been meant. click.UsageError."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], [*self.commands, *_ALIASES], 1)
-            if near:
-                error.message += f" Did you mean `t2m {near[0]}`?"
-            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """By section, in the order in which a newcomer needs them."""
