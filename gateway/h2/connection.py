@@ -58,6 +58,7 @@ class Connection(Wire):
         super().__init__()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.retired = False
+        self._loop = loop
         self._owner = owner
         self._transport: asyncio.Transport
         self._outbox: Outbox
@@ -101,8 +102,7 @@ class Connection(Wire):
     def abort(self, code: Code, details: str, error: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """End at once; calls under way fail."""
         if not self._transport.is_closing():
-            self._transport.write(f.go_away(error, details))
-            self._transport.close()
+            self._close(error, details)
         self._lose(code, details)
 
     # What the event loop calls.
@@ -110,8 +110,8 @@ class Connection(Wire):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Introduce ourselves."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass.
-        self._outbox = Outbox(self._transport)
-        self._transport.write(_HELLO)
+        self._outbox = Outbox(self._loop, self._transport)
+        self._outbox.write(_HELLO)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Calls that were not answered are lost: nobody knows how far the server got."""
@@ -260,7 +260,7 @@ class Connection(Wire):
     def _complete(self, call: Call, trailers: Head) -> None:
         del self._calls[call.stream]
         if self._outbox.drop(call.stream):
-            self._transport.write(f.reset(call.stream, ErrorCode.NO_ERROR))
+            self._outbox.write(f.reset(call.stream, ErrorCode.NO_ERROR))
         if call.initial is None:
             call.initial = trailers
         call.complete(trailers)
@@ -271,7 +271,7 @@ class Connection(Wire):
             self._unread_replies += 1
             if self._unread_replies > _MAX_UNREAD_REPLIES:
                 raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "the server asks and does not read the answers")
-        self._transport.write(data)
+        self._outbox.write(data)
 
     def _give_up(self, call: Call, error: grpc.aio.AioRpcError, code: ErrorCode = ErrorCode.CANCEL) -> None:
         self._reset(call, code)
@@ -280,7 +280,7 @@ class Connection(Wire):
     def _reset(self, call: Call, code: ErrorCode) -> None:
         if call.stream in self._calls:
             self._forget(call.stream)
-            self._transport.write(f.reset(call.stream, code))
+            self._outbox.write(f.reset(call.stream, code))
             self._one_less()
 
     def _forget(self, stream: int) -> Call:
@@ -300,8 +300,12 @@ class Connection(Wire):
 
     def _close_if_done(self) -> None:
         if not self._calls and not self._transport.is_closing():
-            self._transport.write(f.go_away(ErrorCode.NO_ERROR))
-            self._transport.close()
+            self._close(ErrorCode.NO_ERROR)
+
+    def _close(self, code: ErrorCode, details: str = "") -> None:
+        self._outbox.write(f.go_away(code, details))
+        self._outbox.flush()
+        self._transport.close()
 
     def _lose(self, code: Code, details: str) -> None:
         self._keepalive.stop()
@@ -316,7 +320,7 @@ class Connection(Wire):
 
     def _ping(self) -> bool:
         if self._calls:
-            self._transport.write(f.frame(f.PING, 0, 0, bytes(8)))
+            self._outbox.write(f.frame(f.PING, 0, 0, bytes(8)))
         return bool(self._calls)
 
     def _silent(self) -> None:
