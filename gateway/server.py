@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from types import FrameType
 
 import orjson
@@ -15,6 +16,7 @@ import uvicorn
 from structlog.types import Processor
 
 from gateway.app import Gateway
+from gateway.listening import shared_listener, take_over
 from gateway.protocol import guarded
 from gateway.settings import Settings
 from gateway.sockets import MAX_MESSAGE_BYTES
@@ -22,14 +24,17 @@ from gateway.wires import SocketProtocol, StreamingProtocol
 
 log = structlog.get_logger("gateway.server")
 
+_LOOK_S = 0.05
+
 
 class Server(uvicorn.Server):
     """Drains the gateway before uvicorn waits for the open requests."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, settings: Settings) -> None:
         super().__init__(config)
         self.gateway = gateway
         self.listening = asyncio.Event()
+        self._settings = settings
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; a second interrupt stops at once. uvicorn's own would end the process by the signal."""
@@ -39,7 +44,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say where: with port 0 nobody knows before."""
-        await super().startup(sockets)
+        settings = self._settings
+        shared = shared_listener(settings.gateway_host, settings.gateway_port) if settings.reuse_port else None
+        await super().startup(sockets if shared is None else [shared])
+        if shared is not None:
+            take_over(shared)
         for server in self.servers:
             for listener in server.sockets:
                 host, port, *_ = listener.getsockname()
@@ -47,11 +56,24 @@ class Server(uvicorn.Server):
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams first: uvicorn would wait for them until its time is up."""
+        """End the streams first: uvicorn would wait for them until its time is up. Then see everybody off."""
+        log.info("gateway.draining")
         if self.started:
             self.gateway.rest.drain()
-        log.info("gateway.draining")
+            await self._see_off()
         await super().shutdown(sockets)
+
+    async def _see_off(self) -> None:
+        """Go on for a moment: every answer says that it is the last of its connection, and the queue is emptied.
+
+        A connection that is closed while the client sends its next request would lose that.
+        """
+        until = time.monotonic() + self._settings.drain_grace_s
+        while self.server_state.connections and time.monotonic() < until and not self.force_exit:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, StreamingProtocol | SocketProtocol):
+                    connection.retire()
+            await asyncio.sleep(_LOOK_S)
 
 
 def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
@@ -78,7 +100,7 @@ def build_server(settings: Settings, gateway: Gateway | None = None) -> Server:
         timeout_keep_alive=65,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
-    return Server(config, gateway)
+    return Server(config, gateway, settings)
 
 
 def configure_logging(level: str) -> None:
@@ -112,4 +134,7 @@ def main() -> None:
     """Entry point of `python -m gateway`."""
     settings = Settings()
     configure_logging(settings.log_level)
+    # Certificates are looked at every second anyway, and the environment of a process cannot change: whoever wants
+    # other settings starts another gateway beside this one (T2M_REUSE_PORT). The default would be to end at once.
+    signal.signal(signal.SIGHUP, lambda *_: log.info("gateway.nothing_to_reload"))
     build_server(settings).run()

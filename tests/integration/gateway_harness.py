@@ -63,6 +63,7 @@ async def running_gateway(**overrides: Any) -> AsyncIterator[GatewayUnderTest]:
         "video_render_address": address,
         "storage_address": address,
         "drain_s": 5,
+        "drain_grace_s": 0,
         "rate_limits": "off",
     }
     gateway = GatewayUnderTest(backends, Settings(**(values | overrides)))

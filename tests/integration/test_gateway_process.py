@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def gateway_process(backends: FakeBackends) -> AsyncIterator[asyncio.subprocess.Process]:
+async def gateway_process(backends: FakeBackends, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process, with its log on a pipe."""
     addresses = {f"T2M_{name}_ADDRESS": backends.address for name in ("AUTH", "JOB", "VIDEO_RENDER", "STORAGE")}
     process = await asyncio.create_subprocess_exec(
@@ -30,7 +30,7 @@ async def gateway_process(backends: FakeBackends) -> AsyncIterator[asyncio.subpr
         "-m",
         "gateway",
         cwd=CHECKOUT,
-        env={**os.environ, **addresses, "T2M_GATEWAY_PORT": "0", "T2M_DRAIN_S": "5"},
+        env={**os.environ, **addresses, "T2M_GATEWAY_PORT": "0", "T2M_DRAIN_S": "5", **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
