@@ -139,6 +139,7 @@ class UnaryEndpoint:
     def __init__(self, rpc: Rpc, binding: HttpBinding, template: Template, tools: Toolbox) -> None:
         self._unary = UnaryCall(rpc, binding, template, tools)
         self._status = rpc.extras.success_status or 200
+        self._cache_control = b"no-store" if rpc.extras.confidential else _OWN
         self._encode = response_encoder(rpc, binding, tools.encoders)
 
     async def __call__(self, request: Request, variables: dict[str, str]) -> None:
@@ -149,7 +150,7 @@ class UnaryEndpoint:
         message, headers, _ = await self._unary(request, variables)
         body = b"" if self._status == 204 else orjson.dumps(self._encode(message))
         if reads and self._status == 200:
-            await request.respond_tagged(body, _OWN, headers)
+            await request.respond_tagged(body, self._cache_control, headers)
         else:
             await request.respond(self._status, body, [*headers, (b"cache-control", b"no-store")])
 

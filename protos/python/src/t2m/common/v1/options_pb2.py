@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bt2m/common/v1/options.proto\x12\rt2m.common.v1\x1a google/protobuf/descriptor.proto\"S\n\nPermission\x12%\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x15.t2m.common.v1.Access\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61llers\x18\x03 \x03(\t\"\xa5\x02\n\nHttpExtras\x12\x16\n\x0esuccess_status\x18\x01 \x01(\x05\x12-\n\x07headers\x18\x02 \x03(\x0b\x32\x1c.t2m.common.v1.HeaderBinding\x12\x30\n\x0c\x65vent_stream\x18\x03 \x01(\x0b\x32\x1a.t2m.common.v1.EventStream\x12\x0c\n\x04\x66ile\x18\x04 \x01(\x08\x12)\n\x06upload\x18\x05 \x01(\x0b\x32\x19.t2m.common.v1.ByteUpload\x12\x36\n\x0fsession_cookies\x18\x06 \x01(\x0e\x32\x1d.t2m.common.v1.SessionCookies\x12\x18\n\x10public_max_age_s\x18\x07 \x01(\x05\x12\x13\n\x0bmedia_types\x18\x08 \x03(\t\"7\n\nByteUpload\x12\x14\n\x0cheader_field\x18\x01 \x01(\t\x12\x13\n\x0b\x63hunk_field\x18\x02 \x01(\t\".\n\rHeaderBinding\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\"]\n\x0b\x45ventStream\x12\x10\n\x08id_field\x18\x01 \x01(\t\x12\x14\n\x0cresume_field\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_oneof\x18\x03 \x01(\t\x12\x11\n\twebsocket\x18\x04 \x01(\t\"\x83\x03\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x14\n\x07min_len\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07max_len\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x0f\n\x07pattern\x18\x04 \x01(\t\x12\n\n\x02in\x18\x05 \x03(\t\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\x12\x10\n\x03gte\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x03lte\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\tmin_items\x18\t \x01(\rH\x04\x88\x01\x01\x12\x16\n\tmax_items\x18\n \x01(\rH\x05\x88\x01\x01\x12\x0e\n\x06unique\x18\x0b \x01(\x08\x12\x16\n\tmax_bytes\x18\x0c \x01(\rH\x06\x88\x01\x01\x12\x14\n\x0c\x64\x65\x66ined_only\x18\r \x01(\x08\x12\x0f\n\x07\x65xample\x18\x0e \x01(\t\x12\x15\n\risolate_items\x18\x0f \x01(\tB\n\n\x08_min_lenB\n\n\x08_max_lenB\x06\n\x04_gteB\x06\n\x04_lteB\x0c\n\n_min_itemsB\x0c\n\n_max_itemsB\x0c\n\n_max_bytes\"C\n\x0eUnreadableItem\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t*|\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_READ\x10\x02\x12\x10\n\x0c\x41\x43\x43\x45SS_WRITE\x10\x03\x12\x10\n\x0c\x41\x43\x43\x45SS_ADMIN\x10\x04\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x05*\x85\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13RATE_CLASS_STANDARD\x10\x01\x12\x17\n\x13RATE_CLASS_GENERATE\x10\x02\x12\x13\n\x0fRATE_CLASS_AUTH\x10\x03\x12\x15\n\x11RATE_CLASS_STREAM\x10\x04*e\n\x0eSessionCookies\x12\x1f\n\x1bSESSION_COOKIES_UNSPECIFIED\x10\x00\x12\x17\n\x13SESSION_COOKIES_SET\x10\x01\x12\x19\n\x15SESSION_COOKIES_CLEAR\x10\x02:O\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x19.t2m.common.v1.Permission:N\n\nrate_class\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x18.t2m.common.v1.RateClass:P\n\x0bhttp_extras\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x19.t2m.common.v1.HttpExtras:I\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x19.t2m.common.v1.FieldRulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bt2m/common/v1/options.proto\x12\rt2m.common.v1\x1a google/protobuf/descriptor.proto\"S\n\nPermission\x12%\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x15.t2m.common.v1.Access\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61llers\x18\x03 \x03(\t\"\xbb\x02\n\nHttpExtras\x12\x16\n\x0esuccess_status\x18\x01 \x01(\x05\x12-\n\x07headers\x18\x02 \x03(\x0b\x32\x1c.t2m.common.v1.HeaderBinding\x12\x30\n\x0c\x65vent_stream\x18\x03 \x01(\x0b\x32\x1a.t2m.common.v1.EventStream\x12\x0c\n\x04\x66ile\x18\x04 \x01(\x08\x12)\n\x06upload\x18\x05 \x01(\x0b\x32\x19.t2m.common.v1.ByteUpload\x12\x36\n\x0fsession_cookies\x18\x06 \x01(\x0e\x32\x1d.t2m.common.v1.SessionCookies\x12\x18\n\x10public_max_age_s\x18\x07 \x01(\x05\x12\x13\n\x0bmedia_types\x18\x08 \x03(\t\x12\x14\n\x0c\x63onfidential\x18\t \x01(\x08\"7\n\nByteUpload\x12\x14\n\x0cheader_field\x18\x01 \x01(\t\x12\x13\n\x0b\x63hunk_field\x18\x02 \x01(\t\".\n\rHeaderBinding\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\"]\n\x0b\x45ventStream\x12\x10\n\x08id_field\x18\x01 \x01(\t\x12\x14\n\x0cresume_field\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_oneof\x18\x03 \x01(\t\x12\x11\n\twebsocket\x18\x04 \x01(\t\"\x83\x03\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x14\n\x07min_len\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07max_len\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x0f\n\x07pattern\x18\x04 \x01(\t\x12\n\n\x02in\x18\x05 \x03(\t\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\x12\x10\n\x03gte\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x03lte\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\tmin_items\x18\t \x01(\rH\x04\x88\x01\x01\x12\x16\n\tmax_items\x18\n \x01(\rH\x05\x88\x01\x01\x12\x0e\n\x06unique\x18\x0b \x01(\x08\x12\x16\n\tmax_bytes\x18\x0c \x01(\rH\x06\x88\x01\x01\x12\x14\n\x0c\x64\x65\x66ined_only\x18\r \x01(\x08\x12\x0f\n\x07\x65xample\x18\x0e \x01(\t\x12\x15\n\risolate_items\x18\x0f \x01(\tB\n\n\x08_min_lenB\n\n\x08_max_lenB\x06\n\x04_gteB\x06\n\x04_lteB\x0c\n\n_min_itemsB\x0c\n\n_max_itemsB\x0c\n\n_max_bytes\"C\n\x0eUnreadableItem\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t*|\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_READ\x10\x02\x12\x10\n\x0c\x41\x43\x43\x45SS_WRITE\x10\x03\x12\x10\n\x0c\x41\x43\x43\x45SS_ADMIN\x10\x04\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x05*\x85\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13RATE_CLASS_STANDARD\x10\x01\x12\x17\n\x13RATE_CLASS_GENERATE\x10\x02\x12\x13\n\x0fRATE_CLASS_AUTH\x10\x03\x12\x15\n\x11RATE_CLASS_STREAM\x10\x04*e\n\x0eSessionCookies\x12\x1f\n\x1bSESSION_COOKIES_UNSPECIFIED\x10\x00\x12\x17\n\x13SESSION_COOKIES_SET\x10\x01\x12\x19\n\x15SESSION_COOKIES_CLEAR\x10\x02:O\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x19.t2m.common.v1.Permission:N\n\nrate_class\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x18.t2m.common.v1.RateClass:P\n\x0bhttp_extras\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x19.t2m.common.v1.HttpExtras:I\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x19.t2m.common.v1.FieldRulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 't2m.common.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESS']._serialized_start=1120
-  _globals['_ACCESS']._serialized_end=1244
-  _globals['_RATECLASS']._serialized_start=1247
-  _globals['_RATECLASS']._serialized_end=1380
-  _globals['_SESSIONCOOKIES']._serialized_start=1382
-  _globals['_SESSIONCOOKIES']._serialized_end=1483
+  _globals['_ACCESS']._serialized_start=1142
+  _globals['_ACCESS']._serialized_end=1266
+  _globals['_RATECLASS']._serialized_start=1269
+  _globals['_RATECLASS']._serialized_end=1402
+  _globals['_SESSIONCOOKIES']._serialized_start=1404
+  _globals['_SESSIONCOOKIES']._serialized_end=1505
   _globals['_PERMISSION']._serialized_start=80
   _globals['_PERMISSION']._serialized_end=163
   _globals['_HTTPEXTRAS']._serialized_start=166
-  _globals['_HTTPEXTRAS']._serialized_end=459
-  _globals['_BYTEUPLOAD']._serialized_start=461
-  _globals['_BYTEUPLOAD']._serialized_end=516
-  _globals['_HEADERBINDING']._serialized_start=518
-  _globals['_HEADERBINDING']._serialized_end=564
-  _globals['_EVENTSTREAM']._serialized_start=566
-  _globals['_EVENTSTREAM']._serialized_end=659
-  _globals['_FIELDRULES']._serialized_start=662
-  _globals['_FIELDRULES']._serialized_end=1049
-  _globals['_UNREADABLEITEM']._serialized_start=1051
-  _globals['_UNREADABLEITEM']._serialized_end=1118
+  _globals['_HTTPEXTRAS']._serialized_end=481
+  _globals['_BYTEUPLOAD']._serialized_start=483
+  _globals['_BYTEUPLOAD']._serialized_end=538
+  _globals['_HEADERBINDING']._serialized_start=540
+  _globals['_HEADERBINDING']._serialized_end=586
+  _globals['_EVENTSTREAM']._serialized_start=588
+  _globals['_EVENTSTREAM']._serialized_end=681
+  _globals['_FIELDRULES']._serialized_start=684
+  _globals['_FIELDRULES']._serialized_end=1071
+  _globals['_UNREADABLEITEM']._serialized_start=1073
+  _globals['_UNREADABLEITEM']._serialized_end=1140
 # @@protoc_insertion_point(module_scope)

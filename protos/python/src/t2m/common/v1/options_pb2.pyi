@@ -173,6 +173,7 @@ class HttpExtras(_message.Message):
     SESSION_COOKIES_FIELD_NUMBER: _builtins.int
     PUBLIC_MAX_AGE_S_FIELD_NUMBER: _builtins.int
     MEDIA_TYPES_FIELD_NUMBER: _builtins.int
+    CONFIDENTIAL_FIELD_NUMBER: _builtins.int
     success_status: _builtins.int
     """The status of a success, 200 when 0."""
     file: _builtins.bool
@@ -189,6 +190,8 @@ class HttpExtras(_message.Message):
     """For a response body of type `google.api.HttpBody` of a public method: for how many seconds anybody may keep
     it. 0: only the caller, who asks each time whether it has changed.
     """
+    confidential: _builtins.bool
+    """The answer to a GET holds a secret: nobody keeps it, not even the caller's own cache."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderBinding]:
         """Request headers that fill request fields."""
@@ -220,10 +223,11 @@ class HttpExtras(_message.Message):
         session_cookies: Global___SessionCookies.ValueType = ...,
         public_max_age_s: _builtins.int = ...,
         media_types: _abc.Iterable[_builtins.str] | None = ...,
+        confidential: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_stream", b"event_stream", "file", b"file", "headers", b"headers", "media_types", b"media_types", "public_max_age_s", b"public_max_age_s", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidential", b"confidential", "event_stream", b"event_stream", "file", b"file", "headers", b"headers", "media_types", b"media_types", "public_max_age_s", b"public_max_age_s", "session_cookies", b"session_cookies", "success_status", b"success_status", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
