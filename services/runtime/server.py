@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -31,6 +32,8 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 _LAST_WRITES_S = 0.25
+_COLLECT_AFTER = 10_000
+"""Objects more than before, in place of Python's 700."""
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share calls silently
@@ -94,6 +97,7 @@ class ServiceServer:
             loop.add_signal_handler(number, self._stop.set)
         try:
             await self.start()
+            _spare_the_collector()
             await self._stop.wait()
         finally:
             await self.stop()
@@ -175,6 +179,15 @@ class ServiceServer:
         await asyncio.wait({refusing}, timeout=_LAST_WRITES_S)
         await server.stop(None)
         await refusing
+
+
+def _spare_the_collector() -> None:
+    """What a service is made of stays to its end. Looking at it again and again for cycles costs a tenth of its CPU
+    under load; what calls leave behind is looked at when there is some of it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
 async def until_drained(source: AsyncIterator[T], drain: asyncio.Event) -> AsyncIterator[T]:

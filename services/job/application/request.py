@@ -15,6 +15,8 @@ from services.job.domain.values import Priority, Quality
 
 _LATER = ("storyboard", "scene_fallback", "origin_job_id")
 """Left out of the fingerprint unless set: requests from before these existed keep theirs."""
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+"""Requests of the last 24 hours were hashed in this form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ class OrderRequest:
         for name in _LATER:
             if not body[name]:
                 del body[name]
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return sha256(text.encode()).digest()
+        return sha256(_canonical(body).encode()).digest()
 
     def to_order(self, owner_id: str, plan: str = DEFAULT_PLAN) -> Order:
         """The order.

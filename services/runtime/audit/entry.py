@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -56,7 +56,10 @@ class AuditEntry:
 
     def as_json(self) -> dict[str, Any]:
         """For a JSON column; `from_json` reads it back."""
-        return {**asdict(self), "occurred_at": self.occurred_at.isoformat()}
+        # Not `asdict`, which copies every value deeply: this is done for every call that leaves an entry.
+        values: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        values["occurred_at"] = self.occurred_at.isoformat()
+        return values
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> AuditEntry:
@@ -67,6 +70,9 @@ class AuditEntry:
             "caller_kind": CallerKind(value["caller_kind"]),
         }
         return cls(**known)
+
+
+_NAMES = tuple(each.name for each in fields(AuditEntry))
 
 
 def mention(**resources: str) -> None:

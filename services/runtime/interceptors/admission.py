@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 
 from services.runtime.authorization import MethodRule
@@ -28,10 +29,13 @@ def request_id_of(metadata: Mapping[str, str | bytes]) -> tuple[str, bool]:
 def client_address_of(metadata: Mapping[str, str | bytes]) -> str:
     """The client's IP address as the gateway says it, in its canonical form; empty when it is none."""
     sent = metadata.get(CLIENT_ADDRESS_KEY)
-    if not isinstance(sent, str):
-        return ""
+    return _canonical_address(sent) if isinstance(sent, str) else ""
+
+
+@lru_cache(maxsize=4096)
+def _canonical_address(text: str) -> str:
     try:
-        return str(ip_address(sent))
+        return str(ip_address(text))
     except ValueError:
         return ""
 

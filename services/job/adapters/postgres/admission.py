@@ -120,3 +120,11 @@ STATE = text(
     FROM jobs WHERE status = 'queued' GROUP BY priority
     """
 )
+
+ROOM = text(
+    """
+    SELECT (SELECT drained_at IS NULL FROM job_queue)
+        AND (SELECT count(*) FROM jobs WHERE status = 'processing') < :in_flight
+        AND EXISTS (SELECT FROM jobs WHERE status = 'queued' AND ready_at <= :now)
+    """
+)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.job.adapters.postgres.admission import NEXT, PACE, POSITION, SERVED, STATE
+from services.job.adapters.postgres.admission import NEXT, PACE, POSITION, ROOM, SERVED, STATE
 from services.job.adapters.postgres.queue_tables import JOB_QUEUE
 from services.job.adapters.postgres.rows import job_of
 from services.job.adapters.postgres.tables import JOBS
@@ -40,6 +40,9 @@ class PostgresQueue:
         Limits hold over all processes because only one admits at a time. A job that somebody is just cancelling is left
         out rather than waited for.
         """
+        if not await self._has_room(now, limits):  # Far cheaper than to find that out under the lock.
+            yield []
+            return
         async with self._engine.begin() as connection:
             lock = select(func.pg_try_advisory_xact_lock(_ADMISSION_LOCK))
             jobs: list[Job] = []
@@ -50,6 +53,11 @@ class PostgresQueue:
                 await self._writer.write(connection, job)
         if jobs:
             self._writer.committed(*jobs)
+
+    async def _has_room(self, now: datetime, limits: AdmissionLimits) -> bool:
+        """Whether there is, at this moment, a job that waits and room for it."""
+        async with self._single.connect() as connection:
+            return bool((await connection.execute(ROOM, {"now": now, "in_flight": limits.in_flight})).scalar_one())
 
     async def position(self, job: Job) -> int:
         """How many waiting jobs are before it."""
