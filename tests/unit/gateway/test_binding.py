@@ -119,6 +119,33 @@ def test_O6_what_path_or_header_give_the_body_must_not(rpc: Rpc) -> None:
     assert set(refused(rpc, "POST", target + "?i32=1", {})) == {"i32"}
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "refused_field"),
+    [
+        ("left=a&right.name=b", {}, "right.name"),
+        ("right.name=b&left=a", {}, "left"),
+        ("right.name=b&right.weight=1", {}, None),
+    ],
+)
+def test_O6_a_oneof_has_one_member_from_all_sources(
+    rpc: Rpc, query: str, body: dict[str, object], refused_field: str | None
+) -> None:
+    """O6: in the query as in the body."""
+    target = f"/v1/dishes/9?{query}"
+    if refused_field is None:
+        assert bind(rpc, "PUT", target, body)["right"].weight == 1
+    else:
+        [(field, message)] = refused(rpc, "PUT", target, body).items()
+        assert field == refused_field
+        assert message.startswith("only one of ")
+
+
+def test_no_body_sets_nothing_and_neither_does_null(rpc: Rpc) -> None:
+    assert "nested" not in bind(rpc, "PUT", "/v1/dishes/9", b"")
+    assert "nested" not in bind(rpc, "PUT", "/v1/dishes/9", b"null")
+    assert "nested" in bind(rpc, "PUT", "/v1/dishes/9", {})
+
+
 def test_O6_all_sources_report_at_once(rpc: Rpc) -> None:
     """O6."""
     problems = refused(rpc, "PUT", "/v1/dishes/x?nope=1", {"weight": "y"})
@@ -133,6 +160,8 @@ def test_O6_all_sources_report_at_once(rpc: Rpc) -> None:
         (b'{"name": "\\ud800"}', "application/json", 400),
         (b"{}", "text/plain", 415),
         (b"{}", "application/json; charset=utf-16", 415),
+        (b"{}", "application/json; profile=x; charset=utf-16", 415),
+        (b"{}", "application/jsonp", 415),
     ],
 )
 def test_O6_unreadable_bodies(rpc: Rpc, body: bytes, content_type: str, status: int) -> None:
@@ -143,7 +172,8 @@ def test_O6_unreadable_bodies(rpc: Rpc, body: bytes, content_type: str, status: 
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=UTF-8", "application/merge-patch+json"]
+    "content_type",
+    ["application/json", "application/json; charset=UTF-8", "application/json;a=b", "application/merge-patch+json"],
 )
 def test_content_types_that_are_json(rpc: Rpc, content_type: str) -> None:
     assert bind(rpc, "PUT", "/v1/dishes/1", {"name": "x"}, {"content-type": content_type})["u32"] == 1

@@ -38,6 +38,15 @@ def routed(*templates: str) -> Router[str]:
         ("/v1/jobs/{job_id}", "/v1/jobs/%C3%BC", {"job_id": "ü"}),
         ("/v1/jobs/{job_id}", "/v1/jobs/urn:x:42", {"job_id": "urn:x:42"}),
         ("/v1/files/{path=**}:read", "/v1/files/a/b:read", {"path": "a/b"}),
+        ("/v1/files/{path=**}:read", "/v1/files:read", {"path": ""}),
+        ("/v1/files/{path=**}", "/v1/files", {"path": ""}),
+        ("/v1/files/{path=**}", "/v1/files/a//b/", {"path": "a//b/"}),
+        ("/v1/{name=trees/**}", "/v1/trees", {"name": "trees"}),
+        ("/v1/files/{path=**}", "/v1/files/a%2Fb/c%20d%2fe", {"path": "a%2Fb/c d%2fe"}),
+        ("/v1/{name=shelves/*}", "/v1/shelves/a%2Fb%3A", {"name": "shelves/a%2Fb:"}),
+        ("/v1/jobs/{job_id}:stop", "/v1/jobs/a%3Ab:stop", {"job_id": "a:b"}),
+        ("/v1/jobs/{job_id}", "/v1/jobs/42%3Astop", {"job_id": "42:stop"}),
+        ("/v1/jobs/{job_id}", "/v1/j%6fbs/%zz", {"job_id": "%zz"}),
     ],
 )
 def test_a_path_matches(template: str, path: str, variables: dict[str, str]) -> None:
@@ -55,6 +64,8 @@ def test_a_path_matches(template: str, path: str, variables: dict[str, str]) -> 
         ("/v1/storyboards:plan", "/v1/storyboards"),
         ("/v1/storyboards:plan", "/v1/storyboards:other"),
         ("/v1/{name=shelves/*}/books", "/v1/racks/7/books"),
+        ("/v1/jobs/{job_id}:stop", "/v1/jobs/42%3Astop"),
+        ("/v1/files/{path=**}:read", "/v1/files/a"),
     ],
 )
 def test_a_path_does_not_match(template: str, path: str) -> None:
@@ -82,6 +93,14 @@ def test_another_method_is_a_mismatch_with_the_allowed_ones() -> None:
     router.add("POST", compile_template("/v1/jobs"), "post")
     assert router.match("DELETE", "/v1/jobs") == MethodMismatch(("GET", "HEAD", "OPTIONS", "POST"))
     assert router.match("HEAD", "/v1/jobs") == Match("/v1/jobs", {})
+
+
+def test_a_kind_of_star_takes_what_no_other_takes() -> None:
+    """http.proto: "*" leaves the method unspecified."""
+    router = routed("/v1/jobs")
+    router.add("*", compile_template("/v1/jobs"), "any")
+    for method, target in {"GET": "/v1/jobs", "HEAD": "/v1/jobs", "DELETE": "any", "REPORT": "any"}.items():
+        assert router.match(method, "/v1/jobs") == Match(target, {})
 
 
 def test_a_path_that_is_no_utf8_is_refused() -> None:
