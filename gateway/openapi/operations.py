@@ -197,24 +197,35 @@ class Operation:
     def _stream(self) -> dict[str, Any]:
         schema, example = self._answer()
         extras = self._rpc.extras.event_stream
-        lines = json.dumps(example, separators=(",", ":"))
-        number = f"id: {example[extras.id_field]}\n" if extras.id_field in example else ""
-        members = self._event_names()
-        kind = next((f"event: {name}\n" for name in example if name in members), "")
-        told = {"description": "An event: `id`, `event` and JSON `data` of the schema shown for NDJSON."}
+        kinds = self._event_names()
+        event = {"data": json.dumps(example, separators=(",", ":"))}
+        if extras.id_field in example:
+            event["id"] = str(example[extras.id_field])
+        if kind := next((name for name in example if name in kinds), ""):
+            event["event"] = kind
         content = {
-            "text/event-stream": {
-                "schema": {"type": "string", **told},
-                "example": f"retry: 1000\n\n{number}{kind}data: {lines}\n\n",
-            },
+            "text/event-stream": {"schema": _event_schema(schema, kinds), "example": event},
             "application/x-ndjson": {"schema": schema, "example": example},
         }
-        stream = {"description": "The stream, one event after the other.", "content": content}
+        stream = {"description": "The stream, one event after the other; the schema is of one.", "content": content}
         return {"200": stream, "204": _OVER} if extras.resume_field else {"200": stream}
 
-    def _event_names(self) -> set[str]:
+    def _event_names(self) -> list[str]:
         selected = self._rpc.output
         if self._binding.response_body:
             selected = self._rpc.output.fields_by_name[self._binding.response_body].message_type or selected
         oneof = selected.oneofs_by_name.get(self._rpc.extras.event_stream.event_oneof)
-        return {field.name for field in oneof.fields} if oneof is not None else set()
+        return [field.name for field in oneof.fields] if oneof is not None else []
+
+
+def _event_schema(data: Schema, kinds: list[str]) -> Schema:
+    """An event of `text/event-stream`, as a parser of it gives it."""
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "id": {"type": "string", "description": "The position; for `Last-Event-ID`."},
+            "event": {"type": "string", **({"enum": kinds} if kinds else {})},
+            "data": {"type": "string", "contentMediaType": JSON, "contentSchema": data},
+        },
+    }
