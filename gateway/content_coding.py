@@ -9,7 +9,8 @@ import zlib
 from gateway.errors import body_too_large, malformed, unsupported_coding
 
 _TEXTUAL = re.compile(
-    rb"text/|application/(?:[a-z0-9.-]+\+)?(?:json|xml|yaml|javascript)\b|image/svg\+xml", re.IGNORECASE
+    rb"text/|application/(?:[a-z0-9.-]+\+)?(?:json|xml|yaml|javascript|vnd\.apple\.mpegurl)\b|image/svg\+xml",
+    re.IGNORECASE,
 )
 _GZIP = 31
 """zlib's window bits for one gzip member with its checksum."""

@@ -258,9 +258,7 @@ class _Details:
 
 
 def _own_detail(type_name: str, value: bytes) -> dict[str, Any]:
-    """A message of ours in the details, such as the `JobProgress` to go on from, under its snake_case name.
-    A message of ours in the details, such as the `JobProgress` to go on from, under its snake_case name.
-    """
+    """A message of ours in the details, such as the `JobProgress` to go on from, under its snake_case name."""
     if not type_name.startswith(DOMAIN + "."):
         return {}
     try:

@@ -217,9 +217,7 @@ def _map_converter(key_of: Convert, single: Convert) -> Convert:
 
 
 def _dropping_failures(convert: Convert) -> Convert:
-    """A list or map with a bad member would break the constructor; the violations are all that counts then.
-    A list or map with a bad member would break the constructor; the violations are all that counts then.
-    """
+    """A list or map with a bad member would break the constructor; the violations are all that counts then."""
 
     def checked(value: object, path: str, violations: list[Violation]) -> Any:
         before = len(violations)

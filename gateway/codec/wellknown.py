@@ -146,9 +146,7 @@ def encode_float(value: float) -> float | str:
 
 
 def encode_float32(value: float) -> float | str:
-    """A 32-bit float with the fewest digits that read back as the same float: 0.1, not 0.10000000149011612.
-    A 32-bit float with the fewest digits that read back as the same float: 0.1, not 0.10000000149011612.
-    """
+    """A 32-bit float with the fewest digits that read back as the same float: 0.1, not 0.10000000149011612."""
     if not math.isfinite(value):
         return encode_float(value)
     for digits in range(6, 9):

@@ -56,7 +56,7 @@ def test_O7_gzip_for_who_asks(header: bytes | None, accepted: bool) -> None:
         (b"video/mp4", False),
         (b"application/zip", False),
         (b"application/octet-stream", False),
-        (b"application/vnd.apple.mpegurl", False),
+        (b"application/vnd.apple.mpegurl", True),
     ],
 )
 def test_O7_text_is_packed_and_nothing_else(content_type: bytes, worth_it: bool) -> None:
