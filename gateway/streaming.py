@@ -65,6 +65,7 @@ class HttpOutlet:
         headers = [
             (b"content-type", self.skin.content_type),
             (b"cache-control", b"no-store"),
+            (b"vary", b"accept"),
             (b"x-accel-buffering", b"no"),
         ]
         self._request.state["streaming"] = True

@@ -26,14 +26,10 @@ class _Document:
 
     def __init__(self, body: bytes, content_type: bytes = JSON_TYPE) -> None:
         self._body, self._type = body, content_type
-        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
 
     async def __call__(self, request: Request, _variables: dict[str, str], /) -> None:
-        headers: list[Header] = [(b"etag", self._etag), (b"cache-control", b"no-cache")]
-        if request.header(b"if-none-match") == self._etag:
-            await request.respond(304, b"", headers)
-            return
-        await request.respond(200, self._body, [*headers, (b"access-control-allow-origin", b"*")], self._type)
+        headers: list[Header] = [(b"access-control-allow-origin", b"*")]
+        await request.respond_tagged(self._body, b"no-cache", headers, self._type)
 
 
 class OpenApiPages:
@@ -54,8 +50,8 @@ class OpenApiPages:
     async def page(self, request: Request, _variables: dict[str, str], /) -> None:
         """The documentation page."""
         request.state["policy"] = "own"
-        headers: list[Header] = [(b"content-security-policy", self._policy), (b"cache-control", b"no-cache")]
-        await request.respond(200, self._page, headers, content_type=b"text/html; charset=utf-8")
+        headers: list[Header] = [(b"content-security-policy", self._policy)]
+        await request.respond_tagged(self._page, b"no-cache", headers, b"text/html; charset=utf-8")
 
 
 def content_policy(page: bytes) -> bytes:
