@@ -197,6 +197,15 @@ async def gateway() -> AsyncIterator[GatewayUnderTest]:
         yield running
 
 
+async def test_O7_an_upload_in_a_coding_is_refused(gateway: GatewayUnderTest) -> None:
+    """O7: what is kept is what was sent, so nobody would know later that it was packed."""
+    sent = {**ALICE, "Content-Encoding": "gzip"}
+    answer = await gateway.client.post(f"{FILES}?filename=a.bin", content=b"x", headers=sent)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert error_of(answer)["error_code"] == "UNSUPPORTED_MEDIA_TYPE"
+    assert gateway.script.uploads == []
+
+
 async def test_S5_the_client_is_read_no_faster_than_storage_takes_it(gateway: GatewayUnderTest) -> None:
     """S5: back-pressure: far less than the body leaves a client while nobody takes it."""
     total, sent, ended = 64 * MIB, 0, asyncio.Event()
