@@ -42,8 +42,11 @@ class Side:
 
     def run(self, name: str, arguments: list[str], port: int, environment: Mapping[str, str]) -> None:
         """Start a Python process and return when it listens; its log goes to a file, as in production to a pipe."""
+        self.execute(name, [sys.executable, *arguments], port, environment)
+
+    def execute(self, name: str, command: list[str], port: int, environment: Mapping[str, str]) -> None:
+        """The same for a program of any kind."""
         log = (self.folder / f"{name}.log").open("wb")
-        command = [sys.executable, *arguments]
         self._processes[name] = subprocess.Popen(
             command, cwd=CHECKOUT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
         )
