@@ -28,7 +28,7 @@ from gateway.health import Health
 from gateway.http import Pace, Request
 from gateway.http_rules import MethodMismatch, PathEncodingError, Router, Template, compile_template
 from gateway.hub import Hub, HubLimits
-from gateway.openapi import OpenApiPages
+from gateway.openapi import OpenApiPages, viewers
 from gateway.ratelimit import Limiter, RedisLimitStore, memory_store
 from gateway.revocations import RevocationFeed, Revocations
 from gateway.sessions import SessionEndpoint, refresh_path
@@ -167,6 +167,7 @@ class Rest:
             "/openapi.json": pages.document,
             "/docs": pages.page,
             **pages.schemas,
+            **viewers(),
             **self._system(admission).routes,
         }
         for path, endpoint in endpoints.items():

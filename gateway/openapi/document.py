@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
@@ -42,7 +43,12 @@ with `Last-Event-ID`: nothing is lost and nothing comes twice. The same events c
 **Limits.** Calls count for the class that an operation names (`x-rate-limit-class`), under the limits of the caller's
 plan. The `RateLimit` headers say what is left.
 """
-_GROUPS = {"job": "Videos", "auth": "Accounts", "storage": "Files", "video_render": "Rendering"}
+_GROUPS = {"job": "Videos", "storage": "Files", "auth": "Accounts", "video_render": "Rendering"}
+_FIRST = ("Job", "Storyboard", "Video", "Playback", "Batch", "File", "User", "Session", "ApiKey")
+_FAILURES = re.compile(
+    r"Every method may fail with [^.;]*(\.[^ ][^.;]*)*(; further errors are listed at the method)?\. ?"
+)
+"""What services say of all their methods; each operation has it in its answers."""
 
 
 def build_document(
@@ -57,14 +63,15 @@ def build_document(
     for page in own:
         paths.setdefault(page.path, {})["get"] = page.build()
     schemas.components |= {"Error": ERROR_SCHEMA, "ErrorReason": reason_schema(comments)}
-    tags = {tag_of(rpc): comments.get(rpc.descriptor.containing_service.full_name, "") for rpc in rpcs}
+    groups = _groups(rpcs)
+    about = {tag_of(rpc): comments.get(rpc.descriptor.containing_service.full_name, "") for rpc in rpcs}
+    tags = {name: about.get(name, "About the gateway itself.") for group in groups for name in group["tags"]}
     return {
         "openapi": "3.1.0",
         "info": {"title": "t2m", "version": _version(), "description": _DESCRIPTION},
         "servers": [{"url": "/", "description": "Where this document was found."}],
-        "tags": [{"name": name, "description": text} for name, text in tags.items()]
-        + [{"name": TAG, "description": "About the gateway itself."}],
-        "x-tagGroups": _groups(rpcs),
+        "tags": [{"name": name, "description": _FAILURES.sub("", text).strip()} for name, text in tags.items()],
+        "x-tagGroups": groups,
         "paths": paths,
         "x-websockets": sockets(rpcs, comments),
         "components": {
@@ -96,7 +103,12 @@ def _groups(rpcs: Iterable[Rpc]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, None]] = {domain: {} for domain in _GROUPS}
     for rpc in rpcs:
         found.setdefault(rpc.package.split(".")[1], {})[tag_of(rpc)] = None
-    groups = [{"name": _GROUPS.get(domain, domain), "tags": [*tags]} for domain, tags in found.items() if tags]
+    order = {name: place for place, name in enumerate(_FIRST)}
+    groups = [
+        {"name": _GROUPS.get(domain, domain), "tags": sorted(tags, key=lambda name: order.get(name, len(order)))}
+        for domain, tags in found.items()
+        if tags
+    ]
     return [*groups, {"name": TAG, "tags": [TAG]}]
 
 
