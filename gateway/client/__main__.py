@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from gateway.client.commands.app import run
@@ -10,6 +11,9 @@ from gateway.client.commands.root import root
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # A terminal that lacks a letter is no reason to stop.
     sys.exit(run(root))
 
 

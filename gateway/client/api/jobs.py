@@ -118,7 +118,7 @@ def query(filters: Any, page_token: str) -> dict[str, Any]:
     return {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in given.items()
-        if value not in ("", None, 0, [])
+        if value not in ("", None, [])
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -35,7 +35,8 @@ class App:
 
     url: str = ""
     profile: str = ""
-    api_key: str = field(default="", repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """T2M_URL, T2M_API_KEY, T2M_PROFILE: what the command line says comes before them, a profile after."""
     as_json: bool = False
     quiet: bool = False
     color: bool = True
@@ -55,24 +56,39 @@ class App:
 
     @cached_property
     def chosen(self) -> Profile | None:
-        """The profile whose credential may be used: that of the server, and never one of another server."""
-        if self.profile:
-            profile = self.profiles.load(self.profile)
+        """The profile whose credential may be used: that of the server, and never one of another server.
+        click.UsageError.
+        """
+        named = self.profile or self.environment.get("T2M_PROFILE", "")
+        if named:
+            profile = self.profiles.load(named)
             if profile is None:
-                raise click.UsageError(f"there is no profile {self.profile!r}: t2m login --profile {self.profile}")
-            if self.url and profile.url != self.url.rstrip("/"):
-                raise click.UsageError(f"the profile {self.profile!r} is of {profile.url}, not of {self.url}")
+                raise click.UsageError(f"there is no profile {named!r}: t2m login --profile {named}")
+            if self._asked_url and profile.url != self._asked_url:
+                raise click.UsageError(f"the profile {named!r} is of {profile.url}, not of {self._asked_url}")
             return profile
-        if self.url:
-            return self.profiles.at(self.url.rstrip("/"))
+        if self._asked_url:
+            return self.profiles.at(self._asked_url)
         return self.profiles.load(self.profiles.current())
 
     @cached_property
     def server(self) -> str:
-        """The URL of the gateway."""
-        if self.url:
-            return self.url.rstrip("/")
+        """The URL of the gateway. click.UsageError."""
+        if self._asked_url:
+            return self._asked_url
         return self.chosen.url if self.chosen else DEFAULT_URL
+
+    @cached_property
+    def api_key(self) -> str:
+        """Of the environment, unless the command line asks for another server, or for a profile."""
+        elsewhere = self.environment.get("T2M_URL", "").rstrip("/") not in ("", self._asked_url)
+        return "" if self.profile or elsewhere else self.environment.get("T2M_API_KEY", "")
+
+    @property
+    def _asked_url(self) -> str:
+        """By the command line, else by the environment; a profile that was asked for has its own."""
+        known = "" if self.profile else self.environment.get("T2M_URL", "")
+        return (self.url or known).rstrip("/")
 
     def client(self, *, patience_s: float | None = None, timeout_s: float = TIMEOUT_S) -> T2MClient:
         """A client of the server, as whom the environment, the profile, or nobody says. click.UsageError."""
@@ -202,9 +218,7 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 def run(root: click.Group, arguments: list[str] | None = None, app: App | None = None) -> int:
     """Run a command line; the exit code. Environment: T2M_URL, T2M_API_KEY, T2M_PROFILE, T2M_CONFIG_DIR, NO_COLOR."""
     app = app or App()
-    app.url = app.url or os.environ.get("T2M_URL", "")
-    app.api_key = app.api_key or os.environ.get("T2M_API_KEY", "")
-    app.profile = app.profile or os.environ.get("T2M_PROFILE", "")
+    app.environment = {name: value for name, value in os.environ.items() if name.startswith("T2M_")}
     try:
         done = root.main(arguments, prog_name="t2m", standalone_mode=False, obj=app)
         return int(done) if isinstance(done, int) else Exit.OK

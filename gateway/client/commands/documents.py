@@ -65,11 +65,14 @@ def read_mapping(source: str) -> dict[str, Any]:
 def parsed(text: str, source: str) -> Any:
     """YAML or JSON. click.UsageError."""
     try:
-        if text.lstrip().startswith(("{", "[")):
-            return json.loads(text)
+        # YAML takes JSON, too, but for tabs and a few escapes.
+        return json.loads(text)
+    except ValueError as error:
+        if source.lower().endswith(".json") and isinstance(error, json.JSONDecodeError):
+            place = f"line {error.lineno}, column {error.colno}"
+            raise click.UsageError(f"{source}, {place}: {error.msg}") from error
+    try:
         return yaml.load(text, _Loader)  # noqa: S506  # A SafeLoader.
-    except json.JSONDecodeError as error:
-        raise click.UsageError(f"{source}, line {error.lineno}, column {error.colno}: {error.msg}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -35,9 +35,9 @@ def login(app: App, email: str | None, password_stdin: bool, api_key: str | None
     With e-mail address and password, or with an API key for machines. Kept under a profile (`--profile NAME`, else
     `default`) in a folder that only you can read; `--url` says which server.
     """
-    name = checked(app.profile or "default")
+    name = checked(app.profile or app.environment.get("T2M_PROFILE") or "default")
     known = app.profiles.load(name)
-    url = app.url or (known.url if known else "")
+    url = app.url or app.environment.get("T2M_URL") or (known.url if known else "")
     if not url:
         url = click.prompt("Server", default=DEFAULT_URL, err=True) if sys.stdin.isatty() else DEFAULT_URL
     url = url.rstrip("/")
@@ -61,14 +61,15 @@ def login(app: App, email: str | None, password_stdin: bool, api_key: str | None
 @click.command(cls=Command)
 @pass_app
 def logout(app: App) -> None:
-    """Log out, and forget the password's or key's part in the profile."""
+    """Log out: end the session on the server, and forget it, or the API key, here."""
     profile = app.chosen
     if profile is None:
         app.output.note("You are not logged in.")
         return
     if not profile.api_key:
         try:
-            with T2MClient(profile.url, tokens=app.profiles.tokens(profile.name), transport=app.transport) as client:
+            tokens = app.profiles.tokens(profile.name)
+            with T2MClient(profile.url, tokens=tokens, patience_s=app.patience_s, transport=app.transport) as client:
                 client.logout()
         except NotLoggedInError:
             pass  # The session had ended by itself.

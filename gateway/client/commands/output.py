@@ -9,12 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gateway.client.commands.failures import Explanation
 from gateway.client.commands.words import STYLES, line, safe
+
+_GAP = 2
+_LEAST = 8
+"""Characters that even the longest text keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,10 @@ class Output:
             self.note("There are none.")
             return
         kept = self._fitting(columns)
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+        widths = [max(map(cell_len, (columns[at].heading, *(row[at] for row in cells)))) for at in range(len(columns))]
+        rigid = sum(widths[at] for at in kept if not columns[at].stretches) + _GAP * len(kept)
+        shares = sum(columns[at].stretches for at in kept)
+        table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold", show_edge=False)
         for index in kept:
             column = columns[index]
             table.add_column(
@@ -102,7 +110,8 @@ class Output:
                 justify="right" if column.right else "left",
                 no_wrap=True,
                 overflow="ellipsis",
-                ratio=1 if column.stretches else None,
+                # Left to itself rich takes a little from every column where one is too long.
+                max_width=max(_LEAST, (self.out.width - rigid) // shares) if column.stretches else None,
             )
         for row in cells:
             table.add_row(*(Text(row[index], STYLES.get(row[index], "")) for index in kept))
@@ -126,7 +135,7 @@ class Output:
         """Positions of the columns that there is room for."""
         kept = list(range(len(columns)))
         for index in sorted(kept, key=lambda index: -columns[index].gives_way):
-            if sum(columns[at].needs + 2 for at in kept) <= self.out.width or not columns[index].gives_way:
+            if sum(columns[at].needs + _GAP for at in kept) <= self.out.width or not columns[index].gives_way:
                 break
             kept.remove(index)
         return kept

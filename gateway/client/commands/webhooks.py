@@ -39,18 +39,18 @@ def ls(app: App) -> None:
 
 
 @webhooks.command("add")
-@click.argument("url")
+@click.argument("target", metavar="URL")
 @click.option("--event", "events", type=_EVENTS, multiple=True, help="What to send; everything by default.")
 @click.option("--description", default="", help="For people.")
 @pass_app
-def add(app: App, url: str, events: tuple[Any, ...], description: str) -> None:
+def add(app: App, target: str, events: tuple[Any, ...], description: str) -> None:
     """Tell a URL (https) what happens. Prints the secret by which the receiver verifies (Standard Webhooks)."""
     with app.client() as client:
-        made = client.create_webhook(url, events=events, description=description)
+        made = client.create_webhook(target, events=events, description=description)
     if app.as_json:
         app.output.document(made)
         return
-    app.output.facts([("Endpoint", made["endpoint"]["endpoint_id"]), ("URL", url), ("Secret", made["secret"])])
+    app.output.facts([("Endpoint", made["endpoint"]["endpoint_id"]), ("URL", target), ("Secret", made["secret"])])
     app.output.note(f"Try it: t2m webhooks test {made['endpoint']['endpoint_id']}", "dim")
 
 
