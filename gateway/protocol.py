@@ -21,6 +21,10 @@ class _HeadTooLargeError(Exception):
     """Ends the parser's work; httptools reports it as an error of the request."""
 
 
+class _MalformedTargetError(Exception):
+    """Likewise: the target has what no target may have, and what proxies and parsers read differently."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """A connection that is closed when it neither waits for an answer nor sends a whole head in time."""
 
@@ -79,6 +83,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The app takes over."""
+        if b"#" in self.url or not self.url.isascii():
+            raise _MalformedTargetError
         self._in_head, self._unfinished_bytes = False, 0
         self._heads += 1
         self._met()
@@ -112,7 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if max(self._field_bytes, self._unfinished_bytes) > limit:
             message = f"the head of the request is larger than {limit} bytes"
             return ApiError(431, "REQUEST_HEAD_TOO_LARGE", message, "REQUEST_TOO_LARGE")
-        return malformed("this is no HTTP/1.1")
+        return malformed("this is no request of HTTP/1.1")
 
     def _answered(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's type leaves out that there is none at first.

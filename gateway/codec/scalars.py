@@ -172,6 +172,8 @@ def _enum(enum: EnumDescriptor, *, text: bool) -> Convert:
             else:
                 violations.append(Violation(path, f"unknown value {value!r:.40}; expected one of {offered}"))
                 return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if type(value) is int:
             if -(2**31) <= value < 2**31:
                 return value

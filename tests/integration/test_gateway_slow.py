@@ -102,6 +102,8 @@ async def test_O6_an_upload_that_pauses_for_too_long_is_a_408(gateway: GatewayUn
         (b"GET /" + b"a" * 5000, 414),
         (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: t\r\n\r\n", 414),
         (b"no HTTP at all\r\n\r\n", 400),
+        (b"GET /health#part HTTP/1.1\r\nHost: t\r\n\r\n", 400),
+        (b"GET /he\xc3\xa4lth HTTP/1.1\r\nHost: t\r\n\r\n", 400),
     ],
 )
 async def test_O6_a_head_without_end_is_refused(

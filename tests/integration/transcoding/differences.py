@@ -39,9 +39,17 @@ DIFFERENCES = {
     "one name": "A field has one name; Envoy reads its proto name, camelCase and `json_name` all alike.",
     "unknown": "A field that the message does not have is refused with its path; Envoy drops it silently.",
     "lenient": (
-        "JSON and its types are taken by the letter; Envoy reads single quotes, bare keys and commas at the end, a "
-        "value for a list, text for a boolean, null for an item, a digit in quotes for an enum."
+        "JSON and its types are taken by the letter; Envoy reads single quotes, bare keys, commas at the end, line "
+        "breaks in text, a value for a list, text for a boolean, null for an item, a digit in quotes for an enum, "
+        "spaces in base64, and well-known types as the messages that they are."
     ),
+    "numbers": "A number in text is one of JSON, or of an integer its digits; Envoy takes `+5`, `.5` and `5.`, too.",
+    "key twice": (
+        "Of a name that an object has twice the last counts, everywhere: JSON is read once, here, so no two parsers "
+        "can disagree. Envoy refuses it in maps and Structs."
+    ),
+    "leap second": "protobuf's Timestamp has none; Envoy moves it into the next minute.",
+    "gRPC": "Who speaks gRPC speaks to the services; Envoy passes it on.",
     "booleans": (
         "`true` and `false` are booleans in text, as in JSON; Envoy takes `1` and `TRUE`, too, any word for a map "
         "key, and drops a parameter without a value."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.transcoding.row import bound, row
+from tests.integration.transcoding.row import bound, row, sent
 
 PATHS = [
     row("a variable", "GET /v1/dishes/soup", bound("Get", text="soup")),
@@ -96,6 +96,17 @@ VERBS = [
     row("a verb after two stars", "GET /v1/deep/a/b:peek", bound("GetNamed", text="a/b")),
     row("a verb after none of two stars", "GET /v1/deep:peek", bound("GetNamed")),
     row("a verb is not left out", "GET /v1/deep/a/b", 404),
+    row("an rpc by its gRPC name", "POST /t2m.job.transcoding.v1.BindService/Get", 404, body={}),
+    row(
+        "gRPC itself",
+        "POST /t2m.job.transcoding.v1.BindService/GetNewest",
+        404,
+        envoy=sent("application/grpc", "\0\0\0\0\x0b\n\tGetNewest"),
+        why="gRPC",
+        body=b"\0\0\0\0\0",
+        media="application/grpc",
+        headers={"te": "trailers"},
+    ),
     row("an unknown verb after a literal", "POST /v1/dishes:export", 404, body={}),
     row("an unknown verb is part of the variable", "GET /v1/dishes/soup:x", bound("Get", text="soup:x")),
     row("colons are part of the variable", "GET /v1/dishes/urn:x:y", bound("Get", text="urn:x:y")),
@@ -114,6 +125,15 @@ METHODS = [
     row("any kind: REPORT", "REPORT /v1/whatever/x", bound("AnyMethod", text="x")),
     row("HEAD of a GET", "HEAD /v1/dishes/soup", (200, None), envoy=404, why="HEAD, OPTIONS"),
     row("OPTIONS", "OPTIONS /v1/dishes/soup", (204, None), envoy=404, why="HEAD, OPTIONS"),
+    row(
+        "another method in a field, as grpc-gateway has it",
+        "POST /v1/dishes/soup",
+        405,
+        envoy=404,
+        why="405",
+        headers={"x-http-method-override": "GET"},
+    ),
+    row("any Accept", "GET /v1/dishes/soup", bound("Get", text="soup"), headers={"accept": "text/html"}),
     row("a method that the path does not have", "PUT /v1/files/a", 405, envoy=404, why="405"),
 ]
 
@@ -228,6 +248,27 @@ QUERIES = [
     row("a fraction", "GET /v1/dishes/soup?i32=1.0", 422, envoy=400, why="422"),
     row("too large a number", "GET /v1/dishes/soup?i32=2147483648", 422, envoy=400, why="422"),
     row("an unknown name", "GET /v1/dishes/soup?nope=1", 422, envoy=400, why="422"),
+    row(
+        "an unknown name without a value",
+        "GET /v1/dishes/soup?nope",
+        422,
+        envoy=bound("Get", text="soup"),
+        why="unknown",
+    ),
+    row("a value without a name", "GET /v1/dishes/soup?=1", 422, envoy=bound("Get", text="soup"), why="unknown"),
+    row("a fragment", "GET /v1/dishes/soup?maybe=a#b", 400),
+    row("a plus sign", "GET /v1/dishes/soup?i32=%2B5", 422, envoy=bound("Get", text="soup", i32=5), why="numbers"),
+    row("zeros before", "GET /v1/dishes/soup?i32=-05", bound("Get", text="soup", i32=-5)),
+    row("hexadecimal digits", "GET /v1/dishes/soup?i32=0x5", 422, envoy=400, why="422"),
+    row("a point first", "GET /v1/dishes/soup?real=.5", 422, envoy=bound("Get", text="soup", real=0.5), why="numbers"),
+    row("a point last", "GET /v1/dishes/soup?real=5.", 422, envoy=bound("Get", text="soup", real=5), why="numbers"),
+    row(
+        "a mask twice",
+        "GET /v1/dishes/soup?mask=a&mask=b",
+        422,
+        envoy=bound("Get", text="soup", mask="a,b"),
+        why="once",
+    ),
     row("an unknown nested name", "GET /v1/dishes/soup?nested.nope=1", 422, envoy=400, why="422"),
     row(
         "a name in camelCase",

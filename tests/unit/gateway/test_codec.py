@@ -169,6 +169,7 @@ def test_a_json_value_survives_the_round_trip(kitchen: Any, name: str, value: ob
         ("colour", "DISH_COLOUR_RED", "red"),
         ("colour", 2, "4k"),
         ("colour", 99, 99),
+        ("colour", 1.0, "red"),
         ("raw", "__8", "//8="),
         ("text", None, ""),
     ],
