@@ -1,7 +1,8 @@
 """Concurrent calls that share one operation: a transaction with its commit (group commit), or an rpc.
 
 What an operation costs by itself (round trips, the commit, the call) is then paid once for all who came while the
-operation before it was under way. Nobody waits for company: who comes alone is served alone, at once.
+operation before it was under way. Who comes alone is served alone, at once; when many come, a group may linger for a
+moment, which makes it larger and everything cheaper.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ R = TypeVar("R")
 
 _MOST = 64
 _WAITING = 4096
+_CROWD = 3
+"""So many that come together are a sign of more."""
 
 
 def _never(_: Exception) -> bool:
@@ -44,17 +47,21 @@ class Grouped(Generic[T, R]):
         apart: Callable[[Exception], bool] = _never,
         most: int = _MOST,
         waiting: int = _WAITING,
+        linger_s: float = 0.0,
     ) -> None:
         """`together` serves a group and gives an outcome for each item: a result, or an exception to be raised.
 
         When it raises itself, everybody in the group gets that. But if `apart` says of the exception that nothing was
         done and that it may be the fault of one, then each is served alone, so that no one fails for another.
-        `most`: items in a group. `waiting`: items that wait for their group; one more is refused.
+        `most`: items in a group. `waiting`: items that wait for their group; one more is refused. `linger_s`: how long
+        a group waits for more, at a time when several come at once.
         """
         self._together = together
         self._apart = apart
         self._most = most
         self._limit = waiting
+        self._linger_s = linger_s
+        self._last = 0
         self._waiting: deque[_Waiter[T, R]] = deque()
         self._group: asyncio.Task[None] | None = None
 
@@ -100,7 +107,10 @@ class Grouped(Generic[T, R]):
         return group
 
     async def _serve(self) -> None:
+        if self._linger_s and max(self._last, len(self._waiting)) >= _CROWD:
+            await asyncio.sleep(self._linger_s)
         group = self._take()
+        self._last = len(group)
         try:
             if len(group) == 1:
                 await self._alone(group[0])
