@@ -54,6 +54,16 @@ def not_modified(
     return since is not None and modified is not None and modified.replace(microsecond=0) <= since
 
 
+def precondition_failed(
+    if_match: str | None, if_unmodified_since: str | None, etag: str, modified: datetime | None
+) -> bool:
+    """Whether the client wants only what this no longer is; `etag` comes quoted, and weak tags never match."""
+    if if_match is not None:
+        return if_match.strip() != "*" and etag not in _ENTITY_TAG.findall(if_match)
+    since = _http_date(if_unmodified_since)
+    return since is not None and modified is not None and modified.replace(microsecond=0) > since
+
+
 def range_applies(if_range: str | None, etag: str, modified: datetime | None) -> bool:
     """Whether an `If-Range` still holds; when not, the whole object is sent. Weak tags never match."""
     if if_range is None:

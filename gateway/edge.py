@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.errors import shortened
 from gateway.http import ClientGoneError
 from gateway.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
 from gateway.sockets import as_denial
@@ -110,7 +111,7 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     log.info(
         "request",
         method=scope["method"],
-        path=route if "ticket}" in route else scope["path"],  # Whoever holds a ticket may read the object.
+        path=route if "ticket}" in route else shortened(scope["path"]),  # Whoever holds a ticket may read the object.
         route=route,
         status=status,
         ms=round(seconds * 1000, 2),

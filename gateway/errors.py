@@ -93,9 +93,9 @@ def unsupported_coding(got: str, supported: bytes = b"gzip, identity") -> ApiErr
     return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message, "MALFORMED_REQUEST", headers=headers)
 
 
-def condition_unsupported(header: str) -> ApiError:
-    """412: a change under a condition that nobody here can check is not made."""
-    return ApiError(412, "PRECONDITION_FAILED", f"{header} is not supported here", "PRECONDITION_FAILED")
+def precondition(message: str) -> ApiError:
+    """412: what `If-Match` or `If-Unmodified-Since` ask for does not hold, or nobody here can tell."""
+    return ApiError(412, "PRECONDITION_FAILED", message, "PRECONDITION_FAILED")
 
 
 def body_too_large(limit: int) -> ApiError:

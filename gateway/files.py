@@ -13,9 +13,16 @@ from typing import Any
 import grpc
 
 from gateway.auth import Caller, call_metadata
-from gateway.byte_ranges import content_disposition, http_date, not_modified, parse_range, range_applies
+from gateway.byte_ranges import (
+    content_disposition,
+    http_date,
+    not_modified,
+    parse_range,
+    precondition_failed,
+    range_applies,
+)
 from gateway.catalog import HttpBinding, Rpc
-from gateway.errors import from_rpc
+from gateway.errors import from_rpc, precondition
 from gateway.http import ClientGoneError, Header, Request
 from gateway.http_rules import Template
 from gateway.metrics import FILE_BYTES
@@ -44,6 +51,8 @@ class FileEndpoint:
             return
         modified = _modified(location)
         etag = f'"{location.etag}"'
+        if precondition_failed(_text(request, b"if-match"), _text(request, b"if-unmodified-since"), etag, modified):
+            raise precondition("the object has changed")
         headers += _headers(location, etag, modified)
         if not_modified(_text(request, b"if-none-match"), _text(request, b"if-modified-since"), etag, modified):
             await request.respond(304, b"", headers)

@@ -15,9 +15,9 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.byte_ranges import not_modified
+from gateway.byte_ranges import not_modified, precondition_failed
 from gateway.content_coding import accepts_gzip, compressible, decoded, gzip
-from gateway.errors import ApiError, body_too_large, body_too_slow
+from gateway.errors import ApiError, body_too_large, body_too_slow, precondition
 
 Header = tuple[bytes, bytes]
 JSON_TYPE = b"application/json"
@@ -208,12 +208,18 @@ class Request:
     async def respond_tagged(
         self, body: bytes, cache_control: bytes, headers: list[Header] | None = None, content_type: bytes = JSON_TYPE
     ) -> None:
-        """200 with a strong ETag over what is sent, or 304 to who has it already (RFC 9110 section 13.1.2)."""
+        """200 with a strong ETag over what is sent, or 304 to who has it already (RFC 9110 section 13.1.2).
+
+        Raises ApiError 412 to who asks for another one with `If-Match`.
+        """
         etag = blake2b(body, digest_size=16).hexdigest()
         varies = len(body) >= COMPRESS_FROM_BYTES and compressible(content_type)
         if varies and accepts_gzip(self.header(b"accept-encoding")):
             etag += "-gzip"  # Other bytes, so by the rule of strong validators another tag.
         tagged = [*(headers or ()), (b"etag", f'"{etag}"'.encode()), (b"cache-control", cache_control)]
+        wanted = self.header(b"if-match")
+        if wanted is not None and precondition_failed(wanted.decode("latin-1"), None, f'"{etag}"', None):
+            raise precondition("it has changed")
         known = self.header(b"if-none-match")
         if known is None or not not_modified(known.decode("latin-1"), None, f'"{etag}"', None):
             await self.respond(200, body, tagged, content_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +14,10 @@ from gateway.ratelimit import RateConfig
 from gateway.tls import TlsFiles
 
 Address = Annotated[str, Field(min_length=1, description="host:port of a gRPC service, or unix:/path")]
+
+
+_ORIGIN = re.compile(r"https://[a-z0-9.\[\]:-]+(?<!:443)|http://[a-z0-9.\[\]:-]+(?<!:80)")
+"""RFC 6454, as browsers serialise it: lower case, no default port, no path."""
 
 
 class Settings(BaseSettings):
@@ -97,6 +102,15 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers write them: a path, or a port that goes without saying, would never match."""
+        for value in values:
+            if value != "*" and not _ORIGIN.fullmatch(value):
+                raise ValueError(f"{value!r} is no origin such as https://app.example or http://127.0.0.1:3000")
+        return values
 
     @field_validator("rate_limits", mode="before")
     @classmethod

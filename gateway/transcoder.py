@@ -19,7 +19,7 @@ from gateway.binding import Binder
 from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, EncoderSet
 from gateway.deadlines import deadline_s
-from gateway.errors import condition_unsupported, from_rpc
+from gateway.errors import from_rpc, precondition
 from gateway.http import ClientGoneError, Header, Request
 from gateway.http_rules import Template
 
@@ -73,6 +73,8 @@ class UnaryCall:
     ) -> tuple[Message, list[Header], Caller | None]:
         """Response message, response headers and the caller. Raises ApiError and ClientGoneError."""
         caller = await self._admit(request)
+        if request.method not in _READS:
+            _refuse_conditions(request)
         body = await request.body(self._tools.max_body_bytes)
         message = self.bind(request, variables, body)
         timeout = deadline_s(request, self._tools.deadline_s)
@@ -144,12 +146,9 @@ class UnaryEndpoint:
 
     async def __call__(self, request: Request, variables: dict[str, str]) -> None:
         """Answer with the response message, or its `response_body` field; to a GET with an ETag, or 304."""
-        reads = request.method in _READS
-        if not reads:
-            _refuse_conditions(request)
         message, headers, _ = await self._unary(request, variables)
         body = b"" if self._status == 204 else orjson.dumps(self._encode(message))
-        if reads and self._status == 200:
+        if request.method in _READS and self._status == 200:
             await request.respond_tagged(body, self._cache_control, headers)
         else:
             await request.respond(self._status, body, [*headers, (b"cache-control", b"no-store")])
@@ -158,7 +157,7 @@ class UnaryEndpoint:
 def _refuse_conditions(request: Request) -> None:
     for name in _CONDITIONS:
         if request.header(name) is not None:
-            raise condition_unsupported(name.decode().title())
+            raise precondition(f"{name.decode().title()} is not supported here")
 
 
 class BodyEndpoint:
@@ -175,7 +174,10 @@ class BodyEndpoint:
         message, headers, _ = await self._unary(request, variables)
         body: Any = getattr(message, self._selected) if self._selected else message
         content_type = body.content_type.encode("latin-1") or b"application/octet-stream"
-        await request.respond_tagged(body.data, self._cache_control, headers, content_type)
+        if request.method in _READS:
+            await request.respond_tagged(body.data, self._cache_control, headers, content_type)
+        else:
+            await request.respond(200, body.data, [*headers, (b"cache-control", b"no-store")], content_type)
 
 
 def response_encoder(rpc: Rpc, binding: HttpBinding, encoders: EncoderSet) -> Callable[[Message], object]:

@@ -117,6 +117,9 @@ async def test_O7_a_file_has_an_etag_and_is_packed_only_when_that_helps(edges: E
     assert (answer.headers["content-type"], answer.headers["content-encoding"]) == ("text/csv", "gzip")
     same = {"Accept-Encoding": "gzip", "If-None-Match": answer.headers["etag"]}
     assert (await edges.get(f"/v1/shown/file?text={LONG}", headers=same)).status_code == 304
+    posted = await edges.post("/v1/shown/file", json={"text": LONG}, headers=same)
+    assert (posted.status_code, posted.text) == (200, LONG), "RFC 9110 section 13.1.2: of a POST nobody has a copy"
+    assert (posted.headers["cache-control"], posted.headers.get("etag")) == ("no-store", None)
 
 
 @pytest.mark.parametrize("condition", ["If-Match", "If-Unmodified-Since"])
@@ -124,7 +127,15 @@ async def test_O6_a_change_under_a_condition_is_not_made(edges: Edges, condition
     """O6: what cannot be checked is not taken for true (RFC 9110 section 13.1.1)."""
     answer = await edges.post("/v1/shown", json={}, headers={condition: '"x"'})
     assert (answer.status_code, error_of(answer)["error_code"]) == (412, "PRECONDITION_FAILED")
-    assert (await edges.get("/v1/shown", headers={condition: '"x"'})).status_code == 200
+
+
+async def test_O7_a_get_under_a_condition_is_answered_only_when_it_holds(edges: Edges) -> None:
+    """O7, RFC 9110 section 13.1.1: compared strongly, and before If-None-Match."""
+    etag = (await edges.get("/v1/shown")).headers["etag"]
+    for wanted, status in ((etag, 200), ("*", 200), (f'"x", {etag}', 200), ('"x"', 412), (f"W/{etag}", 412)):
+        assert (await edges.get("/v1/shown", headers={"If-Match": wanted})).status_code == status, wanted
+    both = await edges.get("/v1/shown", headers={"If-Match": '"x"', "If-None-Match": etag})
+    assert (both.status_code, error_of(both)["error_code"]) == (412, "PRECONDITION_FAILED")
 
 
 @pytest.mark.parametrize(

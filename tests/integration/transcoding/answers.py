@@ -113,6 +113,7 @@ JSON = [
         body={"texts": ["x"]},
     ),
     row("an HttpBody", "GET /v1/shown/file?text=a,b", sent("text/csv", "a,b")),
+    row("an HttpBody of a POST", "POST /v1/shown/file", sent("text/csv", "a,b"), body={"text": "a,b"}),
     row("an HttpBody in a field", "GET /v1/shown/wrapped-file?text=a,b", sent("text/csv", "a,b")),
 ]
 

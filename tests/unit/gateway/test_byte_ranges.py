@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.byte_ranges import content_disposition, http_date, not_modified, parse_range, range_applies
+from gateway.byte_ranges import (
+    content_disposition,
+    http_date,
+    not_modified,
+    parse_range,
+    precondition_failed,
+    range_applies,
+)
 from gateway.errors import ApiError
 
 MODIFIED = datetime(2030, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -48,6 +55,33 @@ def test_V4_O6_bad_ranges_are_416(header: str) -> None:
         parse_range(header, 100)
     assert caught.value.status == 416
     assert (b"content-range", b"bytes */100") in caught.value.headers
+
+
+LATER, EARLIER = "Thu, 31 Jan 2030 12:00:01 GMT", "Thu, 31 Jan 2030 11:59:59 GMT"
+
+
+@pytest.mark.parametrize(
+    ("if_match", "if_unmodified_since", "failed"),
+    [
+        (None, None, False),
+        ('"a"', None, False),
+        ('"x", "a"', None, False),
+        ("*", None, False),
+        ('"x"', None, True),
+        ('W/"a"', None, True),
+        ("a", None, True),
+        ('"a"', EARLIER, False),
+        ('"x"', LATER, True),
+        (None, LATER, False),
+        (None, DATE, False),
+        (None, EARLIER, True),
+        (None, "yesterday", False),
+    ],
+)
+def test_V4_preconditions(if_match: str | None, if_unmodified_since: str | None, failed: bool) -> None:
+    """V4, RFC 9110 section 13.1: strong, and the tag before the date."""
+    assert precondition_failed(if_match, if_unmodified_since, '"a"', MODIFIED) is failed
+    assert precondition_failed(None, if_unmodified_since, '"a"', None) is False
 
 
 def test_V4_nothing_of_an_empty_object_is_satisfiable() -> None:

@@ -165,6 +165,30 @@ def test_A2_unsafe_settings_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> N
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("origin", "fine"),
+    [
+        ("https://app.example", True),
+        ("http://127.0.0.1:3000", True),
+        ("http://[::1]:3000", True),
+        ("https://app.example/", False),
+        ("https://app.example:443", False),
+        ("http://app.example:80", False),
+        ("https://App.example", False),
+        ("https://*.example", False),
+        ("app.example", False),
+        ("null", False),
+    ],
+)
+def test_O7_an_origin_that_would_never_match_stops_the_start(origin: str, fine: bool) -> None:
+    """O7: rather than be missed by the first page that calls."""
+    if fine:
+        assert Settings(cors_origins=(origin,)).cors_origins == (origin,)
+    else:
+        with pytest.raises(ValueError, match="is no origin"):
+            Settings(cors_origins=(origin,))
+
+
 def test_A2_no_read_changes_anything() -> None:
     """A2: reads need no proof with cookies; so each of them is declared to be without side effects.
 
