@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-security test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel bench-storage bench-auth chaos clean gallery
+.PHONY: help deps lock demo up down status generate check-generate lint format test test-unit test-contract test-integration test-e2e test-security test-typescript test-api test-chaos test-slow test-browser bench bench-render bench-gateway bench-lists bench-cancel bench-storage bench-auth bench-fanout bench-submission chaos clean gallery
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,9 +62,15 @@ format: deps  ## Format Python and protos.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@$(BIN)/buf format --write
 
+TYPESCRIPT := tests/typescript/node_modules/.package-lock.json
+
+$(TYPESCRIPT): tests/typescript/package-lock.json tests/typescript/package.json | $(STAMP)
+	@$(BIN)/npm ci --prefix tests/typescript --silent
+	@touch $@
+
 # Most tests wait for a process to die, start or notice: two at a time share the cores well. Each worker of pytest has
 # servers of its own; the tests of a file stay together.
-test: deps  ## Every tier but the browser's, on real parts.
+test: deps $(TYPESCRIPT)  ## Every tier but the browser's, on real parts.
 	@$(BIN)/python -m compileall -q services gateway deploy protos/python/src  # for the hundreds of processes that it starts
 	@$(PYTEST) tests -n 2 --dist loadfile
 
@@ -86,6 +92,12 @@ test-e2e: deps  ## The whole embedded stack over REST and gRPC.
 test-security: deps  ## Attacks on the whole embedded stack.
 	@$(PYTEST) tests/security
 
+test-typescript: deps $(TYPESCRIPT)  ## A TypeScript client made from the API document, compiled and run.
+	@$(PYTEST) tests/typescript
+
+test-api: deps  ## The API document against the whole stack: a hundred cases for each operation and check (minutes).
+	@$(BIN)/python -m tests.api
+
 test-chaos: deps  ## Kill things in the middle and check the invariants.
 	@$(PYTEST) tests/chaos
 
@@ -99,13 +111,19 @@ test-browser: deps $(HLS)  ## Playback by hls.js in headless Chromium, which it 
 	@$(PYTHON) deploy/local/system.py --browser
 	@$(PYTEST) tests/browser
 
-bench: bench-render bench-gateway bench-lists bench-cancel bench-storage bench-auth  ## Every benchmark, peers in the same run.
+bench: bench-render bench-gateway bench-lists bench-cancel bench-storage bench-auth bench-submission bench-fanout  ## Every benchmark, peers in the same run.
 
 bench-render: deps  ## Render wall time beside the manim command line.
 	@$(BIN)/python -m tests.bench.render
 
-bench-gateway: deps  ## CPU of the gateway per request, beside a naive one.
+bench-gateway: deps  ## CPU of the gateway per request, beside Envoy, a FastAPI app and a naive one.
 	@$(BIN)/python -m tests.bench.gateway.unary
+
+bench-submission: deps  ## CPU of an order from POST to stored and queued, beside a monolith.
+	@$(BIN)/python -m tests.bench.submission
+
+bench-fanout: deps  ## 5,000 who watch, from the commit in job to the client, beside Envoy.
+	@$(BIN)/python -m tests.bench.fanout
 
 bench-lists: deps  ## Pages of a list at a million rows, beside OFFSET.
 	@$(BIN)/python -m tests.bench.lists
