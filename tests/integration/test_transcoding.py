@@ -70,7 +70,18 @@ async def _ask(client: httpx.AsyncClient, row: Row, empty: Mapping[str, object])
     answer = await client.request(
         method, "/", content=row.body, headers=headers, extensions={"target": target.encode()}
     )
-    return Answer((answer.status_code, _content(answer, empty)), _is_o6(answer))
+    content = _looked_at(answer, row.looks_at) if row.looks_at else _content(answer, empty)
+    return Answer((answer.status_code, content), _is_o6(answer))
+
+
+def _looked_at(answer: httpx.Response, name: str) -> object:
+    """A header, or something in the JSON."""
+    if "." not in name:
+        return answer.headers.get(name)
+    value: Any = answer.json()
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _content(answer: httpx.Response, empty: Mapping[str, object]) -> object:

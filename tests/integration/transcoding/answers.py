@@ -138,4 +138,41 @@ ERRORS = [
     row("no deadline", "GET /v1/waiting", 422, envoy=500, why="timeout", headers={"grpc-timeout": "soon"}),
 ]
 
-ANSWERS = [*JSON, *ERRORS]
+METADATA = [
+    row("what may be read", "GET /v1/shown/metadata", (200, "7"), looks_at="retry-after"),
+    row(
+        "what may not",
+        "GET /v1/shown/metadata",
+        (200, None),
+        envoy=(200, "secret"),
+        why="metadata",
+        looks_at="x-internal-hint",
+    ),
+    row("gRPC's own", "GET /v1/shown/metadata", (200, None), envoy=(200, "0"), why="metadata", looks_at="grpc-status"),
+    row(
+        "what may be sent",
+        "GET /v1/shown/metadata",
+        (200, "de"),
+        headers={"accept-language": "de"},
+        looks_at="values.accept-language",
+    ),
+    row(
+        "what may not be sent",
+        "GET /v1/shown/metadata",
+        (200, None),
+        envoy=(200, "root"),
+        why="metadata",
+        headers={"x-t2m-user": "root"},
+        looks_at="values.x-t2m-user",
+    ),
+    row(
+        "another's address",
+        "GET /v1/shown/metadata",
+        (200, "127.0.0.1"),
+        envoy=(200, "1.2.3.4"),
+        why="metadata",
+        headers={"x-client-address": "1.2.3.4"},
+        looks_at="values.x-client-address",
+    ),
+    row("the type of JSON", "GET /v1/shown/nothing", (200, "application/json"), looks_at="content-type"),
+]

@@ -49,6 +49,7 @@ DIFFERENCES = {
         "can disagree. Envoy refuses it in maps and Structs."
     ),
     "leap second": "protobuf's Timestamp has none; Envoy moves it into the next minute.",
+    "metadata": "Headers become metadata, and metadata headers, by a list; with Envoy all do.",
     "gRPC": "Who speaks gRPC speaks to the services; Envoy passes it on.",
     "booleans": (
         "`true` and `false` are booleans in text, as in JSON; Envoy takes `1` and `TRUE`, too, any word for a map "

@@ -6,7 +6,7 @@ import json
 from itertools import groupby
 from pathlib import Path
 
-from tests.integration.transcoding.answers import ERRORS, JSON
+from tests.integration.transcoding.answers import ERRORS, JSON, METADATA
 from tests.integration.transcoding.bodies import PARTS, VALUES, WELL_KNOWN, WHOLE
 from tests.integration.transcoding.differences import DIFFERENCES, ERROR_BODY
 from tests.integration.transcoding.requests import METHODS, PATHS, QUERIES, VERBS
@@ -24,6 +24,7 @@ SECTIONS = {
     "Well-known types in bodies": WELL_KNOWN,
     "Parts as bodies": PARTS,
     "Answers": JSON,
+    "Metadata and headers": METADATA,
     "Errors and deadlines": ERRORS,
 }
 ROWS = [one for rows in SECTIONS.values() for one in rows]
@@ -64,7 +65,8 @@ def render() -> str:
 def _request(one: Row) -> str:
     body = "" if not one.body else " " + one.body.decode("utf-8", "backslashreplace")
     timeout = f" Grpc-Timeout: {one.headers['grpc-timeout']}" if "grpc-timeout" in one.headers else ""
-    return _code(one.request + body + timeout)
+    looks_at = f" → {one.looks_at}" if one.looks_at else ""
+    return _code(one.request + body + timeout + looks_at)
 
 
 def _told(outcome: Outcome) -> str:

@@ -25,6 +25,8 @@ class Row:
     """Key into DIFFERENCES; empty where both do the same."""
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    looks_at: str = ""
+    """A header of the answer, or a path into its JSON (`values.x`), that is compared in place of the whole answer."""
 
 
 def row(
@@ -37,12 +39,13 @@ def row(
     body: object = None,
     media: str = JSON,
     headers: dict[str, str] | None = None,
+    looks_at: str = "",
 ) -> Row:
     """A row; `body` is sent as it is when it is bytes, else as JSON. `envoy` is the same unless it is said."""
     ours = _outcome(here)
     sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     given = {**({} if sent is None else {"content-type": media}), **(headers or {})}
-    return Row(name, request, ours, ours if envoy is None else _outcome(envoy), why, sent, given)
+    return Row(name, request, ours, ours if envoy is None else _outcome(envoy), why, sent, given, looks_at)
 
 
 def _outcome(value: Outcome | int) -> Outcome:
