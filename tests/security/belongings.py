@@ -24,8 +24,8 @@ class Belongings:
     """Words of the owner's that nobody else may ever read."""
 
 
-def furnish(stack: LocalStack, owner: httpx.Client) -> Belongings:
-    """Make them; the job is finished, so that every one of its files is there."""
+def furnish(stack: LocalStack, owner: httpx.Client, address: str = "ada.session@t2m.example") -> Belongings:
+    """Make them; the job is finished, so that every one of its files is there. `address` is the session's owner's."""
     topic = "Secretly about swallows"
     job = _made(owner, "/api/v1/videos/generate", {**SAMPLE, "topic": topic, "narration": True})
     batch = _made(owner, "/api/v1/videos/batch", {"requests": [{**SAMPLE, "topic": topic}]})
@@ -37,7 +37,7 @@ def furnish(stack: LocalStack, owner: httpx.Client) -> Belongings:
         owner, "/api/v1/files/uploads", {"filename": "later.txt", "content_type": "text/plain", "size_bytes": 10}
     )
     key = _made(owner, "/api/v1/api-keys", {"name": "swallows"})
-    person = register(stack, "ada.session@t2m.example")
+    person = register(stack, address)
     with stack.client() as client:
         client.headers["Authorization"] = f"Bearer {person.access_token}"
         sessions = client.get("/api/v1/users/sessions").json()["sessions"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,8 @@ def test_O8_names_of_operations_are_names_of_methods(document: dict[str, Any]) -
     assert {"createJob", "listJobs", "login", "downloadVideo", "getHealth"} <= names
     assert {"auditListAuditEntries", "jobAdminListAuditEntries"} <= names
     assert all(re.fullmatch(r"[a-z][A-Za-z0-9]+", name) for name in names)
+    published = Path(__file__).with_name("operation_ids.txt").read_text().split()
+    assert set(published) <= names, "generated clients call these; new ones are added to the file"
 
 
 def test_O6_O8_errors_have_the_reasons_of_their_comments(document: dict[str, Any]) -> None:
