@@ -208,5 +208,3 @@ PARTS = [
         body={"i32": None, "nested": {}, "texts": [], "labels": {"a": "b"}}),
     row("a PATCH of what the path names", "PATCH /v1/dishes/soup", 422, envoy=400, why="422", body={"text": "other"}),
 ]  # fmt: skip
-
-BODIES = [*WHOLE, *VALUES, *WELL_KNOWN, *PARTS]

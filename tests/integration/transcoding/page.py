@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.integration.transcoding.answers import ERRORS, JSON, METADATA
 from tests.integration.transcoding.bodies import PARTS, VALUES, WELL_KNOWN, WHOLE
 from tests.integration.transcoding.differences import DIFFERENCES, ERROR_BODY
-from tests.integration.transcoding.requests import METHODS, PATHS, QUERIES, VERBS
+from tests.integration.transcoding.queries import QUERIES
+from tests.integration.transcoding.requests import METHODS, PATHS, VERBS
 from tests.integration.transcoding.row import Outcome, Row
 
 PAGE = Path(__file__).parents[3] / "gateway" / "TRANSCODING.md"
