@@ -55,7 +55,7 @@ def build_document(
     rpcs: Iterable[Rpc], comments: Mapping[str, str], own: Iterable[OwnOperation] = PROBES
 ) -> dict[str, Any]:
     """The whole document: every binding of `rpcs`, and what the gateway answers itself."""
-    rpcs = list(rpcs)
+    rpcs, own = list(rpcs), list(own)
     from_headers = {rpc.input.full_name: {bound.field for bound in rpc.extras.headers} for rpc in rpcs}
     schemas = SchemaSet(comments, from_headers, exactly_one_of())
     failures = Failures(comments)
@@ -73,7 +73,7 @@ def build_document(
         "tags": [{"name": name, "description": _FAILURES.sub("", text).strip()} for name, text in tags.items()],
         "x-tagGroups": groups,
         "paths": paths,
-        "x-websockets": sockets(rpcs, comments),
+        "x-websockets": sockets(rpcs, own, comments),
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "parameters": PARAMETERS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.openapi.failures import JSON
@@ -30,7 +30,8 @@ class OwnOperation:
     """Whether it needs a credential."""
     tagged: bool = False
     """Whether it has an ETag."""
-    extras: dict[str, Any] = field(default_factory=dict)
+    socket: str = ""
+    """Path of a WebSocket that says it anew whenever it changes."""
 
     def build(self) -> dict[str, Any]:
         """The operation object."""
@@ -52,7 +53,6 @@ class OwnOperation:
             ],
             "responses": {"200": success, **unchanged, **failures},
             "security": [{"bearer": []}, {"apiKey": []}, {"cookie": []}] if self.secured else [],
-            **self.extras,
         }
 
 

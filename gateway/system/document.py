@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.openapi.own import OwnOperation
-from gateway.system.endpoints import HEALTH, METRICS
+from gateway.system.endpoints import HEALTH, HEALTH_SOCKET, METRICS
 
 _COUNT: dict[str, Any] = {"type": "number", "minimum": 0}
 _MAYBE: dict[str, Any] = {"type": ["number", "null"], "minimum": 0}
@@ -41,6 +41,7 @@ SYSTEM_OPERATIONS = (
         },
         statuses=(401, 429, 503),
         secured=True,
+        socket=HEALTH_SOCKET,
     ),
     OwnOperation(
         path=METRICS,
