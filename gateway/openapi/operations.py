@@ -149,8 +149,9 @@ class Operation:
 
     def _tagged(self) -> bool:
         """Whether the answer is JSON, or a body, with an ETag."""
-        status = self._rpc.extras.success_status or 200
-        return self._binding.verb == "GET" and status == 200 and not self._rpc.descriptor.server_streaming
+        extras = self._rpc.extras
+        plain = (extras.success_status or 200) == 200 and not extras.confidential
+        return self._binding.verb == "GET" and plain and not self._rpc.descriptor.server_streaming
 
     def _media(self, *otherwise: str) -> dict[str, Any]:
         return {kind: {} for kind in self._rpc.extras.media_types or otherwise}
