@@ -18,7 +18,7 @@ from deploy.local.redis import EmbeddedRedis
 from services.runtime.background import end_tasks
 from services.runtime.db import create_engine
 from services.runtime.errors import ServiceError
-from services.runtime.eventlog import Event, EventStore, event_table
+from services.runtime.eventlog import Event, EventStore, Unrelayed, event_table
 from services.runtime.eventreader import EventReader
 from services.runtime.identity import CallContext, bind_call
 from services.runtime.relay import Relay
@@ -150,6 +150,35 @@ async def test_many_readers_that_come_together_share_a_query(log: Log) -> None:
     results = await asyncio.gather(*(log.take("a", 0, 20) for _ in range(300)))
     assert results == [numbers(1, 20)] * 300
     assert len(log.loads) < 30
+
+
+async def test_offered_events_are_relayed_without_being_read_and_marked_later(log: Log) -> None:
+    """P3: what this process has committed needs no way through Postgres; the log learns of it soon."""
+    reader = asyncio.create_task(log.take("a", 0, 30))
+    for seq in range(1, 31):
+        async with log.engine.begin() as connection:
+            await log.store.append(connection, "a", [Event(seq, b"%d" % seq)])
+        log.relay.offer([Unrelayed("a", seq, b"%d" % seq)])
+    assert await reader == numbers(1, 30)
+    await log.relayed()
+    log.relay.offer([Unrelayed("b", 1, b"never stored")])
+    async with asyncio.timeout(10):
+        while not await log.redis.xlen("probe:b"):
+            pass
+
+
+async def test_what_is_offered_while_redis_is_away_comes_from_the_log(log: Log, own_redis: EmbeddedRedis) -> None:
+    """O4: it is unrelayed there, and the sweep finds it."""
+    await log.write("a", 1, 1)
+    await log.relayed()
+    own_redis.kill()
+    for seq in (2, 3):
+        async with log.engine.begin() as connection:
+            await log.store.append(connection, "a", [Event(seq, b"%d" % seq)])
+        log.relay.offer([Unrelayed("a", seq, b"%d" % seq)])
+    own_redis.start()
+    await log.relayed()
+    assert await log.take("a", 0, 3) == numbers(1, 3)
 
 
 async def test_relaying_twice_does_no_harm(log: Log) -> None:

@@ -114,6 +114,7 @@ class Base:
         self.wake = Wakeups(settings.poll_s)
         self.commanded = Announcement(self.wake.lanes)
         self.writer = JobWriter(event_payload, Announcement(self.relay.wake))
+        self.writer.offer = self.relay.offer
         self.writer.preparations.append(self._schedule)
         self.metrics = PrometheusJobs()
         self.writer.observers.append(partial(observe, self.metrics))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.job.adapters.postgres.job_creation import JobCreation
@@ -17,6 +17,9 @@ from services.job.adapters.postgres.writer import JobWriter
 from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, StoredEvent
 from services.job.domain.job import Job
 from services.runtime.eventlog import EventStore
+
+_ONE = select(JOBS).where(JOBS.c.job_id == bindparam("wanted"))
+_LOCKED = _ONE.with_for_update()
 
 
 class PostgresJobs:
@@ -57,15 +60,14 @@ class PostgresJobs:
     async def get(self, job_id: str) -> Job | None:
         """The job as of one moment."""
         async with self._single.connect() as connection:
-            row = (await connection.execute(select(JOBS).where(JOBS.c.job_id == job_id))).mappings().first()
+            row = (await connection.execute(_ONE, {"wanted": job_id})).mappings().first()
         return job_of(row) if row else None
 
     @asynccontextmanager
     async def change(self, job_id: str) -> AsyncIterator[Job | None]:
         """The job under its row's lock; see `JobStore.change`."""
         async with self._engine.begin() as connection:
-            query = select(JOBS).where(JOBS.c.job_id == job_id).with_for_update()
-            row = (await connection.execute(query)).mappings().first()
+            row = (await connection.execute(_LOCKED, {"wanted": job_id})).mappings().first()
             job = job_of(row) if row else None
             yield job
             stored = job is not None and await self._writer.write(connection, job)

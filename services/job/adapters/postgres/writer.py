@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.job.adapters.postgres.outbox import command_values
@@ -16,6 +16,7 @@ from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_OUTBOX, JOBS
 from services.job.application.ports import Signal
 from services.job.domain.events import JobEvent
 from services.job.domain.job import Job
+from services.runtime.eventlog import Unrelayed
 
 Encode = Callable[[JobEvent], bytes]
 """Serialises an event for the history and for watchers."""
@@ -24,6 +25,11 @@ Effect = Callable[[AsyncConnection, Job], Awaitable[None]]
 """What else a change brings about, in the transaction that stores it: `job.events` are its new events. Runs while the
 job's row is locked; locks other rows in the order batch, endpoint, so that transactions cannot wait in a circle.
 """
+
+
+# Built once: with its forty columns, making the statement anew costs as much as executing it.
+_CHANGE = update(JOBS).where(JOBS.c.job_id == bindparam("changed_job"))
+_APPEND = insert(JOB_EVENTS)
 
 
 class JobWriter:
@@ -36,16 +42,18 @@ class JobWriter:
         self.effects: list[Effect] = []
         self.observers: list[Callable[[Job], None]] = []
         """Told of a change once its transaction is committed, `job.events` being what is new: for figures."""
+        self.offer: Callable[[Sequence[Unrelayed]], None] | None = None
+        """Takes events whose transaction is committed, to be relayed at once; else `stored` says that some are."""
         self._stored = stored
 
     async def write(self, connection: AsyncConnection, job: Job) -> bool:
         """Write the job's state, events and commands; the caller holds its row's lock. True when something happened."""
         for prepare in self.preparations:
             prepare(job)
-        await connection.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(**state_values(job)))
+        await connection.execute(_CHANGE, {"changed_job": job.job_id, **state_values(job)})
         if job.events:
             entries = [self._entry(event) for event in job.events]
-            await connection.execute(insert(JOB_EVENTS), entries)
+            await connection.execute(_APPEND, entries)
         if job.commands:
             await connection.execute(insert(JOB_OUTBOX), [command_values(job, command) for command in job.commands])
         if job.notes:
@@ -68,12 +76,16 @@ class JobWriter:
 
     def committed(self, *jobs: Job) -> None:
         """The transaction that wrote these jobs' events is committed."""
+        events = [Unrelayed(event.job_id, event.seq, self.encode(event)) for job in jobs for event in job.events]
         for job in jobs:
             for observer in self.observers:
                 observer(job)
             job.events.clear()
             job.lines.clear()
-        self._stored.set()
+        if self.offer is None or not events:
+            self._stored.set()
+        else:
+            self.offer(events)
 
     def _entry(self, event: JobEvent) -> dict[str, Any]:
         return {"stream_id": event.job_id, "seq": event.seq, "payload": self.encode(event)}
