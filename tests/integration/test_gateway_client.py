@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -24,30 +23,12 @@ from gateway.client import (
     UnavailableError,
 )
 from t2m.job.v1 import job_pb2
+from tests.client_faces import Face
 from tests.fakes.cutting_proxy import cutting_proxy
 from tests.fakes.grpc_backends import JOB_ID, OTHER_JOB_ID
 from tests.integration.gateway_harness import GatewayUnderTest, running_gateway
 
 KEY = "t2m_1_key"
-
-
-class Face:
-    """One of the two clients, driven alike."""
-
-    def __init__(self, client: T2MClient | AsyncT2MClient) -> None:
-        self._client = client
-
-    async def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """The result of a method."""
-        if isinstance(self._client, AsyncT2MClient):
-            return await getattr(self._client, name)(*args, **kwargs)
-        return await asyncio.to_thread(getattr(self._client, name), *args, **kwargs)
-
-    async def all(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
-        """What a method iterates over."""
-        if isinstance(self._client, AsyncT2MClient):
-            return [item async for item in getattr(self._client, name)(*args, **kwargs)]
-        return await asyncio.to_thread(lambda: list(getattr(self._client, name)(*args, **kwargs)))
 
 
 class Clients:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.client.commands.app import App, Command, Group, pass_app
-from gateway.client.commands.jobs import MOMENT
+from gateway.client.commands.jobs import Moment
 from gateway.client.commands.output import Column
 from gateway.client.commands.words import ago, local, when
 
@@ -45,12 +45,14 @@ def ls(app: App) -> None:
 @keys.command("create")
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, metavar="RESOURCE:VERB", help="Such as jobs:read; all by default.")
-@click.option("--until", "expires_at", type=MOMENT, default="", metavar="TIME", help="When it ends; never by default.")
+@click.option(
+    "--until", "expires_at", type=Moment(ahead=True), metavar="TIME", help="A date, or 30d; else it has no end."
+)
 @pass_app
-def create(app: App, name: str, scopes: tuple[str, ...], expires_at: str) -> None:
+def create(app: App, name: str, scopes: tuple[str, ...], expires_at: str | None) -> None:
     """Make an API key called NAME. It is printed once, and never again."""
     with app.client() as client:
-        made = client.create_key(name, scopes=scopes, expires_at=expires_at)
+        made = client.create_key(name, scopes=scopes, expires_at=expires_at or "")
     if app.as_json:
         app.output.document(made)
         return

@@ -33,20 +33,23 @@ _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Moment(click.ParamType[str]):
-    """A time: `2026-11-21`, `2026-11-21T20:40`, or how long ago, `90m`, `2h`, `3d`, `1w`."""
+    """A time: `2026-11-21`, `2026-11-21T20:40`, or so long ago (or from now on), `90m`, `2h`, `3d`, `1w`."""
 
     name = "time"
+
+    def __init__(self, *, ahead: bool = False) -> None:
+        self._sign = 1 if ahead else -1
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """RFC 3339, in UTC."""
         text = str(value)
         try:
             if text[:-1].isdigit() and text[-1] in _SPANS:
-                moment = datetime.now(UTC) - timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
+                moment = datetime.now(UTC) + self._sign * timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
             else:
                 moment = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no time: write 2026-11-21, 2026-11-21T20:40, or 2h, 3d for so long ago", param, ctx)
+            self.fail(f"{text!r} is no time: write 2026-11-21, 2026-11-21T20:40, or a span like 2h, 3d", param, ctx)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

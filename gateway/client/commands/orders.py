@@ -68,8 +68,8 @@ watched = options(
 @click.argument("topic")
 @click.argument("context", required=False)
 @click.option("--file", "-f", "source", metavar="FILE", help="Read CONTEXT from a file, `-` for stdin.")
-@click.option("--levels", metavar="LIST", help="Rungs to offer, for example 1080p,720p.")
 @ordered
+@click.option("--levels", metavar="LIST", help="Rungs to offer, for example 1080p,720p.")
 @drawn
 @planned
 @click.option("--documents", "use_rag", is_flag=True, default=None, help="Let the planner read your files.")
@@ -196,7 +196,7 @@ def estimate_in_words(estimate: StoryboardEstimate) -> str:
     words = [f"{estimate['scene_count']} scenes", f"{span(duration_s(estimate.get('duration')))} long"]
     if estimate["rendered_scene_count"]:
         words.append(f"{estimate['rendered_scene_count']} of them from the cache")
-    words.append(f"{estimate['credits']} credits")
+    words.append("1 credit" if estimate["credits"] == 1 else f"{estimate['credits']} credits")
     if estimate.get("processing_time"):
         words.append(f"about {span(duration_s(estimate.get('processing_time')))} to render")
     return ", ".join(words)

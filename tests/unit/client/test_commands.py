@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,15 @@ def test_O8_J4_logs(terminal: Terminal) -> None:
     )
     lines = terminal("logs", "-f", JOB_ID, "--severity", "warning", "--json").out.splitlines()
     assert [json.loads(line)["seq"] for line in lines] == [2]
+
+
+def test_O8_a_key_ends_in_the_future(terminal: Terminal) -> None:
+    """O8: `--until 30d` is not the time 30 days ago, as of `--since`; without it there is no end."""
+    terminal.server["POST /api/v1/api-keys"] = httpx.Response(201, json={"api_key": {}, "secret": "t2m_2_new"})
+    assert terminal("keys", "create", "nightly", "--scope", "jobs:read", "--until", "30d").out == "t2m_2_new\n"
+    assert datetime.fromisoformat(terminal.body()["expires_at"]) > datetime.now(UTC) + timedelta(days=29)
+    terminal("keys", "create", "nightly")
+    assert terminal.body() == {"name": "nightly", "scopes": []}
 
 
 def test_O8_removing_asks_first(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
