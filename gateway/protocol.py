@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.cycle import EXTENSION, Cycle
 from gateway.errors import ApiError, malformed
 
 _PER_FIELD = 4  # ": " and the end of the line
@@ -35,6 +36,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._field_bytes = self._unfinished_bytes = 0
         self._heads = 0
+        self._active: Cycle | None = None
         self._in_head = True
         self.url = b""
         self._deadline: asyncio.TimerHandle | None = None
@@ -48,6 +50,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Nothing is expected any more."""
         self._met()
         super().connection_lost(exc)
+        if self._active is not None:
+            self._active.disconnected = True
+            self._active.gone()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that is not whole after `max_head_bytes` never will be."""
@@ -89,6 +94,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._heads += 1
         self._met()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Uvicorn makes its own kind of cycle, with no way to choose; ours differs in what it does alone."""
+        cycle.__class__ = Cycle
+        self._active = cast(Cycle, cycle)
+        extensions = cast(dict[str, Any], cycle.scope)
+        extensions["extensions"] = {**extensions.get("extensions", {}), EXTENSION: cycle}
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Whatever comes next is the next head."""
