@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -16,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.auth.adapters.postgres.credits import PostgresCredits
 from services.auth.adapters.postgres.ledger import PostgresLedger
 from services.auth.adapters.postgres.tables import USERS
-from services.auth.application.credits import Credits
-from services.auth.domain.credits import ReservationState
+from services.auth.application.credits import Credits, Wish
+from services.auth.domain.credits import Reservation, ReservationState
 from services.auth.domain.errors import (
     CreditsExhausted,
     GrantConflict,
@@ -111,6 +112,109 @@ async def test_A6_two_hundred_at_once_get_what_twenty_credits_buy(bench: Bench) 
     assert sum(not isinstance(result, BaseException) for result in results) == 20
     assert {type(result) for result in results if isinstance(result, BaseException)} == {CreditsExhausted}
     assert await bench.balance(bench.ada) == (0, 20, 0)
+
+
+async def test_A6_several_at_once_are_judged_one_by_one(bench: Bench) -> None:
+    """A6: in their order; who cannot pay, is unknown or contradicts an earlier reservation is refused alone."""
+    await bench.credits.welcome(bench.ada)
+    taken, doubled = job(), job()
+    await bench.credits.reserve(bench.bob, taken, 1)
+    wishes = [
+        Wish(bench.ada, job(), 15),
+        Wish(bench.ada, job(), 6),
+        Wish(str(uuid4()), job(), 1),
+        Wish(bench.bob, taken, 1),
+        Wish(bench.ada, taken, 1),
+        Wish(bench.bob, doubled, 2),
+        Wish(bench.bob, doubled, 2),
+        Wish(bench.bob, doubled, 3),
+        Wish(bench.ada, job(), 5),
+    ]
+    outcomes = await bench.credits.reserve_all(wishes)
+    made = Reservation
+    assert [type(outcome) for outcome in outcomes] == [
+        *(made, CreditsExhausted, UserNotFound, made, ReservationConflict),
+        *(made, made, ReservationConflict, made),
+    ]
+    kept = [outcome for outcome in outcomes if isinstance(outcome, Reservation)]
+    assert [each.job_id for each in kept] == [wishes[n].job_id for n in (0, 3, 5, 6, 8)]
+    assert await bench.balance(bench.ada) == (0, 20, 0)
+    assert await bench.balance(bench.bob) == (-3, 3, 0)
+    again = await bench.credits.reserve_all(wishes)
+    assert [type(outcome) for outcome in again] == [type(outcome) for outcome in outcomes]
+    assert await bench.balance(bench.ada) == (0, 20, 0)
+
+
+async def test_A6_several_are_confirmed_each_on_its_own(bench: Bench) -> None:
+    """A6: those that wait for it at once, the others as one by one; credits stay where they are."""
+    await bench.credits.welcome(bench.ada)
+    waiting, lapsed, spent, freed = (job() for _ in range(4))
+    for each in (lapsed, spent, freed):
+        await bench.credits.reserve(bench.ada, each, 2)
+    await bench.credits.settle(spent)
+    await bench.credits.release(freed)
+    bench.clock.advance(timedelta(minutes=15))
+    assert await bench.credits.lapse() == 1
+    await bench.credits.reserve(bench.ada, waiting, 3)
+    outcomes = await bench.credits.confirm_all([waiting, lapsed, job(), spent, freed, waiting])
+    states = [outcome.state if isinstance(outcome, Reservation) else type(outcome) for outcome in outcomes]
+    confirmed = ReservationState.CONFIRMED
+    assert states == [
+        *(confirmed, confirmed, ReservationNotFound, ReservationState.SETTLED, ReservationEnded, confirmed)
+    ]
+    assert await bench.balance(bench.ada) == (13, 5, 2)
+    bench.clock.advance(timedelta(hours=1))
+    assert await bench.credits.lapse() == 0
+
+
+async def test_A6_batches_at_once_never_spend_a_credit_twice(bench: Bench) -> None:
+    """A6: twenty batches of two users' orders in different orders: exactly what the balance buys, no deadlock."""
+    await bench.credits.welcome(bench.ada)
+    batches = [[Wish(user, job(), 1) for user in (bench.ada, bench.bob) * 4] for _ in range(20)]
+    for number, batch in enumerate(batches):
+        if number % 2:
+            batch.reverse()
+    results = await asyncio.gather(*(bench.credits.reserve_all(batch) for batch in batches))
+    made = [each for outcomes in results for each in outcomes if isinstance(each, Reservation)]
+    assert sum(each.user_id == bench.ada for each in made) == 20
+    assert sum(each.user_id == bench.bob for each in made) == 80
+    assert await bench.balance(bench.ada) == (0, 20, 0)
+    assert await bench.balance(bench.bob) == (-80, 80, 0)
+    confirmed = await asyncio.gather(
+        *(bench.credits.confirm_all([wish.job_id for wish in reversed(batch)]) for batch in batches),
+        *(bench.credits.settle(each.job_id) for each in made[:40]),
+    )
+    assert len(confirmed) == 60
+    assert sum(await bench.balance(bench.bob)) == 0
+
+
+async def test_A6_one_statement_and_the_rules_of_the_domain_agree(bench: Bench, engine: AsyncEngine) -> None:
+    """A6: what is drawn at random ends alike on the store under test and on a fake with the same past."""
+    plans = {bench.ada: "trial", bench.bob: "free"}
+    model = Credits(FakeCreditStore(plans), PLANS, bench.clock)
+    draw, jobs = Random(7), [job() for _ in range(60)]
+    for both in (bench.credits, model):
+        await both.grant(bench.ada, 40, "start", "start")
+    for _ in range(40):
+        wishes = [
+            Wish(draw.choice([bench.ada, bench.bob]), draw.choice(jobs), draw.randint(1, 4))
+            for _ in range(draw.randint(1, 6))
+        ]
+        some = draw.sample(jobs, draw.randint(1, 5))
+        advance = timedelta(minutes=draw.randint(0, 6))
+        seen = []
+        for both in (bench.credits, model):
+            outcomes = [*await both.reserve_all(wishes), *await both.confirm_all(some)]
+            ended = await asyncio.gather(both.release(some[0]), return_exceptions=True)
+            balances = [await both.balance(user) for user in plans]
+            seen.append(([_plain(each) for each in (*outcomes, *ended)], balances))
+        assert seen[0] == seen[1]
+        bench.clock.advance(advance)
+        assert await bench.credits.lapse() == await model.lapse()
+
+
+def _plain(outcome: object) -> object:
+    return type(outcome) if isinstance(outcome, BaseException) else outcome
 
 
 async def test_A6_a_plan_without_a_meter_counts_and_refuses_nothing(bench: Bench) -> None:

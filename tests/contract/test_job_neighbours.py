@@ -191,6 +191,22 @@ async def credit_accounts(request: pytest.FixtureRequest) -> AsyncGenerator[tupl
     await neighbours.stop()
 
 
+async def test_A6_many_at_once_are_answered_one_by_one(credit_accounts: tuple[Credits, FakeCredits]) -> None:
+    """A6: thirty orders and eight credits: eight are reserved, and confirmed; while auth is away, all are away."""
+    port, behind = credit_accounts
+    behind.left = 8
+    jobs = [f"j{number}" for number in range(30)]
+    reserved = await asyncio.gather(*(port.reserve("ada", job, 1) for job in jobs), return_exceptions=True)
+    assert [type(each) for each in reserved].count(CreditsRefused) == 22
+    assert (behind.left, len(behind.held)) == (0, 8)
+    confirmed = await asyncio.gather(*(port.confirm(job) for job in jobs), return_exceptions=True)
+    assert [each is None for each in confirmed] == [each is None for each in reserved]
+    assert behind.confirmed == set(behind.held)
+    behind.away = True
+    away = await asyncio.gather(*(port.reserve("ada", job, 1) for job in jobs), return_exceptions=True)
+    assert {type(each) for each in away} == {CreditsAway}
+
+
 async def test_A6_credits_are_reserved_kept_and_spent_or_given_back(
     credit_accounts: tuple[Credits, FakeCredits],
 ) -> None:

@@ -46,8 +46,9 @@ class FakeCreditStore:
     ) -> list[Reservation]:
         """Where there can be no doubt."""
         made = []
+        first = {wish.job_id: wish for wish in reversed(wishes)}
         for user_id in sorted({wish.user_id for wish in wishes}):
-            mine = {wish.job_id: wish for wish in wishes if wish.user_id == user_id}
+            mine = {job_id: wish for job_id, wish in first.items() if wish.user_id == user_id}
             async with self._locks[user_id]:
                 account = await self.account(user_id, now)
                 whole = sum(wish.amount for wish in mine.values())

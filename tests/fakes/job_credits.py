@@ -104,16 +104,19 @@ class ScriptedCredits(credit_service_pb2_grpc.CreditServiceServicer):
         self, request: pb.BatchReserveCreditsRequest, context: Any
     ) -> pb.BatchReserveCreditsResponse:
         """Set credits aside for several jobs."""
-        calls = [self.accounts.reserve(each.owner_id, each.job_id, each.amount) for each in request.requests]
-        outcomes = [await self._outcome(context, call, grpc.StatusCode.RESOURCE_EXHAUSTED) for call in calls]
+        refusal = grpc.StatusCode.RESOURCE_EXHAUSTED
+        outcomes = [
+            await self._outcome(context, self.accounts.reserve(each.owner_id, each.job_id, each.amount), refusal)
+            for each in request.requests
+        ]
         return pb.BatchReserveCreditsResponse(outcomes=outcomes)
 
     async def BatchConfirmReservations(
         self, request: pb.BatchConfirmReservationsRequest, context: Any
     ) -> pb.BatchConfirmReservationsResponse:
         """Keep several reservations."""
-        calls = [self.accounts.confirm(job_id) for job_id in request.job_ids]
-        outcomes = [await self._outcome(context, call, grpc.StatusCode.NOT_FOUND) for call in calls]
+        refusal = grpc.StatusCode.NOT_FOUND
+        outcomes = [await self._outcome(context, self.accounts.confirm(each), refusal) for each in request.job_ids]
         return pb.BatchConfirmReservationsResponse(outcomes=outcomes)
 
     async def _outcome(self, context: Any, call: Any, refusal: grpc.StatusCode) -> pb.ReservationOutcome:

@@ -77,6 +77,28 @@ async def test_A6_the_job_service_dies_between_the_reservation_and_the_job(money
         assert await money.kinds(user) == ["grant: test", "reserve", "lapse"]
 
 
+async def test_A6_the_job_service_dies_with_a_group_of_reservations(money: Money, world: World) -> None:
+    """A6: SIGKILL when auth has committed a group; what belongs to stored jobs stays, all the rest lapses."""
+    user = await money.add_user(20)
+    async with running_auth(money, credit_unconfirmed_s=1.0) as address, gate_to(address) as gate:
+        async with job_process(world, gate, user) as (child, caller):
+
+            async def strike(method: str) -> bool:
+                if method == "BatchReserveCredits":
+                    child.kill()
+                    await child.wait()
+                return True
+
+            gate.answered = strike
+            ended = await asyncio.gather(*(caller.create() for _ in range(12)), return_exceptions=True)
+            assert any(isinstance(each, grpc.aio.AioRpcError) for each in ended)
+        gate.answered = None
+        kept = await stored_jobs(world)
+        assert kept < 12
+        async with job_process(world, gate, user):
+            await money.until(user, (20 - kept, kept, 0))
+
+
 async def test_A6_auth_dies_when_it_has_reserved(money: Money, world: World) -> None:
     """A6: SIGKILL before the answer; the order is refused, the user orders again, and pays once."""
     user, request_id = await money.add_user(20), str(uuid4())
