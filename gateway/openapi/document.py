@@ -19,6 +19,7 @@ from gateway.openapi.published import exactly_one_of
 from gateway.openapi.schemas import SchemaSet
 from gateway.openapi.sockets import sockets
 
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _DESCRIPTION = """\
 Turns a topic and a context into an explainer video.
 
@@ -91,6 +92,8 @@ def _paths(
     paths: dict[str, dict[str, Any]] = {}
     for rpc in rpcs:
         for number, binding in enumerate(rpc.bindings, 1):
+            if binding.verb.lower() not in _METHODS:
+                continue  # A custom kind is served, and has no place in a path item.
             template = compile_template(binding.template)
             name = ids[rpc.descriptor.full_name] + (str(number) if number > 1 else "")
             operation = Operation(rpc, binding, template, schemas, failures, comments).build(name)

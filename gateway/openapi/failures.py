@@ -28,6 +28,7 @@ _CODES = {code.name: (status, error_code, reason) for code, (status, error_code,
 _CODES["DATA_LOSS"] = (500, "INTERNAL_ERROR", "CHECKSUM_MISMATCH")
 _WORD = re.compile(r"\b[A-Z][A-Z_]{5,}\b")
 _WITH_FIELD = re.compile(r"Methods with a `(\w+)` fail with ([^.]*)")
+_CODE_AND_REASON = re.compile(r"\b[A-Z_]{6,} \(([A-Z_]{6,})\)")
 _AS_ANOTHER = re.compile(r"\bas (?:with )?`?([A-Z][a-z]\w+)`?")
 
 BASE: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
@@ -207,7 +208,7 @@ def _mentions(text: str) -> Iterator[_Said]:
             found.append((word, []))
         elif word in REASONS and found:
             found[-1][1].append(word)
-    clause = text.strip().rstrip(".")
+    clause = _CODE_AND_REASON.sub(r"`\1`", text.strip().rstrip("."))
     plain = clause if clause not in _CODES else ""
     for code, reasons in found:
         yield _Said(code, tuple(reasons) or (_CODES[code][2],), plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ from gateway.openapi.names import tag_of
 from gateway.openapi.schemas import Schema, SchemaSet, field_rules
 
 _BYTES = "application/octet-stream"
+_ERRORS = re.compile(r"^Errors:.*\n?", re.MULTILINE)
+"""Of a comment; its answers say them one by one."""
 _OVER = {"description": "Everything was sent before: do not ask again. It stops an EventSource."}
 
 
@@ -59,7 +62,7 @@ class Operation:
             "operationId": operation_id,
             "tags": [tag_of(self._rpc)],
             "summary": summary.split("\n")[0].removesuffix("."),
-            "description": self._comment,
+            "description": _ERRORS.sub("", self._comment).strip(),
             "parameters": list(self._parameters()),
             "responses": {
                 **{
