@@ -160,6 +160,17 @@ def test_O8_kinds_of_fields(kitchen: Any) -> None:
     assert "Dish_CreateDish_2" not in document["paths"]
 
 
+def test_O8_every_form_of_a_rule_has_a_document(contracts: dict[str, Any]) -> None:
+    """O8: also of contracts that use what ours do not: custom kinds, bodies that are lists or bytes, Any."""
+    document = build_document(load_catalog([contracts["transcoding"]]), {})
+    OpenAPIV31SpecValidator(json.loads(json.dumps(document))).validate()
+    assert set(document["paths"]["/v1/dishes/{text}"]) == {"get", "put", "delete"}
+    assert "/v1/whatever/{text}" not in document["paths"], "any method is none that a path item knows"
+    assert (
+        document["components"]["schemas"]["Parcel"]["properties"]["content"]["properties"]["@type"]["type"] == "string"
+    )
+
+
 def test_O7_the_page_may_run_only_its_own_script() -> None:
     """O7: a policy by hash."""
     policy = content_policy(b"<style>a</style><script>b</script>").decode()
