@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import schemathesis
-from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.core.failures import AcceptedNegativeData, ServerError
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from tests.api.excuses import excused
@@ -18,6 +18,8 @@ from tests.api.leniency import Dialect
 JSON = "application/json"
 Case = schemathesis.Case[Any]
 _NO_KEY_ID = "0" * 16
+_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _UUID = re.compile(r"[0-9a-fA-F-]{36}")
 
 
@@ -35,12 +37,20 @@ def before_call(_context: schemathesis.HookContext, case: Case, _kwargs: dict[st
 def filter_failure(
     _context: schemathesis.HookContext, failure: Any, case: Case, response: schemathesis.Response
 ) -> bool:
-    """Whether it is a failure: not when it was refused for what no schema says, or accepted in another spelling."""
+    """Whether it is one: not when it was refused for what no schema says, or accepted in another spelling."""
     if isinstance(failure, RejectedPositiveData):
         return not excused(_json(response))
     if isinstance(failure, AcceptedNegativeData):
         return not _same_in_other_words(case, response)
+    if isinstance(failure, ServerError):
+        return not _out_of_patience(response)
     return True
+
+
+def _out_of_patience(response: schemathesis.Response) -> bool:
+    """Whether it is 504 for a client that waits less than a second, by its `Grpc-Timeout`."""
+    found = _TIMEOUT.fullmatch(str(response.request.headers.get("Grpc-Timeout", "")))
+    return response.status_code == 504 and found is not None and int(found[1]) * _SECONDS[found[2]] < 1
 
 
 def _json(response: schemathesis.Response) -> Any:
