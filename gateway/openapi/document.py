@@ -30,7 +30,8 @@ or number, a 64-bit integer as a string. In answers every field that is not opti
 **Credentials.** `Authorization: Bearer` with the token of a login, `X-API-Key`, or the session cookie of a browser;
 with the cookie, whatever changes something needs `X-CSRF-Token`. Never in a URL.
 
-**Errors** have one form, `Error`. Branch on `details.reason`; quote `request_id` when you ask us.
+**Errors** have one form, `Error`. Branch on `details.reason`; quote `request_id` when you ask us. Beside what an
+operation lists, any may answer 405, 412 (a change with `If-Match`, which nobody here could check), 414 and 431.
 
 **Repeats.** Operations with `Idempotency-Key` do a thing once, however often they are called with the same key: the
 first answer is returned again. Retry 503 and 429 after `Retry-After`.
