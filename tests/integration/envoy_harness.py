@@ -8,6 +8,7 @@ import contextlib
 import json
 import shutil
 import sysconfig
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,28 +25,29 @@ _START_S = 20.0
 
 
 @contextlib.asynccontextmanager
-async def running_envoy(folder: Path, file: FileDescriptor, backend_port: int) -> AsyncIterator[httpx.AsyncClient]:
+async def running_envoy(file: FileDescriptor, backend_port: int) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an Envoy that transcodes all services of `file` for the backend; one worker, no hot restart.
 
     It waits for `GET /v1/shown/nothing`, whatever the answer.
     """
-    socket = folder / "envoy.sock"
-    log = folder / "envoy.log"
-    config = json.dumps(_bootstrap(socket, file, backend_port))
-    options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "--log-path", str(log)]
-    binary = shutil.which("envoy", path=sysconfig.get_path("scripts")) or "envoy"
-    process = await asyncio.create_subprocess_exec(binary, "--config-yaml", config, *options)
-    try:
-        transport = httpx.AsyncHTTPTransport(uds=str(socket))
-        async with httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=20) as client:
-            async with asyncio.timeout(_START_S):
-                while not await _answers(client):
-                    assert process.returncode is None, log.read_text()
-                    await asyncio.sleep(0.02)
-            yield client
-    finally:
-        process.terminate()
-        await process.wait()
+    with tempfile.TemporaryDirectory(prefix="t2m-envoy-") as folder:  # Short: the path of a socket has 100 bytes.
+        socket = Path(folder, "envoy.sock")
+        config = json.dumps(_bootstrap(socket, file, backend_port))
+        options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+        binary = shutil.which("envoy", path=sysconfig.get_path("scripts")) or "envoy"
+        process = await asyncio.create_subprocess_exec(binary, "--config-yaml", config, *options)
+        try:
+            transport = httpx.AsyncHTTPTransport(uds=str(socket))
+            async with httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=20) as client:
+                async with asyncio.timeout(_START_S):
+                    while not await _answers(client):
+                        assert process.returncode is None, "Envoy ended; it says why on stderr"
+                        await asyncio.sleep(0.02)
+                yield client
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
 async def _answers(client: httpx.AsyncClient) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -42,12 +41,12 @@ class Answer:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answer, Answer]]:
+def answers() -> dict[int, tuple[Answer, Answer]]:
     """By the row's identity: of the gateway, and of Envoy."""
-    return asyncio.run(_ask_both(tmp_path_factory.mktemp("envoy")))
+    return asyncio.run(_ask_both())
 
 
-async def _ask_both(folder: Path) -> dict[int, tuple[Answer, Answer]]:
+async def _ask_both() -> dict[int, tuple[Answer, Answer]]:
     backend = EchoBackend()
     await backend.start()
     values: dict[str, Any] = {"environment": "test", "gateway_port": 0, "rate_limits": "off"}
@@ -55,7 +54,7 @@ async def _ask_both(folder: Path) -> dict[int, tuple[Answer, Answer]]:
     try:
         async with (
             serving(settings, Gateway(settings, [CONTRACT])) as ours,
-            running_envoy(folder, CONTRACT.DESCRIPTOR, backend.port) as envoy,
+            running_envoy(CONTRACT.DESCRIPTOR, backend.port) as envoy,
         ):
             return {id(row): (await _ask(ours, row, EMPTY), await _ask(envoy, row, EMPTY_OF_ENVOY)) for row in ROWS}
     finally:
