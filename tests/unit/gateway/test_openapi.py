@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+import gateway
 from gateway.catalog import load_catalog, stub_modules
 from gateway.openapi.comments import load_comments
 from gateway.openapi.document import build_document
+from gateway.openapi.failures import REASONS
 from gateway.openapi.pages import content_policy
 
 
@@ -135,6 +137,14 @@ def test_O6_O8_errors_have_the_reasons_of_their_comments(document: dict[str, Any
     assert reasons("/api/v1/files", "post", "413") == {"REQUEST_TOO_LARGE"}
     assert "401" not in document["paths"]["/api/v1/users/register"]["post"]["responses"], "it is open to everybody"
     assert "default" not in document["paths"][generate]["post"]["responses"], "every status is named"
+
+
+def test_O6_O8_every_reason_of_the_gateway_is_one_of_the_contract() -> None:
+    """O6, O8: what `gateway/` refuses by itself is in the enum that clients branch on."""
+    source = "".join(path.read_text() for path in Path(gateway.__file__).parent.glob("*.py"))
+    used = set(re.findall(r'ApiError\(\d{3}, "[A-Z_]+", [^"]*?(?:"[^"]*"[^"]*?)?"([A-Z_]+)"', source))
+    assert {"PRECONDITION_FAILED", "CSRF_REFUSED", "INTERNAL"} <= used
+    assert used <= set(REASONS)
 
 
 def test_J7_O8_web_sockets_are_described(document: dict[str, Any]) -> None:

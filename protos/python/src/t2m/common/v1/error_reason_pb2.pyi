@@ -104,6 +104,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED: a browser's request with session cookies lacks the proof that it
     was meant: the `X-CSRF-Token` of these cookies, or an origin that may use them.
     """
+    ERROR_REASON_PRECONDITION_FAILED: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION: a condition of the request (`If-Match`, `If-Unmodified-Since`)
+    does not hold, or cannot be checked here.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, stable across releases: the `reason` of the
@@ -193,5 +197,9 @@ ERROR_REASON_REQUEST_TOO_SLOW: ErrorReason.ValueType  # 40
 ERROR_REASON_CSRF_REFUSED: ErrorReason.ValueType  # 41
 """PERMISSION_DENIED: a browser's request with session cookies lacks the proof that it
 was meant: the `X-CSRF-Token` of these cookies, or an origin that may use them.
+"""
+ERROR_REASON_PRECONDITION_FAILED: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION: a condition of the request (`If-Match`, `If-Unmodified-Since`)
+does not hold, or cannot be checked here.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
