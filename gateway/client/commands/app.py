@@ -17,12 +17,14 @@ import httpx
 from gateway.client.commands.failures import Exit, Explanation, exit_of, explained
 from gateway.client.commands.output import Output
 from gateway.client.commands.profiles import DEFAULT_URL, Profile, Profiles
-from gateway.client.errors import NotFoundError, T2MError
+from gateway.client.errors import ConnectionFailedError, NotFoundError, T2MError
 from gateway.client.sync import T2MClient
 from gateway.client.wire import TIMEOUT_S
 
-PATIENCE_S = 20.0
+PATIENCE_S = 5.0
 """So long a command bears a server that is away, if nothing else is said."""
+STEADY_S = 60.0
+"""And one that follows something, or moves files: a restart of the server is over by then."""
 _SHORTEST = 4
 _NEWEST = 100
 
@@ -40,7 +42,7 @@ class App:
     as_json: bool = False
     quiet: bool = False
     color: bool = True
-    patience_s: float = PATIENCE_S
+    patience_s: float | None = None
     transport: httpx.BaseTransport | None = None
     """In place of the network, for tests."""
 
@@ -90,10 +92,14 @@ class App:
         known = "" if self.profile else self.environment.get("T2M_URL", "")
         return (self.url or known).rstrip("/")
 
-    def client(self, *, patience_s: float | None = None, timeout_s: float = TIMEOUT_S) -> T2MClient:
+    def patience(self, usual_s: float = PATIENCE_S) -> float:
+        """As the command line says, else as usual; seconds."""
+        return usual_s if self.patience_s is None else self.patience_s
+
+    def client(self, *, patience_s: float = PATIENCE_S, timeout_s: float = TIMEOUT_S) -> T2MClient:
         """A client of the server, as whom the environment, the profile, or nobody says. click.UsageError."""
         options: dict[str, Any] = {
-            "patience_s": self.patience_s if patience_s is None else patience_s,
+            "patience_s": self.patience(patience_s),
             "timeout_s": timeout_s,
             "transport": self.transport,
         }
@@ -107,6 +113,19 @@ class App:
             return T2MClient(self.server, **options)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+
+    def steady_client(self) -> T2MClient:
+        """The same with more patience, once it is certain that there is somebody: who has mistyped a URL does not want
+        to wait. ConnectionFailedError.
+        """
+        with self.client() as probe:
+            try:
+                probe.alive()
+            except ConnectionFailedError:
+                raise
+            except T2MError:
+                pass  # There is somebody; what is the matter, the command itself finds out.
+        return self.client(patience_s=STEADY_S)
 
     def job_id(self, client: T2MClient, text: str) -> str:
         """The id that is meant: a whole one, `last`, or the beginning or end of that of a recent job. T2MError,
@@ -188,7 +207,7 @@ def _everywhere(*, hidden: bool) -> list[click.Option]:
             into="patience_s",
             type=click.FloatRange(min=0),
             metavar="SECONDS",
-            help=f"How long to bear a server that is away, {PATIENCE_S:.0f} by default.",
+            help=f"How long to bear a server that is away; {PATIENCE_S:.0f}, or {STEADY_S:.0f} to watch.",
         ),
     ]
 

@@ -35,7 +35,7 @@ def batch(app: App, source: str, webhook_url: str, idempotency_key: str, watch: 
       Tides,"Why there are two, not one",medium
     """
     orders, announced = read_orders(source)
-    with app.client() as client:
+    with app.steady_client() as client:
         answer = client.batch(orders, webhook_url=webhook_url or announced, idempotency_key=idempotency_key)
         batch_id = answer["batch"]["batch_id"]
         if app.as_json and not watch:
@@ -109,7 +109,7 @@ def show(app: App, batch_id: str) -> None:
 @pass_app
 def watch(app: App, batch_id: str) -> Exit:
     """Wait until all jobs of a BATCH have ended."""
-    with app.client() as client:
+    with app.steady_client() as client:
         return follow_batch(app, client, batch_id)
 
 

@@ -51,7 +51,7 @@ def ls(app: App) -> None:
 @pass_app
 def upload(app: App, source: Path, name: str, upload_id: str) -> None:
     """Store a FILE: an image, a PDF, a text or a DOCX. A large one survives cut connections."""
-    with app.client() as client:
+    with app.steady_client() as client:
         if app.output.lively:
             with bar(app) as shown:
                 task = shown.add_task(name or source.name, total=source.stat().st_size)
@@ -89,7 +89,7 @@ def show(app: App, file_id: str) -> None:
 @pass_app
 def download(app: App, file_id: str, output: Path | None) -> None:
     """Download a FILE; its SHA-256 is checked."""
-    with app.client() as client:
+    with app.steady_client() as client:
         if output is None or output.is_dir():
             name = Path(client.file(file_id)["filename"]).name or file_id
             output = unused(Path(name)) if output is None else output / name

@@ -140,7 +140,7 @@ def job(app: App, job: str) -> None:
 @pass_app
 def watch(app: App, job: str, output: Path | None) -> Exit:
     """Show the progress of a JOB until it ends. Ctrl-C stops watching, not the job."""
-    with app.client() as client:
+    with app.steady_client() as client:
         job_id = app.job_id(client, job)
         view = follow_job(app, client, job_id, client.job(job_id)["topic"])
         code = verdict(app, view)
@@ -165,7 +165,7 @@ def download(
     """Download the video of a JOB. A download that was cut off goes on where it stopped."""
     if captions and thumbnail:
         raise click.UsageError("--captions or --thumbnail, not both")
-    with app.client() as client:
+    with app.steady_client() as client:
         job_id = app.job_id(client, job)
         if captions:
             path = client.captions(

@@ -69,7 +69,7 @@ def logout(app: App) -> None:
     if not profile.api_key:
         try:
             tokens = app.profiles.tokens(profile.name)
-            with T2MClient(profile.url, tokens=tokens, patience_s=app.patience_s, transport=app.transport) as client:
+            with T2MClient(profile.url, tokens=tokens, patience_s=app.patience(), transport=app.transport) as client:
                 client.logout()
         except NotLoggedInError:
             pass  # The session had ended by itself.
@@ -128,7 +128,7 @@ def profiles(app: App, name: str | None) -> None:
 
 def _open_session(app: App, profile: Profile, password: str) -> str:
     """Whose it is. T2MError; the profile's older secrets stay until there are new ones."""
-    with T2MClient(profile.url, patience_s=app.patience_s, transport=app.transport) as nobody:
+    with T2MClient(profile.url, patience_s=app.patience(), transport=app.transport) as nobody:
         try:
             tokens = nobody.run(account.open_session(profile.email, password))
         except NotLoggedInError as error:
@@ -141,7 +141,7 @@ def _open_session(app: App, profile: Profile, password: str) -> str:
 
 def _owner_of_key(app: App, profile: Profile) -> str:
     """Whose key it is, as far as it may say so. T2MError for one that does not work."""
-    with T2MClient(profile.url, profile.api_key, patience_s=app.patience_s, transport=app.transport) as client:
+    with T2MClient(profile.url, profile.api_key, patience_s=app.patience(), transport=app.transport) as client:
         try:
             user = client.profile()
         except PermissionDeniedError:

@@ -32,7 +32,7 @@ _STAGES = ("queued", "planning", "rendering", "assembling", "publishing")
 def logs(app: App, /, job: str, follow: bool, **filters: Any) -> None:
     """Show what was logged for a JOB. With --json one line of JSON for each."""
     wanted = {name: value for name, value in filters.items() if value is not None}
-    with app.client() as client:
+    with app.steady_client() if follow else app.client() as client:
         job_id = app.job_id(client, job)
         if follow:
             _follow(app, client, job_id, wanted)

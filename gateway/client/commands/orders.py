@@ -89,7 +89,7 @@ def generate(app: App, /, topic: str, context: str | None, source: str | None, *
     watch, target, download = _watching(given)
     key = given.pop("idempotency_key")
     options = cast(GenerateOptions, _order(given))
-    with app.client() as client:
+    with app.steady_client() as client:
         job = client.generate(topic, text, idempotency_key=key, **options)
         return _ordered(app, client, job, dict(job), None, watch=watch, target=target, download=download)
 
@@ -111,7 +111,7 @@ def render(app: App, /, storyboard: str, **given: Any) -> Exit:
     watch, target, download = _watching(given)
     key = given.pop("idempotency_key")
     options = cast(RenderOptions, _order(given))
-    with app.client() as client:
+    with app.steady_client() as client:
         answer = client.render(document, idempotency_key=key, **options)
         return _ordered(
             app,
@@ -157,7 +157,7 @@ def remix(
     watch, target, download = _watching(given)
     key = given.pop("idempotency_key")
     options = cast(RemixOptions, _order(given))
-    with app.client() as client:
+    with app.steady_client() as client:
         answer = client.remix(app.job_id(client, job), changes, idempotency_key=key, **options)
         return _ordered(
             app,
