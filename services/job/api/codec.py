@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -172,7 +172,8 @@ def job(view: JobView) -> job_pb2.Job:
         quality_levels=order.levels,
         narration=order.narration,
     )
-    json_format.ParseDict(dict(order.configuration), message.configuration)
+    message.configuration.SetInParent()  # also an empty one was said
+    message.configuration.update(order.configuration)
     return message
 
 

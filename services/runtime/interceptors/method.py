@@ -107,6 +107,7 @@ class ServedCall:
     __slots__ = (
         "_code",
         "_context",
+        "_metadata",
         "_method",
         "_minted",
         "_noted",
@@ -129,16 +130,15 @@ class ServedCall:
         """The request, or the first message of a client stream."""
         self.received = 0
         self.sent = 0
-        metadata = self._metadata()
+        # Read once: each time grpc makes all of it anew.
+        self._metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
+        metadata = self._metadata
         request_id, self._minted = request_id_of(metadata)
         address = client_address_of(metadata)
         self.info = CallContext(method.rule.method, request_id, drain=method.shared.drain, client_address=address)
         bind_call(self.info)
         method.shared.active.enter()
         method.metrics.started()
-
-    def _metadata(self) -> dict[str, str | bytes]:
-        return dict(self._context.invocation_metadata() or ())
 
     async def admit(self, *, streaming: bool) -> None:
         """Echo the request id and let the caller in, or raise ServiceError.
@@ -149,7 +149,7 @@ class ServedCall:
         if streaming or self._minted:
             await self._context.send_initial_metadata(((REQUEST_ID_KEY, self.info.request_id),))
         shared = self._method.shared
-        self.info.principal = await identify(self._method.rule, self._metadata(), shared.verifier)
+        self.info.principal = await identify(self._method.rule, self._metadata, shared.verifier)
         authorize(self._method.rule, self.info.principal)
         if shared.peers is not None:
             shared.peers.check(self._method.rule, self._context.auth_context(), self.info.principal)

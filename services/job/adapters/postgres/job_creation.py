@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,13 +15,11 @@ from sqlalchemy.types import DateTime, LargeBinary, Text, TypeEngine
 
 from services.job.adapters.postgres.rows import new_values
 from services.job.adapters.postgres.tables import JOBS
+from services.job.adapters.postgres.writer import JobWriter
 from services.job.application.ports import RequestKey
-from services.job.domain.events import JobEvent
 from services.job.domain.job import Job
+from services.runtime.eventlog import Unrelayed
 from services.runtime.grouping import Grouped
-
-Encode = Callable[[JobEvent], bytes]
-
 
 _REFUSALS = {"22", "23", "40", "54"}
 """Classes of SQLSTATE: data, constraints, transactions that lost to others, sizes."""
@@ -92,16 +90,16 @@ _SENT_AS_TEXT = [name for name, kind in _TYPES.items() if isinstance(kind, JSONB
 class JobCreation:
     """Stores new jobs in groups (group commit): who is handed in while a group is being stored goes with the next."""
 
-    def __init__(self, single: AsyncEngine, encode: Encode) -> None:
+    def __init__(self, single: AsyncEngine, writer: JobWriter) -> None:
         """`single`: an engine in AUTOCOMMIT, since a single statement is atomic by itself, in one round trip."""
         self._single = single
-        self._encode = encode
+        self._writer = writer
         self._grouped: Grouped[_NewJob, bool] = Grouped(self._together, apart=_undone)
 
     async def store(self, job: Job, key: RequestKey | None) -> bool:
         """Whether the job is stored now; False when its request id is in use."""
         request = (key.request_id, key.fingerprint, key.expires_at) if key is not None else (None, None, None)
-        row = new_values(job) | dict(zip(_BESIDE, (self._encode(job.events[0]), *request), strict=True))
+        row = new_values(job) | dict(zip(_BESIDE, (self._writer.encode(job.events[0]), *request), strict=True))
         for name in _SENT_AS_TEXT:
             if (value := row[name]) is not None:
                 row[name] = orjson.dumps(value).decode()
@@ -117,6 +115,7 @@ class JobCreation:
         values["now"] = max(row["created_at"] for row in rows)
         async with self._single.connect() as connection:
             stored = {str(job_id) for job_id in (await connection.execute(_CREATION, values)).scalars()}
+        self._writer.announce([Unrelayed(row["job_id"], 1, row["payload"]) for row in rows if row["job_id"] in stored])
         return [new.row["job_id"] in stored for new in group]
 
 

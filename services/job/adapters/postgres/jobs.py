@@ -31,14 +31,13 @@ class PostgresJobs:
         # A single statement is atomic by itself: without BEGIN and COMMIT it takes one round trip, not three.
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._log = EventStore(self._single, JOB_EVENTS)
-        self._creation = JobCreation(self._single, writer.encode)
+        self._creation = JobCreation(self._single, writer)
 
     async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
         """Store a new job with its first event, unless the key is in use."""
         if await self._creation.store(job, key) or key is None:
             job.events.clear()
             job.commands.clear()
-            self._writer.committed()
             return Created()
         known = await self.repeated(key, job.created_at)
         if known is None:

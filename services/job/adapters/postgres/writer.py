@@ -82,6 +82,10 @@ class JobWriter:
                 observer(job)
             job.events.clear()
             job.lines.clear()
+        self.announce(events)
+
+    def announce(self, events: Sequence[Unrelayed]) -> None:
+        """Events were committed: have them relayed."""
         if self.offer is None or not events:
             self._stored.set()
         else:
