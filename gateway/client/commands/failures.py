@@ -18,6 +18,9 @@ from gateway.client.errors import (
     T2MError,
 )
 
+LOGIN_REFUSED = "LOGIN_REFUSED"
+"""Our own reason, where "log in" would be no help."""
+
 
 class Exit(enum.IntEnum):
     """What the command's end says to scripts."""
@@ -72,6 +75,8 @@ def explained(error: T2MError, url: str) -> Explanation:
 
 
 def _hint(error: T2MError) -> str:
+    if error.reason == LOGIN_REFUSED:
+        return ""
     if isinstance(error, NotLoggedInError):
         return "Log in with `t2m login`, or set T2M_API_KEY."
     if isinstance(error, QuotaExhaustedError):

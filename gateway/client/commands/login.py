@@ -10,6 +10,7 @@ import click
 
 from gateway.client.api import account
 from gateway.client.commands.app import App, Command, pass_app
+from gateway.client.commands.failures import LOGIN_REFUSED
 from gateway.client.commands.output import Column
 from gateway.client.commands.profiles import DEFAULT_URL, Profile, checked
 from gateway.client.errors import NotLoggedInError, PermissionDeniedError, T2MError
@@ -133,7 +134,10 @@ def _open_session(app: App, profile: Profile, password: str) -> str:
             tokens = nobody.run(account.open_session(profile.email, password))
         except NotLoggedInError as error:
             raise NotLoggedInError(
-                401, error.error_code, "this address and password do not fit, or the address is not verified yet", {}
+                401,
+                error.error_code,
+                "this address and password do not fit, or the address is not verified yet",
+                {"reason": LOGIN_REFUSED},
             ) from error
     app.profiles.tokens(profile.name).save(tokens)
     return profile.email

@@ -9,16 +9,22 @@ import click
 from gateway.client.commands.app import App, Command, pass_app
 from gateway.client.commands.failures import Exit
 from gateway.client.commands.output import Column
+from gateway.client.commands.words import duration_s, span
 from gateway.client.errors import ConnectionFailedError, T2MError, UnavailableError
+from gateway.client.models.system import QueueStatus
+from gateway.client.sync import T2MClient
 
 
 @click.command(cls=Command)
 @pass_app
 def health(app: App) -> Exit:
-    """Say whether the server is up, with each of its services, and how long the queue is. Needs no login."""
+    """Say whether the server is up.
+
+    Shows each of its services and, to who is logged in, how long the queue is.
+    """
     with app.client(patience_s=0) as client:
         try:
-            state = client.ready()
+            state: dict[str, Any] = dict(client.ready())
         except ConnectionFailedError:
             raise
         except UnavailableError as error:
@@ -31,27 +37,40 @@ def health(app: App) -> Exit:
     return Exit.OK if state["status"] == "ready" else Exit.AWAY
 
 
-def _queue(client: Any) -> dict[str, Any] | None:
-    """What a caller may know of the queue; None for nobody, and where the server does not tell."""
+def _queue(client: T2MClient) -> QueueStatus | None:
+    """What a caller may know of the queue; None for nobody."""
     try:
-        found: dict[str, Any] = client.queue_status()
+        return client.queue_status()
     except T2MError:
         return None
-    return found
 
 
-def _show(app: App, state: dict[str, Any], queue: dict[str, Any] | None) -> None:
-    app.output.facts([("Server", app.server), ("Status", state["status"]), ("Why", state.get("message", ""))])
-    rows = [
+def _show(app: App, state: dict[str, Any], queue: QueueStatus | None) -> None:
+    facts: list[tuple[str, object]] = [("Server", app.server), ("Status", state["status"])]
+    facts.append(("Why", state.get("message", "")))
+    if queue is not None:
+        facts.append(("Jobs at work", f"{queue['processing_count']} of {queue['slot_count']} at once"))
+        facts.append(("Queue", "paused: orders are accepted, and wait" if queue["paused"] else ""))
+    app.output.facts(facts)
+    app.output.note("")
+    services = [
         (name, part.get("status", ""), part.get("latency_ms", ""))
         for name, part in state.get("dependencies", {}).items()
     ]
-    columns = (Column("SERVICE", needs=12), Column("STATUS", needs=12), Column("MS", right=True, needs=6))
-    if rows:
-        app.output.table(columns, rows)
-    if queue:
-        app.output.facts([(name.replace("_", " "), value) for name, value in queue.items() if _plain(value)])
+    app.output.table((Column("SERVICE", needs=12), Column("STATUS", needs=12), Column("MS", right=True)), services)
+    if queue is None:
+        return
+    app.output.note("")
+    depths = [
+        (depth["priority"], depth["waiting_count"], depth["position"], _wait(depth.get("estimated_wait")))
+        for depth in queue["depths"]
+    ]
+    columns = (Column("QUEUE"), Column("WAITING", right=True), Column("BEFORE YOU", right=True), Column("WAIT"))
+    app.output.table(columns, depths)
 
 
-def _plain(value: object) -> bool:
-    return isinstance(value, str | int | float)
+def _wait(estimate: str | None) -> str:
+    if estimate is None:
+        return "unknown"
+    seconds = duration_s(estimate)
+    return f"about {span(seconds)}" if seconds else "none"
