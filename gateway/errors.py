@@ -138,6 +138,11 @@ def unavailable(message: str, retry_after_s: float = DEFAULT_RETRY_AFTER_S) -> A
     return ApiError(503, "SERVICE_UNAVAILABLE", message, "UNAVAILABLE", headers=headers)
 
 
+def deadline_exceeded() -> ApiError:
+    """504: the time that the client gave is over."""
+    return ApiError(504, "DEADLINE_EXCEEDED", "the service did not answer in time", "DEADLINE_EXCEEDED")
+
+
 def too_many_streams(limit: int) -> ApiError:
     """429: the caller has to close one before opening another."""
     details = {"class": "stream", "scope": "user", "open_streams": limit, "retry_after_seconds": _STREAM_RETRY_S}

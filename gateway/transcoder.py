@@ -18,8 +18,9 @@ from gateway.backends import Backends
 from gateway.binding import Binder
 from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, EncoderSet
+from gateway.deadlines import HEADER as TIMEOUT
 from gateway.deadlines import deadline_s
-from gateway.errors import from_rpc, precondition
+from gateway.errors import deadline_exceeded, from_rpc, precondition
 from gateway.http import ClientGoneError, Header, Request
 from gateway.http_rules import Template
 
@@ -72,12 +73,23 @@ class UnaryCall:
         self, request: Request, variables: dict[str, str]
     ) -> tuple[Message, list[Header], Caller | None]:
         """Response message, response headers and the caller. Raises ApiError and ClientGoneError."""
+        if request.header(TIMEOUT) is None:
+            return await self._answer(request, variables, self._tools.deadline_s)
+        seconds = deadline_s(request, self._tools.deadline_s)
+        try:
+            async with asyncio.timeout(seconds):  # Of all that is done for it, not of the last call alone.
+                return await self._answer(request, variables, seconds)
+        except TimeoutError:
+            raise deadline_exceeded() from None
+
+    async def _answer(
+        self, request: Request, variables: dict[str, str], timeout: float
+    ) -> tuple[Message, list[Header], Caller | None]:
         caller = await self._admit(request)
         if request.method not in _READS:
             _refuse_conditions(request)
         body = await request.body(self._tools.max_body_bytes)
         message = self.bind(request, variables, body)
-        timeout = deadline_s(request, self._tools.deadline_s)
         call = self._call(message, timeout=timeout, metadata=call_metadata(request, caller))
         watch = _ClientWatch(request, call)
         try:

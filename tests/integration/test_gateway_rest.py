@@ -279,6 +279,16 @@ async def test_a_slow_call_is_504() -> None:
         assert (answer.status_code, error_of(answer)["error_code"]) == (504, "DEADLINE_EXCEEDED")
 
 
+async def test_O6_the_clients_deadline_is_of_everything() -> None:
+    """O6: also of the exchange of its credential, here with an auth that takes connections and says nothing."""
+    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    async with silent, running_gateway(auth_address=f"{host}:{port}", call_deadline_s=60) as gateway:
+        async with asyncio.timeout(15):
+            answer = await gateway.client.get("/api/v1/jobs", headers={**ALICE, "Grpc-Timeout": "200m"})
+    assert (answer.status_code, error_of(answer)["error_code"]) == (504, "DEADLINE_EXCEEDED")
+
+
 async def test_O7_cors_by_configuration() -> None:
     """O7: only the configured origin may read; without configuration nobody."""
     origin = {"Origin": "https://app.example"}
