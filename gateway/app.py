@@ -10,8 +10,9 @@ from types import ModuleType
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Router as StarletteRouter
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from gateway.access import Write, through_structlog
 from gateway.admission import Admission
 from gateway.auth import EXCHANGE, Authenticator
 from gateway.backends import Backends
@@ -248,11 +249,18 @@ async def _metrics(request: Request, _variables: dict[str, str], /) -> None:
 class Gateway:
     """The ASGI app, and the handle to drain it."""
 
-    def __init__(self, settings: Settings, modules: Iterable[ModuleType] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        modules: Iterable[ModuleType] | None = None,
+        write: Write = through_structlog,
+    ) -> None:
+        """`write` takes the lines of the access log."""
         self.rest = Rest(settings, stub_modules() if modules is None else modules)
-        app: ASGIApp = StarletteRouter(default=self.rest, lifespan=self._lifespan, redirect_slashes=False)
+        self._life = StarletteRouter(lifespan=self._lifespan)
         wrapped = cors(settings.cors_origins, credentials=settings.session_cookies != "off")
-        self._app = Edge(wrapped(app), crash=wrapped(_crash), hsts=settings.environment in ("staging", "prod"))
+        hsts = settings.environment in ("staging", "prod")
+        self._app = Edge(wrapped(self.rest), crash=wrapped(_crash), hsts=hsts, write=write)
 
     @asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -264,4 +272,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        await self._app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._life(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

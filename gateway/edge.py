@@ -4,22 +4,23 @@ foresaw.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 import time
 import uuid
+from collections.abc import Awaitable, Iterable
+from typing import Any
 
 import structlog
-from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access import Write, through_structlog
 from gateway.errors import shortened
-from gateway.http import ClientGoneError
-from gateway.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
+from gateway.http import ClientGoneError, Header
+from gateway.metrics import REQUESTS
 from gateway.sockets import as_denial
 
-log = structlog.get_logger("gateway.access")
+log = structlog.get_logger("gateway.edge")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 
@@ -35,9 +36,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Edge:
     """Wraps the whole app."""
 
-    def __init__(self, app: ASGIApp, *, crash: ASGIApp, hsts: bool) -> None:
-        """`crash` answers what `app` broke on, to pages of other origins, too."""
+    def __init__(self, app: ASGIApp, *, crash: ASGIApp, hsts: bool, write: Write = through_structlog) -> None:
+        """`crash` answers what `app` broke on, to pages of other origins, too; `write` takes the lines of the log."""
         self._app = app
+        self._write = write
         self._crash = crash
         self._headers = [*SECURITY_HEADERS, *([_HSTS] if hsts else [])]
         self._strict_headers = [*self._headers, _STRICT_CONTENT]
@@ -56,23 +58,15 @@ class Edge:
         state = scope["state"] = {**scope.get("state", {}), "request_id": self._request_id(scope)}
         status = 0
 
-        async def outgoing(message: Message) -> None:
+        def outgoing(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] in _HEADS:
                 status = message.get("status", _STATUS_UPGRADED)
-                headers = [
-                    *message["headers"],
-                    *self._headers,
-                    (b"x-request-id", state["request_id"].encode()),
-                    *state.get("rate_limit", ()),
-                ]
-                if not any(name == b"content-security-policy" for name, _ in headers):
-                    headers.append(_STRICT_CONTENT)
-                message = {**message, "headers": headers}
-            await send(message)
+                message["headers"] = self._completed(message["headers"], state)
+            return send(message)
 
         started = time.perf_counter()
-        REQUESTS_IN_FLIGHT.inc()
+        REQUESTS.in_flight += 1
         try:
             await self._app(scope, receive, outgoing)
         except ClientGoneError:
@@ -83,8 +77,18 @@ class Edge:
                 raise  # The answer has begun; only breaking the connection tells the client.
             await self._crash(scope, receive, outgoing)
         finally:
-            REQUESTS_IN_FLIGHT.dec()
-            _account(scope, status, time.perf_counter() - started)
+            REQUESTS.in_flight -= 1
+            self._account(scope, status, time.perf_counter() - started)
+
+    def _completed(self, headers: Iterable[Header], state: dict[str, Any]) -> list[Header]:
+        """The head of an answer with what every answer says."""
+        request_id = (b"x-request-id", state["request_id"].encode())
+        own_policy = False
+        for name, _ in headers:
+            if name == b"content-security-policy":
+                own_policy = True
+        always = self._headers if own_policy else self._strict_headers
+        return [*headers, *always, request_id, *state.get("rate_limit", ())]
 
     def _request_id(self, scope: Scope) -> str:
         """The client's id when it is harmless, else a new one."""
@@ -93,31 +97,26 @@ class Edge:
                 return str(value, "ascii")
         return f"{self._id_prefix}{next(self._ids):012x}"
 
-
-@functools.cache
-def _timer(method: str, route: str, status: int) -> Histogram:
-    """A labelled child; making the label key anew costs more than observing."""
-    return REQUEST_SECONDS.labels(method, route, status)
-
-
-def _account(scope: Scope, status: int, seconds: float) -> None:
-    state = scope["state"]
-    route = state.get("route", "")
-    if not state.get("streaming"):
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        _timer(method, route or "unmatched", status).observe(seconds)
-    if route in ("/health", "/health/ready", "/metrics") and status < 400:
-        return  # Probes and scrapes would drown everything else.
-    log.info(
-        "request",
-        method=scope["method"],
-        path=route if "ticket}" in route else shortened(scope["path"]),  # Whoever holds a ticket may read the object.
-        route=route,
-        status=status,
-        ms=round(seconds * 1000, 2),
-        request_id=state["request_id"],
-        user_id=state.get("user_id", ""),
-        error_code=state.get("error_code", ""),
-        grpc_detail=state.get("grpc_detail", ""),
-        **({"close_code": state["close_code"]} if "close_code" in state else {}),
-    )
+    def _account(self, scope: Scope, status: int, seconds: float) -> None:
+        state = scope["state"]
+        route = state.get("route", "")
+        if not state.get("streaming"):
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            REQUESTS.observe(method, route or "unmatched", status, seconds)
+        if route in ("/health", "/health/ready", "/metrics") and status < 400:
+            return  # Probes and scrapes would drown everything else.
+        fields = {
+            "method": scope["method"],
+            # Whoever holds a ticket may read the object.
+            "path": route if "ticket}" in route else shortened(scope["path"]),
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+            "request_id": state["request_id"],
+            "user_id": state.get("user_id", ""),
+            "error_code": state.get("error_code", ""),
+            "grpc_detail": state.get("grpc_detail", ""),
+        }
+        if "close_code" in state:
+            fields["close_code"] = state["close_code"]
+        self._write(fields)

@@ -1,14 +1,11 @@
 """Prometheus metrics of the gateway (O2)."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge
 
-REQUEST_SECONDS = Histogram(
-    "api_request_duration_seconds",
-    "Time until the answer was complete; streams and files are left out.",
-    ("method", "route", "status"),
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
-)
-REQUESTS_IN_FLIGHT = Gauge("api_requests_in_flight", "Requests being answered, streams included.")
+from gateway.access import RequestTimes
+
+REQUESTS = RequestTimes()
+REGISTRY.register(REQUESTS)
 STREAM_SUBSCRIBERS = Gauge("gateway_stream_subscribers", "Clients that follow a stream.")
 STREAM_FEEDS = Gauge("gateway_stream_feeds", "Upstream streams, shared by their subscribers.")
 STREAM_CUTS = Counter("gateway_stream_cuts_total", "Clients cut off because they read too slowly.")

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from structlog.types import Processor
 
+from gateway.access import BufferedLines, Write
 from gateway.app import Gateway
 from gateway.listening import shared_listener, take_over
 from gateway.protocol import guarded
@@ -137,4 +138,5 @@ def main() -> None:
     # Certificates are looked at every second anyway, and the environment of a process cannot change: whoever wants
     # other settings starts another gateway beside this one (T2M_REUSE_PORT). The default would be to end at once.
     signal.signal(signal.SIGHUP, lambda *_: log.info("gateway.nothing_to_reload"))
-    build_server(settings).run()
+    lines: Write = BufferedLines(sys.stdout.buffer) if log.is_enabled_for(logging.INFO) else lambda _fields: None
+    build_server(settings, Gateway(settings, write=lines)).run()
