@@ -8,7 +8,7 @@ import click
 
 from gateway.client.commands.app import App, Group, pass_app
 from gateway.client.commands.output import Column
-from gateway.client.commands.watching import bar, unused
+from gateway.client.commands.watching import bar, here, unused
 from gateway.client.commands.words import ago, size
 
 
@@ -91,7 +91,7 @@ def download(app: App, file_id: str, output: Path | None) -> None:
     """Download a FILE; its SHA-256 is checked."""
     with app.steady_client() as client:
         if output is None or output.is_dir():
-            name = Path(client.file(file_id)["filename"]).name or file_id
+            name = here(client.file(file_id)["filename"], file_id)
             output = unused(Path(name)) if output is None else output / name
         path = client.download_file(file_id, output)
     if app.as_json:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,9 +17,11 @@ from gateway.client.commands.failures import Exit
 from gateway.client.commands.screens import LineScreen, MovingScreen
 from gateway.client.commands.words import safe, short
 from gateway.client.core.streams import Event
-from gateway.client.errors import PositionExpiredError
+from gateway.client.errors import PositionExpiredError, T2MError
 from gateway.client.progress import JobView
 from gateway.client.sync import T2MClient
+
+_QUEUE_EVERY_S = 3.0
 
 
 def follow_job(app: App, client: T2MClient, job_id: str, topic: str = "") -> JobView:
@@ -29,7 +33,7 @@ def follow_job(app: App, client: T2MClient, job_id: str, topic: str = "") -> Job
             return view
         moving = app.output.lively
         screen = MovingScreen(app.output.err, view) if moving else LineScreen(app.output.note, view)
-        with screen:
+        with screen, _place_in_queue(client, view) if moving else contextlib.nullcontext():
             for event in client.watch(job_id):
                 view.take(event, time.monotonic())
                 screen.changed()
@@ -39,6 +43,31 @@ def follow_job(app: App, client: T2MClient, job_id: str, topic: str = "") -> Job
         # So long without a connection that events were dropped: what follows begins with how things are now.
         return follow_job(app, client, job_id, view.topic)
     return view
+
+
+@contextlib.contextmanager
+def _place_in_queue(client: T2MClient, view: JobView) -> Iterator[None]:
+    """Ask now and then how many are ahead while the job waits: others that leave the queue are no event of this job."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(_QUEUE_EVERY_S) and not view.ended:
+            if view.status != "queued" or view.next_attempt_at:
+                continue
+            try:
+                position = client.status(view.job_id).get("queue_position")
+            except T2MError:
+                continue
+            if view.status == "queued":
+                view.queue_position = position
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asking.join(timeout=1.0)
 
 
 def _stream(app: App, client: T2MClient, view: JobView) -> None:
@@ -88,7 +117,7 @@ def described(error: Mapping[str, Any]) -> str:
 def fetch(app: App, client: T2MClient, job_id: str, target: Path | None, quality: str = "") -> Path:
     """Download the video; its name is the server's, in this folder, unless there is a target (also a folder)."""
     if target is None or target.is_dir():
-        named = Path(client.metadata(job_id)["filename"]).name or f"{job_id}.mp4"
+        named = here(client.metadata(job_id)["filename"], f"{job_id}.mp4")
         target = unused(Path(named)) if target is None else target / named
     if not app.output.lively:
         path = client.download(job_id, target, quality)
@@ -106,6 +135,11 @@ def bar(app: App) -> Progress:
     """Of bytes on their way."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=app.output.err, transient=True)
+
+
+def here(name: str, otherwise: str) -> str:
+    """The server's name for a file, as one in a folder here: neither a path nor hidden."""
+    return Path(safe(name)).name.lstrip(".") or otherwise
 
 
 def unused(path: Path) -> Path:

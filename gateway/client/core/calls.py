@@ -49,18 +49,8 @@ class Call(Generic[T]):
 
     def program(self, session: Session) -> Program[T]:
         """Send, and send again where that is safe. T2MError."""
-        patience = Patience(session.policy)
-        unsure = False
-        while True:
-            try:
-                answer = yield from authorised(self.request, session, Send)
-                return self._result(answer)
-            except T2MError as error:
-                if unsure and self.gone_is_done and isinstance(error, NotFoundError):
-                    return self._result(Answer(204))
-                unsure = unsure or isinstance(error, UnavailableError)
-                pause_s = patience.pause_s(error, self.repeat)
-            yield Pause(pause_s)
+        answer = yield from exchanged(self.request, self.repeat, session, gone_is_done=self.gone_is_done)
+        return self._result(answer)
 
     def _result(self, answer: Answer) -> T:
         if answer.status >= 300:
@@ -115,6 +105,21 @@ def post(path: str, body: Any, repeat: Repeat, *, key: str = "") -> Call[Any]:
 def delete(path: str) -> Call[None]:
     """A removal."""
     return Call(Request("DELETE", path), Repeat.SAFE, lambda _: None, gone_is_done=True)
+
+
+def exchanged(request: Request, repeat: Repeat, session: Session, *, gone_is_done: bool = False) -> Program[Answer]:
+    """The answer to a request, which is sent again where that is safe. T2MError."""
+    patience = Patience(session.policy)
+    unsure = False
+    while True:
+        try:
+            return (yield from authorised(request, session, Send))
+        except T2MError as error:
+            if unsure and gone_is_done and isinstance(error, NotFoundError):
+                return Answer(204)
+            unsure = unsure or isinstance(error, UnavailableError)
+            pause_s = patience.pause_s(error, repeat)
+        yield Pause(pause_s)
 
 
 def authorised(request: Request, session: Session, exchange: Callable[[Request], Send | Open]) -> Program[Answer]:
