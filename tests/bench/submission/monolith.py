@@ -56,9 +56,7 @@ class Job(Base):
     webhook_url: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text, default="queued")
     progress: Mapped[float] = mapped_column(default=0.0)
-    created_at: Mapped[datetime] = mapped_column(
-        DateTime(timezone=True), default=lambda: datetime.now(UTC), index=True
-    )
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=lambda: datetime.now(UTC), index=True)
 
 
 class VideoRequest(BaseModel):
@@ -116,6 +114,4 @@ async def generate(body: VideoRequest, database: Annotated[AsyncSession, Depends
 
 if __name__ == "__main__":
     # Without an access log, which every other process here writes.
-    uvicorn.run(
-        app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="warning"
-    )
+    uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="warning")

@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -42,6 +43,7 @@ class Ours(Side):
         super().__init__("t2m", folder)
         self.gateway_port = stack.free_port()
         self._databases: dict[str, str] = {}
+        self._auth: dict[str, str] = {}
         self.credentials: Sequence[str] = ()
 
     async def start(self, users: int) -> None:
@@ -79,8 +81,9 @@ class Ours(Side):
         self.run("gateway", ["-m", "gateway"], self.gateway_port, {**common, **gateway, **_client("gateway", tokens)})
 
     async def _prepare(self, users: int) -> None:
-        names = {name.removeprefix("T2M_").lower(): value for name, value in self._auth.items()}
-        operator, engine = build_operator(AuthSettings(**{**names, "service_secrets": {}}))
+        names = ("database_url", "keys_dir", "api_key_pepper")
+        settings: dict[str, Any] = {name: self._auth[f"T2M_{name.upper()}"] for name in names}
+        operator, engine = build_operator(AuthSettings(**settings))
         _, admin = await operator.create_key("admin@bench.example", Role.ADMIN, "bench", ())
         made = [await operator.create_key(f"{n}@bench.example", Role.USER, "bench", ()) for n in range(users)]
         await engine.dispose()
@@ -99,7 +102,7 @@ class Ours(Side):
         connection = await asyncpg.connect(self._databases["job"])
         try:
             async with asyncio.timeout(120):
-                while await connection.fetchval(_LEFT):
+                while await connection.fetchval(_LEFT):  # noqa: ASYNC110 - other processes tell nobody
                     await asyncio.sleep(0.1)
         finally:
             await connection.close()

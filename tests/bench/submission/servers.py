@@ -72,7 +72,8 @@ class Side:
     def cpu_s(self) -> dict[str, float]:
         """Seconds of CPU since each part was started; Postgres with its backends, those that have ended too."""
         spent = {name: _tree_s(process.pid) for name, process in self._processes.items()}
-        assert self.postgres.pid is not None and self.redis.pid is not None
+        assert self.postgres.pid is not None
+        assert self.redis.pid is not None
         return {**spent, "postgres": _tree_s(self.postgres.pid), "redis": _tree_s(self.redis.pid)}
 
 
