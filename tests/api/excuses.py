@@ -11,12 +11,16 @@ from typing import Any
 
 FIELDS: Mapping[str, str] = {
     r"page_token": "made by the server, for the same list and filters",
+    r"refresh_token": "in the body, or in a cookie",
     r"token|signature": "made by the server, and sent by mail or by Stripe",
     r"(new_|current_)?password": "hard to guess; the right one",
     r"email": "an address that a mail server would take",
     r"expires_at": "in the future",
     r"(requests\[\d+\]\.)?(webhook_)?url": "an address that may be called, with a host that can be",
     r"(requests\[\d+\]\.)?model": "configured in this deployment",
+    r"(requests\[\d+\]\.)?quality_levels": "none above the quality that is asked for",
+    r"events\[\d+\]": "one that is announced: a test's is sent by a test alone",
+    r"overlap": "from 0 to 7 days",
     r"plan": "a plan of this deployment",
     r"scopes\[\d+\]": "a scope that some method asks for",
     r"preferences\.time_zone": "in the IANA database",
@@ -38,8 +42,14 @@ REASONS: Mapping[str, str] = {
 
 MESSAGES: Mapping[str, str] = {
     r"must not contain the character U\+0000": "no text holds it, as the rules of the contract say once for all",
+    r"control (or invisible )?characters": "names and titles are shown in one line",
 }
 """What is asked of a value, wherever it is."""
+
+ISOLATED: Mapping[str, tuple[str, str]] = {
+    "createBatch": ("requests", "each item is accepted or refused on its own; the answer says which"),
+}
+"""Operation → list whose items do not refuse the request, and why."""
 
 _FIELD = re.compile("|".join(f"(?:{pattern})" for pattern in FIELDS))
 

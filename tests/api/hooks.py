@@ -12,7 +12,7 @@ import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData, ServerError
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from tests.api.excuses import excused
+from tests.api.excuses import ISOLATED, excused
 from tests.api.leniency import Dialect
 
 JSON = "application/json"
@@ -20,6 +20,7 @@ Case = schemathesis.Case[Any]
 _NO_KEY_ID = "0" * 16
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_ANY_ITEM = {"topic": "t", "context": "c"}
 _UUID = re.compile(r"[0-9a-fA-F-]{36}")
 
 
@@ -86,7 +87,15 @@ def _body_is_the_same(declared: dict[str, Any], case: Case, dialect: Dialect, se
         return True  # The bytes themselves: any will do.
     if not sent.body:
         return not declared.get("required", False)
-    return dialect.accepts(schema, case.body)
+    return dialect.accepts(schema, _without_isolated(case))
+
+
+def _without_isolated(case: Case) -> Any:
+    """The body without those items of a list that are judged one by one."""
+    name, _ = ISOLATED.get(case.operation.definition.raw["operationId"], ("", ""))
+    if not isinstance(case.body, dict) or not isinstance(case.body.get(name), list):
+        return case.body
+    return {**case.body, name: [_ANY_ITEM for _ in case.body[name]]}
 
 
 def _parameters(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -79,7 +79,8 @@ class StoryboardServiceServicer:
     def PlanStoryboard(self, request, context):
         """What the planner makes of a topic, and what it would cost. Nothing is stored or charged.
 
-        Errors: INVALID_ARGUMENT names the line of the context that cannot be shown.
+        Errors: INVALID_ARGUMENT names the line of the context that cannot be shown; INVALID_ARGUMENT (UNSUPPORTED) for a
+        model that this deployment does not have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

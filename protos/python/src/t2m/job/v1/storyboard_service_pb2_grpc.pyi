@@ -42,7 +42,8 @@ class StoryboardServiceStub:
     PlanStoryboard: _grpc.UnaryUnaryMultiCallable[_storyboard_service_pb2.PlanStoryboardRequest, _storyboard_service_pb2.PlanStoryboardResponse]
     """What the planner makes of a topic, and what it would cost. Nothing is stored or charged.
 
-    Errors: INVALID_ARGUMENT names the line of the context that cannot be shown.
+    Errors: INVALID_ARGUMENT names the line of the context that cannot be shown; INVALID_ARGUMENT (UNSUPPORTED) for a
+    model that this deployment does not have.
     """
     ValidateStoryboard: _grpc.UnaryUnaryMultiCallable[_storyboard_service_pb2.ValidateStoryboardRequest, _storyboard_service_pb2.ValidateStoryboardResponse]
     """Whether a storyboard can be rendered, how long it would be and what it would cost. Nothing is stored or charged.
@@ -84,7 +85,8 @@ class StoryboardServiceAsyncStub(StoryboardServiceStub):
     PlanStoryboard: _aio.UnaryUnaryMultiCallable[_storyboard_service_pb2.PlanStoryboardRequest, _storyboard_service_pb2.PlanStoryboardResponse]  # type: ignore[assignment]
     """What the planner makes of a topic, and what it would cost. Nothing is stored or charged.
 
-    Errors: INVALID_ARGUMENT names the line of the context that cannot be shown.
+    Errors: INVALID_ARGUMENT names the line of the context that cannot be shown; INVALID_ARGUMENT (UNSUPPORTED) for a
+    model that this deployment does not have.
     """
     ValidateStoryboard: _aio.UnaryUnaryMultiCallable[_storyboard_service_pb2.ValidateStoryboardRequest, _storyboard_service_pb2.ValidateStoryboardResponse]  # type: ignore[assignment]
     """Whether a storyboard can be rendered, how long it would be and what it would cost. Nothing is stored or charged.
@@ -129,7 +131,8 @@ class StoryboardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storyboard_service_pb2.PlanStoryboardResponse, _abc.Awaitable[_storyboard_service_pb2.PlanStoryboardResponse]]:
         """What the planner makes of a topic, and what it would cost. Nothing is stored or charged.
 
-        Errors: INVALID_ARGUMENT names the line of the context that cannot be shown.
+        Errors: INVALID_ARGUMENT names the line of the context that cannot be shown; INVALID_ARGUMENT (UNSUPPORTED) for a
+        model that this deployment does not have.
         """
 
     @_abc_1.abstractmethod

@@ -58,7 +58,7 @@ class FileServiceStub:
     is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
     is wrong with the bytes; RESOURCE_EXHAUSTED when the file is larger than allowed
     (REQUEST_TOO_LARGE) or the quota is used up (QUOTA_EXHAUSTED); ALREADY_EXISTS
-    when the `request_id` was used for another file; DATA_LOSS when more or fewer
+    (IDEMPOTENCY_CONFLICT) when the `request_id` was used for another file; DATA_LOSS when more or fewer
     bytes arrive than announced; DEADLINE_EXCEEDED when they take too long;
     UNAVAILABLE also when the malware scanner does not answer.
     Retry: the whole stream, with the same `request_id`: a file that was stored is
@@ -154,7 +154,7 @@ class FileServiceAsyncStub(FileServiceStub):
     is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
     is wrong with the bytes; RESOURCE_EXHAUSTED when the file is larger than allowed
     (REQUEST_TOO_LARGE) or the quota is used up (QUOTA_EXHAUSTED); ALREADY_EXISTS
-    when the `request_id` was used for another file; DATA_LOSS when more or fewer
+    (IDEMPOTENCY_CONFLICT) when the `request_id` was used for another file; DATA_LOSS when more or fewer
     bytes arrive than announced; DEADLINE_EXCEEDED when they take too long;
     UNAVAILABLE also when the malware scanner does not answer.
     Retry: the whole stream, with the same `request_id`: a file that was stored is
@@ -253,7 +253,7 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         is not accepted, MALWARE_FOUND, or with a violation of `content` that says what
         is wrong with the bytes; RESOURCE_EXHAUSTED when the file is larger than allowed
         (REQUEST_TOO_LARGE) or the quota is used up (QUOTA_EXHAUSTED); ALREADY_EXISTS
-        when the `request_id` was used for another file; DATA_LOSS when more or fewer
+        (IDEMPOTENCY_CONFLICT) when the `request_id` was used for another file; DATA_LOSS when more or fewer
         bytes arrive than announced; DEADLINE_EXCEEDED when they take too long;
         UNAVAILABLE also when the malware scanner does not answer.
         Retry: the whole stream, with the same `request_id`: a file that was stored is
