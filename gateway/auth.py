@@ -202,10 +202,10 @@ def credential_of(request: Request, cookies: SessionCookies | None = None) -> Cr
 
     The first that is there counts, also when it is of no use. Raises ApiError 401, of cookies 403.
     """
+    authorization = request.header(b"authorization")
     if request.repeats(CREDENTIAL_HEADERS):
         # Somebody in between may have judged by the other one.
         raise unauthenticated("CREDENTIAL_INVALID", "a credential was sent more than once")
-    authorization = request.header(b"authorization")
     if authorization is not None:
         scheme, _, secret = authorization.partition(b" ")
         if scheme.lower() != b"bearer":

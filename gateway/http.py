@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.byte_ranges import not_modified, precondition_failed
 from gateway.content_coding import accepts_gzip, compressible, decoded, gzip
+from gateway.cycle import cycle_of
 from gateway.errors import ApiError, body_too_large, body_too_slow, precondition
 
 Header = tuple[bytes, bytes]
@@ -95,13 +96,17 @@ class Request:
 
     def header(self, name: bytes) -> bytes | None:
         """Value of a header by its lower-case name; the first when it was sent more than once."""
-        if self._headers is None:
-            self._headers = dict(reversed(self.scope["headers"]))
-        return self._headers.get(name)
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = dict(reversed(self.scope["headers"]))
+        return headers.get(name)
 
     def repeats(self, names: frozenset[bytes]) -> bool:
         """Whether one of these headers was sent more than once."""
-        found = [name for name, _ in self.scope["headers"] if name in names]
+        headers = self.scope["headers"]
+        if self._headers is not None and len(self._headers) == len(headers):
+            return False  # No header at all was.
+        found = [name for name, _ in headers if name in names]
         return len(found) > len(set(found))
 
     async def body(self, limit: int) -> bytes:
@@ -117,10 +122,18 @@ class Request:
     async def _sent_body(self, limit: int) -> bytes:
         declared = self.header(b"content-length")
         if declared is None and self.header(b"transfer-encoding") is None:
-            return await self._whole(limit)  # There is none: nothing to wait for, and no need of a clock.
+            self._body_ended = True
+            return b""
         if declared is not None and declared.isdigit() and int(declared) > limit:
             await self.discard(int(declared))
             raise body_too_large(limit)
+        cycle = cycle_of(self.scope)
+        here = None if cycle is None else cycle.whole_body()
+        if here is not None:  # Most are: nothing to wait for, and no need of a clock.
+            self._body_ended = True
+            if len(here) > limit:
+                raise body_too_large(limit)
+            return here
         try:
             async with asyncio.timeout(self._pace.body_s):
                 return await self._whole(limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from gateway.backends import Backends
 from gateway.binding import Binder
 from gateway.catalog import FILE_RESPONSE_TYPE, CatalogError, HttpBinding, Rpc
 from gateway.codec import DecoderSet, EncoderSet
+from gateway.cycle import cycle_of
 from gateway.deadlines import HEADER as TIMEOUT
 from gateway.deadlines import deadline_s
 from gateway.errors import deadline_exceeded, from_rpc, precondition
@@ -31,9 +32,6 @@ _READS = ("GET", "HEAD")
 _CONDITIONS = (b"if-match", b"if-unmodified-since")
 _OWN = b"private, no-cache"
 """The caller may keep it, and asks each time whether it has changed."""
-
-WATCH_CLIENT_AFTER_S = 0.25
-"""A call that takes longer is cancelled when its client leaves. Shorter ones are not worth a task each."""
 
 
 class Endpoint(Protocol):
@@ -94,7 +92,7 @@ class UnaryCall:
         watch = _ClientWatch(request, call)
         try:
             answer = await call
-            headers = await response_headers(call)
+            headers = response_headers(call.received)
         except grpc.aio.AioRpcError as error:
             request.state["grpc_detail"] = error.details()
             raise from_rpc(error) from error
@@ -111,39 +109,42 @@ class UnaryCall:
         return self.binder.bind(request, variables, body)
 
 
-async def response_headers(call: Any) -> list[Header]:
-    """The initial metadata of a call that clients may see."""
+def response_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[Header]:
+    """Of the initial metadata of a call, what clients may see."""
     return [
-        (key.encode(), value.encode())
-        for key, value in await call.initial_metadata()
-        if key in RESPONSE_METADATA and isinstance(value, str)
+        (key.encode(), value.encode()) for key, value in metadata if key in RESPONSE_METADATA and isinstance(value, str)
     ]
 
 
 class _ClientWatch:
-    """Cancels a call when the client of the request leaves, if the call lasts long enough to matter."""
+    """Cancels a call when the client of the request leaves."""
 
-    __slots__ = ("_call", "_request", "_task", "_timer", "client_gone")
+    __slots__ = ("_call", "_cycle", "_request", "_task", "client_gone")
 
     def __init__(self, request: Request, call: Any) -> None:
         self._request = request
         self._call = call
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_CLIENT_AFTER_S, self._start)
         self.client_gone = False
+        self._cycle = cycle_of(request.scope)
+        if self._cycle is not None:
+            self._cycle.watch(self._gone)
+        else:  # Another server says so only to who asks.
+            self._task = asyncio.create_task(self._ask())
 
-    def _start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
+    async def _ask(self) -> None:
         await self._request.disconnected()
+        self._gone()
+
+    def _gone(self) -> None:
         self.client_gone = True
         self._call.cancel()
 
     def stop(self) -> None:
         """The call is over."""
-        self._timer.cancel()
-        if self._task is not None:
+        if self._cycle is not None:
+            self._cycle.watch(None)
+        elif self._task is not None:
             self._task.cancel()
 
 

@@ -71,7 +71,7 @@ class UploadEndpoint:
         try:
             await self._send(call, header, request)
             answer = await call
-            return self._output.FromString(answer), await response_headers(call)
+            return self._output.FromString(answer), response_headers(await call.initial_metadata())
         except grpc.aio.AioRpcError as error:
             request.state["grpc_detail"] = error.details()
             raise self._refusal(error) from error

@@ -121,9 +121,14 @@ class Call(asyncio.Future[bytes]):
         self._leave()
         return True
 
-    async def initial_metadata(self) -> tuple[tuple[str, Value], ...]:
-        """What the server said before its answer; of a call that has ended."""
+    @property
+    def received(self) -> tuple[tuple[str, Value], ...]:
+        """The initial metadata: what the server said before its answer."""
         return () if self.initial is None else self.initial.metadata
+
+    async def initial_metadata(self) -> tuple[tuple[str, Value], ...]:
+        """The same, as `grpc.aio` has it; of a call that has ended."""
+        return self.received
 
     def _expire(self) -> None:
         if not self.done():
