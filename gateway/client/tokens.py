@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import threading
+from datetime import datetime
 from pathlib import Path
 
 from gateway.client.models.account import SessionTokens
@@ -48,10 +49,12 @@ class FileTokens:
     def load(self) -> SessionTokens | None:
         """The newest pair; None without a readable one."""
         try:
-            tokens: SessionTokens = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            tokens = json.loads(self._path.read_text(encoding="utf-8"))
+            datetime.fromisoformat(tokens["expires_at"])
+            found: SessionTokens | None = tokens if tokens["access_token"] and tokens["refresh_token"] else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return tokens
+        return found
 
     def save(self, tokens: SessionTokens | None) -> None:
         """Replace the file in one step; None removes it."""

@@ -25,9 +25,9 @@ _COUNTS = ("queued", "processing", "completed", "failed", "cancelled")
 @click.option("--watch", "-w", is_flag=True, help="Wait until all have ended.")
 @pass_app
 def batch(app: App, source: str, webhook_url: str, idempotency_key: str, watch: bool) -> Exit:
-    """Order up to 50 videos at once, of a FILE (`-`: stdin): a list in YAML or JSON, or CSV with headings.
+    """Order up to 50 videos at once, of a FILE.
 
-    Each is accepted or refused on its own; the exit code is 4 when one was refused.
+    A list in YAML or JSON (`-`: stdin), or CSV with headings. Each is accepted or refused on its own; the exit code is 4 when one was refused.
 
     \b
       topic,context,quality

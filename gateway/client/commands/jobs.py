@@ -194,7 +194,10 @@ def cancel(app: App, job: tuple[str, ...]) -> Exit:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @pass_app
 def rm(app: App, job: tuple[str, ...], yes: bool) -> Exit:
-    """Remove JOBs with their videos, logs and history, for good; running ones are stopped first."""
+    """Remove JOBs with their videos, logs and history, for good.
+
+    Running ones are stopped first.
+    """
     if not yes:
         click.confirm(f"Remove {', '.join(job)} with all files?", abort=True, err=True)
     return _each(app, job, lambda client, job_id: client.delete_job(job_id), "Removed")
@@ -204,7 +207,7 @@ def rm(app: App, job: tuple[str, ...], yes: bool) -> Exit:
 @job_argument(nargs=-1, required=True, metavar="JOB...")
 @pass_app
 def pin(app: App, job: tuple[str, ...]) -> Exit:
-    """Keep JOBs and their files beyond the time that the plan keeps them."""
+    """Keep JOBs and their files for longer than the plan does."""
     return _each(app, job, lambda client, job_id: client.pin(job_id), "Pinned")
 
 
@@ -212,7 +215,7 @@ def pin(app: App, job: tuple[str, ...]) -> Exit:
 @job_argument(nargs=-1, required=True, metavar="JOB...")
 @pass_app
 def unpin(app: App, job: tuple[str, ...]) -> Exit:
-    """Leave JOBs to the time that the plan keeps them."""
+    """Keep JOBs and their files as long as the plan does."""
     return _each(app, job, lambda client, job_id: client.unpin(job_id), "Unpinned")
 
 

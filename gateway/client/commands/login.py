@@ -62,7 +62,7 @@ def login(app: App, email: str | None, password_stdin: bool, api_key: str | None
 @click.command(cls=Command)
 @pass_app
 def logout(app: App) -> None:
-    """Log out: end the session on the server, and forget it, or the API key, here."""
+    """Log out, and forget the session or the API key."""
     profile = app.chosen
     if profile is None:
         app.output.note("You are not logged in.")

@@ -101,7 +101,9 @@ def generate(app: App, /, topic: str, context: str | None, source: str | None, *
 @watched
 @pass_app
 def render(app: App, /, storyboard: str, **given: Any) -> Exit:
-    """Make the video of a STORYBOARD: a YAML or JSON file (`-`: stdin), such as `t2m plan` writes.
+    """Make the video of a STORYBOARD, a YAML or JSON file.
+
+    Such as `t2m plan` writes; `-` for stdin.
 
     \b
       t2m plan "Derivative" "show it" -o storyboard.yaml    # edit it, then:
@@ -144,7 +146,9 @@ def remix(
     remove: tuple[str, ...],
     **given: Any,
 ) -> Exit:
-    """Make another video of a JOB's storyboard, with changes; only scenes that changed are drawn.
+    """Make another video of a JOB's storyboard, with changes.
+
+    Only scenes that changed are drawn.
 
     \b
       t2m remix last --theme light --watch

@@ -36,7 +36,10 @@ def plan(
     settings: tuple[str, ...],
     output: Path | None,
 ) -> None:
-    """Show the storyboard that would be made of TOPIC and CONTEXT, as YAML. Nothing is ordered or charged."""
+    """Show the storyboard of TOPIC and CONTEXT, as YAML.
+
+    It is what `generate` would render. Nothing is ordered or charged.
+    """
     options: dict[str, Any] = {
         "quality": quality,
         "model": model,
@@ -63,7 +66,10 @@ def plan(
 @click.option("--quality", type=QUALITIES, help="For which the estimate is made.")
 @pass_app
 def validate(app: App, storyboard: str, quality: str | None) -> None:
-    """Say whether a STORYBOARD (YAML or JSON, `-`: stdin) can be rendered, and what it would cost."""
+    """Check a STORYBOARD, and say what it would cost.
+
+    A YAML or JSON file, `-` for stdin. Each field that is wrong is named.
+    """
     document = read_mapping(storyboard)
     with app.client() as client:
         estimate = client.validate(document, quality or "")
