@@ -27,7 +27,8 @@ _COUNTS = ("queued", "processing", "completed", "failed", "cancelled")
 def batch(app: App, source: str, webhook_url: str, idempotency_key: str, watch: bool) -> Exit:
     """Order up to 50 videos at once, of a FILE.
 
-    A list in YAML or JSON (`-`: stdin), or CSV with headings. Each is accepted or refused on its own; the exit code is 4 when one was refused.
+    A list in YAML or JSON (`-`: stdin), or CSV with headings. Each is accepted or refused on its own; the exit code
+    is 4 when one was refused.
 
     \b
       topic,context,quality
