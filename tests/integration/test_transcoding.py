@@ -18,6 +18,7 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
 
 from gateway.app import Gateway
+from gateway.codec import DecoderSet, Violation
 from gateway.settings import Settings
 from tests.fakes.contracts import modules
 from tests.fakes.echo_backend import EchoBackend
@@ -25,10 +26,12 @@ from tests.integration.envoy_harness import running_envoy
 from tests.integration.gateway_harness import serving
 from tests.integration.transcoding.answers import EMPTY, EMPTY_OF_ENVOY
 from tests.integration.transcoding.differences import DIFFERENCES, ERROR_BODY
+from tests.integration.transcoding.dishes import dishes, json_of
 from tests.integration.transcoding.page import PAGE, ROWS, SECTIONS, render
 from tests.integration.transcoding.row import Outcome, Row
 
 CONTRACT: Any = modules()["transcoding"]
+DISHES = 60
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,31 @@ class Answer:
     """Whether it is an error in the gateway's form."""
 
 
+@dataclass(frozen=True)
+class Served:
+    """A message of chance, what both have bound of it, and what both have answered when it came back."""
+
+    dish: Message
+    bound: list[httpx.Response]
+    shown: list[httpx.Response]
+
+
+@dataclass(frozen=True)
+class Both:
+    """What the gateway and Envoy said, in this order."""
+
+    rows: dict[int, tuple[Answer, Answer]]
+    """By the row's identity."""
+    dishes: list[Served]
+
+
 @pytest.fixture(scope="module")
-def answers() -> dict[int, tuple[Answer, Answer]]:
-    """By the row's identity: of the gateway, and of Envoy."""
+def both() -> Both:
+    """All of it, asked once."""
     return asyncio.run(_ask_both())
 
 
-async def _ask_both() -> dict[int, tuple[Answer, Answer]]:
+async def _ask_both() -> Both:
     backend = EchoBackend()
     await backend.start()
     values: dict[str, Any] = {"environment": "test", "gateway_port": 0, "rate_limits": "off"}
@@ -56,9 +77,16 @@ async def _ask_both() -> dict[int, tuple[Answer, Answer]]:
             serving(settings, Gateway(settings, [CONTRACT])) as ours,
             running_envoy(CONTRACT.DESCRIPTOR, backend.port) as envoy,
         ):
-            return {id(row): (await _ask(ours, row, EMPTY), await _ask(envoy, row, EMPTY_OF_ENVOY)) for row in ROWS}
+            rows = {id(row): (await _ask(ours, row, EMPTY), await _ask(envoy, row, EMPTY_OF_ENVOY)) for row in ROWS}
+            return Both(rows, [await _serve(dish, ours, envoy) for dish in dishes(DISHES)])
     finally:
         await backend.stop()
+
+
+async def _serve(dish: Message, *clients: httpx.AsyncClient) -> Served:
+    body = json_of(dish)
+    bound = [await client.post("/v1/dishes", json=body) for client in clients]
+    return Served(dish, bound, [await client.post("/v1/shown", json=body) for client in clients])
 
 
 async def _ask(client: httpx.AsyncClient, row: Row, empty: Mapping[str, object]) -> Answer:
@@ -125,15 +153,34 @@ def _expected(outcome: Outcome) -> Outcome:
 @pytest.mark.parametrize(
     "row", [pytest.param(row, id=f"{title}: {row.name}") for title, rows in SECTIONS.items() for row in rows]
 )
-def test_O6_a_row_holds_here_and_in_envoy(row: Row, answers: dict[int, tuple[Answer, Answer]]) -> None:
+def test_O6_a_row_holds_here_and_in_envoy(row: Row, both: Both) -> None:
     """O6: what is bound, what is answered, and how it fails; differences are there exactly where they are named."""
-    here, envoy = answers[id(row)]
+    here, envoy = both.rows[id(row)]
     assert here.outcome == _expected(row.here), "the gateway"
     assert envoy.outcome == _expected(row.envoy), "Envoy"
     assert (here.outcome != envoy.outcome) == bool(row.why)
     assert not row.why or row.why in DIFFERENCES
     assert here.o6 == (row.here[0] >= 400)
     assert not envoy.o6, ERROR_BODY
+
+
+def test_O6_both_bind_the_same_of_any_json(both: Both) -> None:
+    """O6: of proto3 JSON by another hand; in time, in 64 bits, in every alphabet."""
+    for served in both.dishes:
+        messages = [bytes.fromhex(answer.json()["message"]) for answer in served.bound]
+        assert [type(served.dish).FromString(message) for message in messages] == [served.dish, served.dish]
+
+
+def test_O6_both_answers_mean_the_same(both: Both) -> None:
+    """O6: the gateway's is read by its own rules, Envoy's by those of proto3 JSON."""
+    dish_type: Any = modules()["kitchen"].Dish
+    decoder = DecoderSet().message(dish_type.DESCRIPTOR)
+    for served in both.dishes:
+        here, envoy = served.shown
+        violations: list[Violation] = []
+        assert decoder.convert(here.json(), "", violations) == served.dish
+        assert violations == []
+        assert json_format.ParseDict(envoy.json(), dish_type()) == served.dish
 
 
 def test_every_difference_has_a_row() -> None:

@@ -166,6 +166,13 @@ METADATA = [
         looks_at="values.x-t2m-user",
     ),
     row(
+        "what may not be sent, as grpc-gateway has it",
+        "GET /v1/shown/metadata",
+        (200, None),
+        headers={"grpc-metadata-role": "admin"},
+        looks_at="values.role",
+    ),
+    row(
         "another's address",
         "GET /v1/shown/metadata",
         (200, "127.0.0.1"),

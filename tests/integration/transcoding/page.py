@@ -35,7 +35,7 @@ _HEAD = """# google.api.http here and in Envoy
 Each row is a request that `tests/integration/test_transcoding.py` sends to the gateway and to a real Envoy
 (`grpc_json_transcoder`, set as near to the gateway as it goes) in front of one backend, with one descriptor set. Both
 must do what the row says. {total} rows: {same} the same, {different} different on purpose. This page is written from
-the rows, and the test holds it to them.
+the rows, and the test holds it to them. Sixty messages of chance go through both besides, bound and answered alike.
 
 ## Differences, and why
 
