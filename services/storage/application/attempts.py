@@ -129,5 +129,5 @@ def _same(known: StoredObject, command: WriteCommand) -> StoredObject:
         or (command.size_bytes is not None and known.size_bytes != command.size_bytes)
     )
     if differs:
-        raise WriteConflict(f"request id {command.request_id!r} was used before for a different object")
+        raise WriteConflict("the request id was used before for a different object")
     return known
