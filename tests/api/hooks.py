@@ -93,9 +93,10 @@ def _body_is_the_same(declared: dict[str, Any], case: Case, dialect: Dialect, se
 def _without_isolated(case: Case) -> Any:
     """The body without those items of a list that are judged one by one."""
     name, _ = ISOLATED.get(case.operation.definition.raw["operationId"], ("", ""))
-    if not isinstance(case.body, dict) or not isinstance(case.body.get(name), list):
-        return case.body
-    return {**case.body, name: [_ANY_ITEM for _ in case.body[name]]}
+    body: Any = case.body
+    if not isinstance(body, dict) or not isinstance(body.get(name), list):
+        return body
+    return {**body, name: [_ANY_ITEM for _ in body[name]]}
 
 
 def _parameters(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[dict[str, Any]]:
