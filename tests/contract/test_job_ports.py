@@ -30,6 +30,7 @@ from services.job.application.ports import (
     PageKey,
     Repeated,
     RequestKey,
+    Revision,
 )
 from services.job.application.queueing import AdmissionLimits, Queue
 from services.job.domain.events import CancelRender, Lane, StartRender
@@ -393,3 +394,36 @@ async def test_migrations_make_the_tables_that_the_code_uses(postgres: Callable[
         )
     await engine.dispose()
     assert [item for item in difference if "alembic_version" not in str(item)] == []
+
+
+async def test_P3_revisions_that_come_together_are_each_stored_or_fail_alone(ports: Ports) -> None:
+    """P3, J7: every job has its own event and number; one that fails takes nobody with it; no job is no job."""
+    jobs = [await stored(ports, f"owner-{number}") for number in range(8)]
+    await admit(ports, START + timedelta(seconds=1))
+    for job in jobs:
+        await accept_render(ports, job.job_id)
+    before = {job.job_id: bare(await ports.jobs.get(job.job_id)).revision for job in jobs}
+
+    def draws(number: int) -> Revision:
+        async def draw(job: Job | None) -> bool:
+            assert job is not None
+            if number == 3:
+                raise ValueError("a report that cannot be read")
+            facts: list[RenderFact] = [ProgressFact(1, 10.0 + number, 0, 3, 9)]
+            return job.apply(job.render_id, facts, START + timedelta(seconds=2), RetryPolicy(), 0.5)
+
+        return draw
+
+    async def nobody(job: Job | None) -> bool:
+        return job is not None
+
+    calls = [ports.jobs.revise(job.job_id, draws(number)) for number, job in enumerate(jobs)]
+    *outcomes, none = await asyncio.gather(*calls, ports.jobs.revise(new_id(), nobody), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [bool, bool, bool, ValueError, bool, bool, bool, bool]
+    assert none is False
+    for number, job in enumerate(jobs):
+        kept = bare(await ports.jobs.get(job.job_id))
+        events = await ports.jobs.history(job.job_id, before[job.job_id], 10)
+        changed = 0 if number == 3 else 1
+        assert (kept.revision, len(events)) == (before[job.job_id] + changed, changed)
+        assert kept.progress == (10.0 + number if changed else 0.0)

@@ -31,6 +31,7 @@ from services.job.application.ports import (
     PageKey,
     Repeated,
     RequestKey,
+    Revision,
     StoredEvent,
 )
 from services.job.domain.audit import AuditEntry
@@ -166,6 +167,11 @@ class FakeJobs:
             yield job
             if job is not None:
                 await self._db.save(job)
+
+    async def revise(self, job_id: str, revision: Revision) -> bool:
+        """The job under its lock."""
+        async with self.change(job_id) as job:
+            return await revision(job)
 
     async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
         """A page of the list."""

@@ -19,7 +19,8 @@ from services.job.application.estimates import Estimates
 from services.job.application.neighbours import RenderAway, RenderCursorAhead, Renders, RenderUnknown
 from services.job.application.ports import Clock, Following, JobStore, Leases, Signal
 from services.job.application.ticking import Backoff, Wakeup
-from services.job.domain.render import RenderFact
+from services.job.domain.job import Job
+from services.job.domain.render import LogFact, ProgressFact, RenderFact
 from services.job.domain.retry import RetryPolicy
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +63,8 @@ class RenderLog:
 
     async def apply(self, job_id: str, render_id: str, facts: list[RenderFact]) -> bool:
         """Take the facts over; False once the job does not wait for the render any more."""
-        async with self._store.change(job_id) as job:
+
+        async def take_over(job: Job | None) -> bool:
             if job is None:
                 return False
             now = self._clock.now()
@@ -70,6 +72,11 @@ class RenderLog:
             if going_on and job.half_way_at is None and job.progress >= _HALF_WAY:
                 job.promised_half_way(await self._estimates.completion(job), now)
             return going_on
+
+        if all(isinstance(fact, ProgressFact | LogFact) for fact in facts):
+            return await self._store.revise(job_id, take_over)
+        async with self._store.change(job_id) as job:
+            return await take_over(job)
 
     async def lost(self, job_id: str, render_id: str) -> None:
         """video_render does not know the render: ask for it again, under the same id."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -72,6 +72,10 @@ class PageKey:
     job_id: str
 
 
+Revision = Callable[[Job | None], Awaitable[bool]]
+"""Changes a job in place; None when there is none."""
+
+
 class JobStore(Protocol):
     """The jobs and their history."""
 
@@ -91,6 +95,14 @@ class JobStore(Protocol):
         """The job under its lock; on leaving, its new state, events and commands are stored in one transaction.
 
         Nothing is stored when the block raises.
+        """
+        ...
+
+    async def revise(self, job_id: str, revision: Revision) -> bool:
+        """As `change` with the revision as its block, whose answer it gives; it may share its transaction with others.
+
+        Only for what touches no other rows than the job's own: no status changes, no commands. The revision may be
+        called again, on a job that is as it was before, when somebody else's has failed.
         """
         ...
 

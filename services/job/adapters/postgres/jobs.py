@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import any_, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.job.adapters.postgres.job_creation import JobCreation
@@ -14,12 +15,21 @@ from services.job.adapters.postgres.job_lists import count_statement, page_state
 from services.job.adapters.postgres.rows import job_of
 from services.job.adapters.postgres.tables import JOB_EVENTS, JOB_REQUESTS, JOBS
 from services.job.adapters.postgres.writer import JobWriter
-from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, StoredEvent
+from services.job.application.ports import Created, JobQuery, PageKey, Repeated, RequestKey, Revision, StoredEvent
 from services.job.domain.job import Job
 from services.runtime.eventlog import EventStore
+from services.runtime.grouping import Grouped
 
 _ONE = select(JOBS).where(JOBS.c.job_id == bindparam("wanted"))
 _LOCKED = _ONE.with_for_update()
+_LOCKED_ALL = (
+    select(JOBS)
+    .where(JOBS.c.job_id == any_(bindparam("wanted", type_=ARRAY(JOBS.c.job_id.type))))
+    .order_by(JOBS.c.job_id)  # Everybody locks in this order, so nobody waits in a circle.
+    .with_for_update()
+)
+_REVISION_LINGER_S = 0.02
+"""Nothing against the time that reports of progress wait anyway, and a fraction of the transactions when many come."""
 
 
 class PostgresJobs:
@@ -31,6 +41,9 @@ class PostgresJobs:
         # A single statement is atomic by itself: without BEGIN and COMMIT it takes one round trip, not three.
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._log = EventStore(self._single, JOB_EVENTS)
+        self._revisions: Grouped[tuple[str, Revision], bool] = Grouped(
+            self._revise_together, apart=lambda _: True, linger_s=_REVISION_LINGER_S
+        )
         self._creation = JobCreation(self._single, writer)
 
     async def create(self, job: Job, key: RequestKey | None) -> Created | Repeated:
@@ -72,6 +85,20 @@ class PostgresJobs:
             stored = job is not None and await self._writer.write(connection, job)
         if job is not None and stored:
             self._writer.committed(job)
+
+    async def revise(self, job_id: str, revision: Revision) -> bool:
+        """The job under its row's lock, in a transaction with others; see `JobStore.revise`."""
+        return await self._revisions.do((job_id, revision))
+
+    async def _revise_together(self, wanted: Sequence[tuple[str, Revision]]) -> Sequence[bool]:
+        async with self._engine.begin() as connection:
+            ids = {"wanted": list({job_id for job_id, _ in wanted})}
+            jobs = {str(row["job_id"]): job_of(row) for row in (await connection.execute(_LOCKED_ALL, ids)).mappings()}
+            outcomes = [await revision(jobs.get(job_id)) for job_id, revision in wanted]
+            stored = await self._writer.write_all(connection, list(jobs.values())) if jobs else []
+        if stored:
+            self._writer.committed(*stored)
+        return outcomes
 
     async def page(self, query: JobQuery, after: PageKey | None, skip: int, limit: int) -> list[Job]:
         """A page of the list by keyset: its cost does not depend on its depth, but for `skip`."""

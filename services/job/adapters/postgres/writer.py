@@ -48,12 +48,23 @@ class JobWriter:
 
     async def write(self, connection: AsyncConnection, job: Job) -> bool:
         """Write the job's state, events and commands; the caller holds its row's lock. True when something happened."""
-        for prepare in self.preparations:
-            prepare(job)
-        await connection.execute(_CHANGE, {"changed_job": job.job_id, **state_values(job)})
-        if job.events:
-            entries = [self._entry(event) for event in job.events]
+        return bool(await self.write_all(connection, [job]))
+
+    async def write_all(self, connection: AsyncConnection, jobs: Sequence[Job]) -> list[Job]:
+        """The same for several; those that something happened to."""
+        for job in jobs:
+            for prepare in self.preparations:
+                prepare(job)
+        changes = [{"changed_job": job.job_id, **state_values(job)} for job in jobs]
+        await connection.execute(_CHANGE, changes if len(changes) > 1 else changes[0])
+        entries = [self._entry(event) for job in jobs for event in job.events]
+        if entries:
             await connection.execute(_APPEND, entries)
+        for job in jobs:
+            await self._write_consequences(connection, job)
+        return [job for job in jobs if job.events or job.lines]
+
+    async def _write_consequences(self, connection: AsyncConnection, job: Job) -> None:
         if job.commands:
             await connection.execute(insert(JOB_OUTBOX), [command_values(job, command) for command in job.commands])
         if job.notes:
@@ -62,7 +73,6 @@ class JobWriter:
             job.notes.clear()
         for effect in self.effects:
             await effect(connection, job)
-        return bool(job.events or job.lines)
 
     async def insert(self, connection: AsyncConnection, jobs: Sequence[Job]) -> None:
         """Write new jobs with their events and commands; no effects, since nothing of them was stored before."""
