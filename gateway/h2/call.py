@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from gateway.h2.deadlines import Deadlines, Timed
 from gateway.h2.headers import Head, Value, timeout_field
 from gateway.h2.statuses import Code, failure, of_trailers
 
@@ -30,29 +31,30 @@ class Call(asyncio.Future[bytes]):
     """
 
     __slots__ = (
-        "_body", "_deadline", "_expected", "_timer", "fields", "head", "holder", "initial", "message", "reissued",
+        "_body", "_expected", "_queue", "deadline", "fields", "head", "holder", "initial", "message", "reissued",
         "sent", "stream", "timeout_s", "window",
     )  # fmt: skip
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, head: bytes, fields: bytes, message: bytes, timeout_s: float | None
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, head: bytes, fields: bytes, message: bytes) -> None:
         super().__init__(loop=loop)
         self.head = head
         self.fields = fields
         self.message = len(message).to_bytes(_PREFIX_BYTES, "big") + message  # Not compressed (0), its length.
-        self.timeout_s = timeout_s
+        self.timeout_s: float | None = None
+        self.deadline = 0.0
         self.holder: Holder | None = None
         self.stream = self.sent = self.window = 0
         self.reissued = False
         self.initial: Head | None = None
         self._body: bytes | bytearray = b""
         self._expected = -1
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
-        if timeout_s is not None:
-            self._deadline = loop.time() + timeout_s
-            self._timer = loop.call_later(timeout_s, self._expire)
+        self._queue: dict[Timed, None] | None = None
+
+    def limit(self, timeout_s: float, deadlines: Deadlines) -> None:
+        """End after that time."""
+        self.timeout_s = timeout_s
+        self.deadline = self.get_loop().time() + timeout_s
+        self._queue = deadlines.add(self, timeout_s)
 
     def block(self) -> bytes:
         """The header block of the request, as of now."""
@@ -63,7 +65,7 @@ class Call(asyncio.Future[bytes]):
     def has_waited(self) -> None:
         """Time has passed since it was made: the server is told what is left of it."""
         if self.timeout_s is not None:
-            self.timeout_s = max(0.0, self._deadline - self.get_loop().time())
+            self.timeout_s = max(0.0, self.deadline - self.get_loop().time())
 
     def begin_again(self) -> None:
         """Forget what was sent and received: the call goes to another connection."""
@@ -104,12 +106,12 @@ class Call(asyncio.Future[bytes]):
         if error is not None:
             self.fail(error)
         elif not self.done():
-            self._stop_timer()
+            self._stop_clock()
             self.set_result(bytes(self._body[_PREFIX_BYTES:]))
 
     def fail(self, error: grpc.aio.AioRpcError) -> None:
         """End with an error. Whoever had the call in hand forgets it before."""
-        self._stop_timer()
+        self._stop_clock()
         if not self.done():
             self.set_exception(error)
             self.exception()  # Seen, in case nobody awaits the call any more.
@@ -130,18 +132,19 @@ class Call(asyncio.Future[bytes]):
         """The same, as `grpc.aio` has it; of a call that has ended."""
         return self.received
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """The deadline has passed."""
         if not self.done():
             self._leave()
             self.fail(failure(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
     def _leave(self) -> None:
-        self._stop_timer()
+        self._stop_clock()
         holder, self.holder = self.holder, None
         if holder is not None:
             holder.leave(self)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _stop_clock(self) -> None:
+        if self._queue is not None:
+            self._queue.pop(self, None)
+            self._queue = None

@@ -19,6 +19,7 @@ import grpc
 
 from gateway.h2.call import Call
 from gateway.h2.connection import Connection
+from gateway.h2.deadlines import Deadlines
 from gateway.h2.headers import Metadata, metadata_fields, request_head
 from gateway.h2.statuses import Code, failure
 from gateway.h2.targets import Target
@@ -34,16 +35,21 @@ _UNACKNOWLEDGED_MS = 10_000
 class Method:
     """A unary method on raw bytes, as `grpc.aio.Channel.unary_unary` makes one."""
 
-    __slots__ = ("_head", "_loop", "_submit")
+    __slots__ = ("_deadlines", "_head", "_loop", "_submit")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, head: bytes, submit: Callable[[Call], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, head: bytes, deadlines: Deadlines, submit: Callable[[Call], None]
+    ) -> None:
         self._loop = loop
+        self._deadlines = deadlines
         self._head = head
         self._submit = submit
 
     def __call__(self, request: bytes, *, timeout: float | None = None, metadata: Metadata | None = None) -> Call:
         """Begin a call; `timeout` in seconds. Raises UsageError on a closed channel, ValueError of bad metadata."""
-        call = Call(self._loop, self._head, metadata_fields(metadata) if metadata else b"", request, timeout)
+        call = Call(self._loop, self._head, metadata_fields(metadata) if metadata else b"", request)
+        if timeout is not None:
+            call.limit(timeout, self._deadlines)
         self._submit(call)
         return call
 
@@ -53,6 +59,7 @@ class Channel:
 
     def __init__(self, target: Target, tls: ssl.SSLContext | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self._loop)
         self._target = target
         self._tls = tls
         self._waiting: dict[Call, None] = {}  # In the order of their coming; who leaves is found at once.
@@ -66,7 +73,7 @@ class Channel:
     def unary_unary(self, path: str) -> Method:
         """The method `/package.Service/Method`."""
         head = request_head(path, self._target.authority, secure=self._tls is not None)
-        return Method(self._loop, head, self._submit)
+        return Method(self._loop, head, self._deadlines, self._submit)
 
     async def close(self, grace: float | None = None) -> None:
         """Take no more calls, wait `grace` seconds for those under way, cut off the rest."""
@@ -80,6 +87,7 @@ class Channel:
         self._refuse_waiting(Code.CANCELLED, "the channel was closed")
         for connection in list(self._open):
             connection.abort(Code.CANCELLED, "the channel was closed")
+        self._deadlines.close()
 
     # Calls.
 
