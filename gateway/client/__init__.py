@@ -3,7 +3,10 @@
 Needs httpx and httpx-sse (the command also click, rich and PyYAML), and nothing else of this repository.
 """
 
-from gateway.client.aio import AsyncT2MClient
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from gateway.client.core.credentials import TokenStore
 from gateway.client.core.retries import Policy
 from gateway.client.core.streams import Event
@@ -24,6 +27,9 @@ from gateway.client.errors import (
 )
 from gateway.client.sync import T2MClient
 from gateway.client.tokens import FileTokens, MemoryTokens
+
+if TYPE_CHECKING:
+    from gateway.client.aio import AsyncT2MClient
 
 __all__ = [
     "AsyncT2MClient",
@@ -47,3 +53,14 @@ __all__ = [
     "UnavailableError",
     "Violation",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The asynchronous client when it is asked for (PEP 562): asyncio is a fifth of the time that `t2m` takes to start,
+    and it does not need it.
+    """
+    if name == "AsyncT2MClient":
+        from gateway.client.aio import AsyncT2MClient
+
+        return AsyncT2MClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

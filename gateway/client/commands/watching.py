@@ -7,10 +7,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from gateway.client.commands.app import App
 from gateway.client.commands.failures import Exit
@@ -20,6 +19,9 @@ from gateway.client.core.streams import Event
 from gateway.client.errors import PositionExpiredError, T2MError
 from gateway.client.progress import JobView
 from gateway.client.sync import T2MClient
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _QUEUE_EVERY_S = 3.0
 
@@ -133,6 +135,8 @@ def fetch(app: App, client: T2MClient, job_id: str, target: Path | None, quality
 
 def bar(app: App) -> Progress:
     """Of bytes on their way."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # Slow to import.
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=app.output.err, transient=True)
 
