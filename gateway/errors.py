@@ -193,6 +193,7 @@ BY_REASON: Mapping[str, tuple[int, str]] = {
     "UNSUPPORTED_MEDIA_TYPE": (415, "UNSUPPORTED_MEDIA_TYPE"),
     "MALWARE_FOUND": (422, "MALWARE_FOUND"),
     "REQUEST_TOO_SLOW": (408, "REQUEST_TIMEOUT"),
+    "PRECONDITION_FAILED": (412, "PRECONDITION_FAILED"),
 }
 """Reasons that are more precise than their code."""
 
