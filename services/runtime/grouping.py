@@ -22,7 +22,9 @@ R = TypeVar("R")
 _MOST = 64
 _WAITING = 4096
 _CROWD = 3
-"""So many that come together are a sign of more."""
+"""So many that come together are a sign of more …"""
+_RECENT_S = 1.0
+"""… for so long."""
 
 
 def _never(_: Exception) -> bool:
@@ -62,6 +64,7 @@ class Grouped(Generic[T, R]):
         self._limit = waiting
         self._linger_s = linger_s
         self._last = 0
+        self._last_at = 0.0
         self._waiting: deque[_Waiter[T, R]] = deque()
         self._group: asyncio.Task[None] | None = None
 
@@ -107,10 +110,10 @@ class Grouped(Generic[T, R]):
         return group
 
     async def _serve(self) -> None:
-        if self._linger_s and max(self._last, len(self._waiting)) >= _CROWD:
+        if self._linger_s and self._crowded():
             await asyncio.sleep(self._linger_s)
         group = self._take()
-        self._last = len(group)
+        self._last, self._last_at = len(group), asyncio.get_running_loop().time()
         try:
             if len(group) == 1:
                 await self._alone(group[0])
@@ -119,6 +122,10 @@ class Grouped(Generic[T, R]):
         finally:
             for waiter in group:
                 waiter.outcome.cancel()  # without effect on those that have their outcome
+
+    def _crowded(self) -> bool:
+        recent = asyncio.get_running_loop().time() - self._last_at < _RECENT_S
+        return max(self._last if recent else 0, len(self._waiting)) >= _CROWD
 
     async def _all(self, group: Sequence[_Waiter[T, R]]) -> None:
         try:

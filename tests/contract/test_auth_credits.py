@@ -44,6 +44,7 @@ class Bench:
     clock: FakeClock
     ada: str
     bob: str
+    fake: bool = False
 
     async def balance(self, user_id: str) -> tuple[int, int, int]:
         """Available, reserved, spent."""
@@ -66,7 +67,7 @@ async def bench(request: pytest.FixtureRequest, engine: AsyncEngine) -> Bench:
     clock, plans = FakeClock(), {str(uuid4()): "trial", str(uuid4()): "free"}
     ada, bob = plans
     if request.param == "fake":
-        return Bench(Credits(FakeCreditStore(plans), PLANS, clock), clock, ada, bob)
+        return Bench(Credits(FakeCreditStore(plans), PLANS, clock), clock, ada, bob, fake=True)
     async with engine.begin() as connection:
         common = {"display_name": "", "role": "user", "created_at": START, "updated_at": START}
         rows = [{"user_id": user, "email": f"{plan}@a.example", "plan": plan, **common} for user, plan in plans.items()]
@@ -223,6 +224,16 @@ async def test_A6_a_plan_without_a_meter_counts_and_refuses_nothing(bench: Bench
     await bench.credits.reserve(bench.bob, made, 5)
     await bench.credits.settle(made)
     assert await bench.balance(bench.bob) == (-5, 0, 5)
+
+
+async def test_A6_a_plan_that_is_gone_is_the_default_one(bench: Bench, engine: AsyncEngine) -> None:
+    """A6: and when that has a meter, nobody orders without credits."""
+    store = FakeCreditStore({bench.ada: "gone"}) if bench.fake else PostgresCredits(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE users SET plan = 'gone'"))
+    strict = Credits(store, Plans(Plan("free", metered=True), Plan("pro")), bench.clock)
+    with pytest.raises(CreditsExhausted):
+        await strict.reserve(bench.ada, job(), 1)
 
 
 async def test_A6_what_nobody_confirms_lapses(bench: Bench) -> None:

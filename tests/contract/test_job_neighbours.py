@@ -32,6 +32,8 @@ from services.job.domain.job import Job
 from services.job.domain.order import Order
 from services.job.domain.render import PlannedFact, ProgressFact, RenderFact
 from services.job.domain.values import Priority
+from t2m.auth.v1 import credit_service_pb2 as pb
+from t2m.auth.v1 import credit_service_pb2_grpc
 from t2m.storage.v1 import object_pb2
 from tests.fakes.job import START, FakeObjects, FakeRenders
 from tests.fakes.job_credits import FakeCredits
@@ -205,6 +207,31 @@ async def test_A6_many_at_once_are_answered_one_by_one(credit_accounts: tuple[Cr
     behind.away = True
     away = await asyncio.gather(*(port.reserve("ada", job, 1) for job in jobs), return_exceptions=True)
     assert {type(each) for each in away} == {CreditsAway}
+
+
+class OlderCredits(credit_service_pb2_grpc.CreditServiceServicer):
+    """An auth of before there were calls for several jobs."""
+
+    def __init__(self) -> None:
+        self.reserved: list[str] = []
+
+    async def ReserveCredits(self, request: pb.ReserveCreditsRequest, context: Any) -> pb.ReserveCreditsResponse:
+        """Set credits aside."""
+        self.reserved.append(request.job_id)
+        return pb.ReserveCreditsResponse()
+
+
+async def test_A6_an_older_auth_is_asked_one_by_one() -> None:
+    """A6, O5: while a deployment is renewed, orders of a moment are reserved as before."""
+    older, server = OlderCredits(), grpc.aio.server()
+    credit_service_pb2_grpc.add_CreditServiceServicer_to_server(older, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        accounts = GrpcCredits(channel)
+        await asyncio.gather(*(accounts.reserve("ada", f"j{number}", 1) for number in range(5)))
+    await server.stop(None)
+    assert older.reserved == [f"j{number}" for number in range(5)]
 
 
 async def test_A6_credits_are_reserved_kept_and_spent_or_given_back(

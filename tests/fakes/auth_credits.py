@@ -42,7 +42,7 @@ class FakeCreditStore:
                 self.save(account)
 
     async def set_aside(
-        self, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+        self, wishes: Sequence[Wish], until: datetime, unmetered: Collection[str], now: datetime
     ) -> list[Reservation]:
         """Where there can be no doubt."""
         made = []
@@ -52,7 +52,7 @@ class FakeCreditStore:
             async with self._locks[user_id]:
                 account = await self.account(user_id, now)
                 whole = sum(wish.amount for wish in mine.values())
-                if account is None or (account.plan in metered and account.available < whole):
+                if account is None or (account.plan not in unmetered and account.available < whole):
                     continue
                 for wish in mine.values():
                     if wish.job_id not in self._reservations:

@@ -59,10 +59,10 @@ class CreditStore(Protocol):
         ...
 
     async def set_aside(
-        self, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+        self, wishes: Sequence[Wish], until: datetime, unmetered: Collection[str], now: datetime
     ) -> list[Reservation]:
         """Make reservations where there can be no doubt: for all wishes of a user whose balance covers them together,
-        or whose plan is not among the `metered` ones, for jobs that have none. Atomic; what is left out has not moved.
+        or whose plan is among the `unmetered` ones, for jobs that have none. Atomic; what is left out has not moved.
         """
         ...
 
@@ -113,8 +113,8 @@ class Credits:
         for each.
         """
         now = self._clock.now()
-        metered = [plan.name for plan in self._plans if plan.metered]
-        sure = await self._store.set_aside(wishes, now + self._unconfirmed, metered, now)
+        unmetered = [plan.name for plan in self._plans if not plan.metered]
+        sure = await self._store.set_aside(wishes, now + self._unconfirmed, unmetered, now)
         made = {reservation.job_id: reservation for reservation in sure}
         doubtful = [wish for wish in wishes if not _answers(made.get(wish.job_id), wish)]
         if not doubtful:

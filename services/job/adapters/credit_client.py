@@ -29,9 +29,13 @@ the audit trail: with 32 of them on their way that halves what each of them cost
 _REFUSED = frozenset(code.value[0] for code in _REFUSALS)
 
 
+class _NotServed(CreditsAway):
+    """auth is older than the call; it serves the one for a single job."""
+
+
 def _was_refused(error: Exception) -> bool:
     """Whether auth refused a whole call: it did nothing, and it may be the fault of one request in it."""
-    return isinstance(error, CreditsRefused)
+    return isinstance(error, CreditsRefused | _NotServed)
 
 
 class GrpcCredits:
@@ -88,6 +92,8 @@ async def _answered(call: Awaitable[Any]) -> Any:
         failure = rpc_error_details(error)
         if failure.code in _REFUSALS:
             raise CreditsRefused(failure.message) from error
+        if failure.code is grpc.StatusCode.UNIMPLEMENTED:
+            raise _NotServed(f"{error.code().name}: {error.details()}") from error
         raise CreditsAway(f"{error.code().name}: {error.details()}") from error
 
 

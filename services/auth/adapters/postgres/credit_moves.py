@@ -32,7 +32,7 @@ _SET_ASIDE = text(
     ), sure AS (
         SELECT a.user_id
         FROM credit_accounts a JOIN whole USING (user_id) JOIN users u USING (user_id)
-        WHERE a.available >= whole.amount OR u.plan <> ALL(:metered)
+        WHERE a.available >= whole.amount OR u.plan = ANY(:unmetered)
         ORDER BY a.user_id FOR UPDATE OF a
     ), made AS (
         INSERT INTO credit_reservations (job_id, user_id, amount, state, created_at, expires_at)
@@ -58,7 +58,7 @@ _SET_ASIDE = text(
     bindparam("users", type_=_UUIDS),
     bindparam("amounts", type_=ARRAY(BigInteger)),
     bindparam("transactions", type_=_UUIDS),
-    bindparam("metered", type_=ARRAY(Text)),
+    bindparam("unmetered", type_=ARRAY(Text)),
     bindparam("now", type_=_TIME),
     bindparam("until", type_=_TIME),
 )
@@ -76,7 +76,7 @@ _CONFIRM = text(
 
 
 async def set_aside(
-    connection: AsyncConnection, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+    connection: AsyncConnection, wishes: Sequence[Wish], until: datetime, unmetered: Collection[str], now: datetime
 ) -> list[Reservation]:
     """The reservations that were made; see `CreditStore.set_aside`."""
     known: dict[UUID, tuple[UUID, int]] = {}
@@ -89,7 +89,7 @@ async def set_aside(
         "users": [owner for owner, _ in known.values()],
         "amounts": [amount for _, amount in known.values()],
         "transactions": [uuid4() for _ in known],
-        "metered": list(metered),
+        "unmetered": list(unmetered),
         "now": now,
         "until": until,
     }

@@ -54,11 +54,11 @@ class PostgresCredits:
                 await save_account(connection, account)
 
     async def set_aside(
-        self, wishes: Sequence[Wish], until: datetime, metered: Collection[str], now: datetime
+        self, wishes: Sequence[Wish], until: datetime, unmetered: Collection[str], now: datetime
     ) -> list[Reservation]:
         """One statement, atomic by itself."""
         async with self._single.connect() as connection:
-            return await set_aside(connection, wishes, until, metered, now)
+            return await set_aside(connection, wishes, until, unmetered, now)
 
     @asynccontextmanager
     async def change_all(self, wishes: Sequence[Wish], now: datetime) -> AsyncIterator[Desk]:
