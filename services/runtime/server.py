@@ -182,8 +182,8 @@ class ServiceServer:
 
 
 def _spare_the_collector() -> None:
-    """What a service is made of stays to its end. Looking at it again and again for cycles costs a tenth of its CPU
-    under load; what calls leave behind is looked at when there is some of it.
+    """What a service is made of stays to its end: under load, Python would look at all of it again and again for
+    cycles. What calls leave behind is looked at when there is some of it.
     """
     gc.collect()
     gc.freeze()
