@@ -33,7 +33,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="t2m-fanout-") as folder:
         for number in range(options.rounds):
             for peer in options.peers.split(","):
-                show(asyncio.run(measure(peer, shape, Path(folder) / f"{number}-{peer}")))
+                own = Path(folder) / f"{number}-{peer}"
+                own.mkdir()
+                show(asyncio.run(measure(peer, shape, own)))
 
 
 if __name__ == "__main__":

@@ -28,4 +28,4 @@ def command(port: int, backend: int) -> list[str]:
 
 
 def _thresholds() -> dict[str, Any]:
-    return {name: _MANY for name in ("max_connections", "max_pending_requests", "max_requests")}
+    return dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), _MANY)

@@ -80,7 +80,8 @@ class Helper:
         assert self.process.stdout is not None
         async with asyncio.timeout(deadline_s):
             line = await asyncio.get_running_loop().run_in_executor(None, self.process.stdout.readline)
-        assert line and json.loads(line) == word, (self.process.args, line)
+        if not line or json.loads(line) != word:
+            raise RuntimeError(f"{self.process.args} said {line!r}, not {word!r}")
 
     def end(self) -> None:
         """By the end of its input."""
@@ -170,7 +171,6 @@ class Deployment:
 
 async def measure(peer: str, shape: Shape, folder: Path) -> Run:
     """Start everything, run, stop, and put commits and arrivals together."""
-    folder.mkdir(parents=True)
     run = Run(peer, shape)
     arrivals = folder / "arrivals"
     with ExitStack() as stopped:
