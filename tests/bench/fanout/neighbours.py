@@ -99,8 +99,8 @@ async def serve(port: int) -> None:
     renders = Renders()  # type: ignore[abstract]  # Job calls no other method here.
     server = grpc.aio.server()
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(Exchange(), server)  # type: ignore[abstract]
-    render_service_pb2_grpc.add_RenderServiceServicer_to_server(renders, server)  # type: ignore[abstract]
-    Record().add_to(server)
+    render_service_pb2_grpc.add_RenderServiceServicer_to_server(renders, server)
+    Record().add_to(server)  # type: ignore[abstract]
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     loop = asyncio.get_running_loop()

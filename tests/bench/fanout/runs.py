@@ -81,7 +81,7 @@ class Helper:
         async with asyncio.timeout(deadline_s):
             line = await asyncio.get_running_loop().run_in_executor(None, self.process.stdout.readline)
         if not line or json.loads(line) != word:
-            raise RuntimeError(f"{self.process.args} said {line!r}, not {word!r}")
+            raise RuntimeError(f"{self.process.args!r} said {line!r}, not {word!r}")
 
     def end(self) -> None:
         """By the end of its input."""
