@@ -6,6 +6,7 @@ Their scripts are let in by a nonce of each answer, not by their origin: what us
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import importlib.resources
 import secrets
@@ -74,7 +75,8 @@ _REDOC = _POLICY.format(" 'strict-dynamic'")
 """A module, which loads itself as one."""
 
 
-def viewers() -> dict[str, Endpoint]:
+@functools.cache
+def viewers() -> Mapping[str, Endpoint]:
     """Path → endpoint: the pages and the files that they load."""
     bundle = Asset("swagger_bundle.js", "swagger-ui.js", _SCRIPT)
     style = Asset("swagger_style.css", "swagger-ui.css", _STYLE)
