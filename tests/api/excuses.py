@@ -17,7 +17,6 @@ FIELDS: Mapping[str, str] = {
     r"email": "an address that a mail server would take",
     r"expires_at": "in the future",
     r"(requests\[\d+\]\.)?(webhook_)?url": "an address that may be called, with a host that can be",
-    r"(requests\[\d+\]\.)?model": "configured in this deployment",
     r"(requests\[\d+\]\.)?quality_levels": "none above the quality that is asked for",
     r"events\[\d+\]": "one that is announced: a test's is sent by a test alone",
     r"overlap": "from 0 to 7 days",
@@ -35,6 +34,7 @@ FIELDS: Mapping[str, str] = {
 """Field (a regular expression) → what it has to be beside well-formed."""
 
 REASONS: Mapping[str, str] = {
+    "UNSUPPORTED": "what this deployment is configured without: models, documents for the planner",
     "UNSUPPORTED_MEDIA_TYPE": "what a file is, its bytes say",
     "REQUEST_TOO_LARGE": "how large one may be, the plan says",
 }
