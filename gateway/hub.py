@@ -21,6 +21,7 @@ from gateway.metrics import STREAM_FEEDS, STREAM_RECONNECTS
 log = structlog.get_logger("gateway.hub")
 
 _TICK_S = 0.5
+_AT_ONCE = 500
 _STABLE_AFTER_S = 5.0
 _MAX_ATTEMPTS = 50
 _REFUSED = frozenset({401, 403, 404})
@@ -259,8 +260,11 @@ class Hub:
         while True:
             await asyncio.sleep(tick_s)
             now = loop.time()
-            for subscription in list(self._subscriptions):
-                self._check(subscription, now)
+            for number, subscription in enumerate(list(self._subscriptions), 1):
+                if subscription in self._subscriptions:
+                    self._check(subscription, now)
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # Thousands are looked at, and events need not wait for the last of them.
 
     def _check(self, subscription: Subscription, now: float) -> None:
         limits = self.limits
