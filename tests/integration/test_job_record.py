@@ -200,7 +200,7 @@ async def test_A8_an_erasure_takes_everything_of_one_user(world: World, server: 
     await world.neighbours.record.until(lambda: erasure_id in world.neighbours.record.acknowledged)
     kept = {part.table for part in PERSONAL if part.fate is Fate.KEPT}
     assert {table for table, count in (await left_of(world, ada.subject)).items() if count} == kept
-    sent = {"webhook_attempts", "webhook_deliveries"}  # on their way meanwhile
+    sent = {"webhook_attempts", "webhook_deliveries", "audit_outbox"}  # on their way meanwhile
     after = await left_of(world, eve.subject)
     assert {table: after[table] for table in after.keys() - sent} == {
         table: before[table] for table in after.keys() - sent

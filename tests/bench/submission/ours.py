@@ -21,6 +21,7 @@ from services.auth.bootstrap import build_operator
 from services.auth.domain.user import Role
 from services.auth.settings import AuthSettings
 from tests import stack
+from tests.bench.submission.load import ORDER
 from tests.bench.submission.servers import Side
 
 CREDITS = 1_000_000
@@ -30,6 +31,10 @@ _LIMITS = {
     "address": {"standard": NO_END, "generate": NO_END, "credential": NO_END},
     "deployment": {"standard": NO_END, "generate": NO_END},
 }
+_COMPLETED = """
+    UPDATE jobs SET status = 'completed', completed_at = now(), video = '{"frame_count": 300}',
+        stage_seconds = '{"planning": 1, "rendering": 10, "assembling": 1, "publishing": 1}'
+"""
 _LEFT = """
     SELECT (SELECT count(*) FROM job_outbox) + (SELECT count(*) FROM audit_outbox)
         + (SELECT count(*) FROM job_events WHERE NOT relayed)
@@ -95,7 +100,17 @@ class Ours(Side):
                 key = {"Idempotency-Key": f"bench-{user.user_id}"}
                 answer = await client.post(f"{url}/users/{user.user_id}/credits", json=grant, headers=key)
                 answer.raise_for_status()
+            await self._remember(client, made[0][1])
         self.credentials = [f"X-API-Key: {key}\r\n" for _, key in made]
+
+    async def _remember(self, client: httpx.AsyncClient, key: str) -> None:
+        """A past: with a completed job, every order is promised a time, for which its place in the queue is needed."""
+        url = f"http://127.0.0.1:{self.gateway_port}/api/v1/videos/generate"
+        headers = {"X-API-Key": key, "Content-Type": "application/json"}
+        (await client.post(url, content=ORDER, headers=headers)).raise_for_status()
+        connection = await asyncpg.connect(self._databases["job"])
+        await connection.execute(_COMPLETED)
+        await connection.close()
 
     async def settled(self) -> None:
         """Return when nothing is left to be done for the jobs that were accepted."""
@@ -111,12 +126,13 @@ class Ours(Side):
         """Every accepted job is there once, with its event and its confirmed credits. Raises AssertionError."""
         counts = {}
         for name, query in (
-            ("job", "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM job_events WHERE seq = 1)"),
+            ("job", "SELECT count(*), count(e.*) FROM jobs j LEFT JOIN job_events e ON j.job_id::text = e.stream_id"),
             ("auth", "SELECT count(*), sum(amount) FROM credit_reservations WHERE state = 'confirmed'"),
         ):
             connection = await asyncpg.connect(self._databases[name])
             counts[name] = tuple(await connection.fetchrow(query) or ())
             await connection.close()
+        jobs += 1  # of `_remember`
         assert counts == {"job": (jobs, jobs), "auth": (jobs, jobs)}, (jobs, counts)
 
 

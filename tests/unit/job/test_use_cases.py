@@ -158,6 +158,38 @@ async def test_v3_the_first_promise_includes_the_wait(world: World) -> None:
     assert await estimates.promise(waiting) == world.clock.now() + 3 * timedelta(seconds=60)
 
 
+async def test_v3_a_place_is_looked_up_once_for_many_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """V3, P2: a user's next orders are promised to come one after the other; after ten seconds it is looked again."""
+    job = await world.processing()
+    world.clock.advance(seconds=60)
+    await complete(world, job)
+    for _ in range(3):
+        await world.create()
+    looked: list[str] = []
+    position = world.queue.position
+
+    async def counted(asked: Job) -> int:
+        looked.append(asked.order.owner_id)
+        return await position(asked)
+
+    monkeypatch.setattr(world.queue, "position", counted)
+    estimates = Estimates(world.queue, world.clock, slots=2)
+
+    async def waves(owner_id: str) -> int:
+        order = replace(job.order, owner_id=owner_id)
+        promised = await estimates.promise(Job.accept("last", order, world.clock.now()))
+        assert promised is not None
+        return (promised - world.clock.now()) // timedelta(seconds=60)
+
+    owner = job.order.owner_id
+    assert [await waves(owner) for _ in range(4)] == [2, 3, 3, 4]
+    assert await waves("somebody else") in (1, 2)
+    assert looked == [owner, "somebody else"]
+    world.clock.advance(seconds=10)
+    assert await waves(owner) == 2
+    assert len(looked) == 3
+
+
 async def test_v3_queue_position_counts_waves(world: World) -> None:
     jobs = [await world.create() for _ in range(3)]
     views = [await world.queries.progress(ADA, job.job_id) for job in jobs]
