@@ -124,6 +124,6 @@ def _learn(name: bytes) -> None:
     _known_names.add(name)
 
 
-def cycle_of(scope: Scope) -> Cycle | None:
-    """The cycle of a request; None under another server."""
-    return cast("Cycle | None", scope.get("extensions", {}).get(EXTENSION))
+def cycle_of(scope: Scope) -> Cycle:
+    """The cycle of a request."""
+    return cast(Cycle, scope["extensions"][EXTENSION])

@@ -127,8 +127,7 @@ class Request:
         if declared is not None and declared.isdigit() and int(declared) > limit:
             await self.discard(int(declared))
             raise body_too_large(limit)
-        cycle = cycle_of(self.scope)
-        here = None if cycle is None else cycle.whole_body()
+        here = cycle_of(self.scope).whole_body()
         if here is not None:  # Most are: nothing to wait for, and no need of a clock.
             self._body_ended = True
             if len(here) > limit:

@@ -124,7 +124,7 @@ class _Leaf(Generic[T]):
     target: T
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match(Generic[T]):
     """A route and the values of its variables, decoded, by field path."""
 

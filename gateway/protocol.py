@@ -37,6 +37,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._field_bytes = self._unfinished_bytes = 0
         self._heads = 0
         self._active: Cycle | None = None
+        self._idle_since: float | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self.url = b""
         self._deadline: asyncio.TimerHandle | None = None
@@ -49,6 +51,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is expected any more."""
         self._met()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
         if self._active is not None:
             self._active.disconnected = True
@@ -65,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
         # uvicorn's own clock runs between requests only, and what comes stops it: be it the beginning of a head, or the
         # rest of a body that was refused.
-        if self._deadline is None and self.timeout_keep_alive_task is None and self._answered():
+        if self._deadline is None and self._idle_since is None and self._answered():
             self._expect()
 
     def on_message_begin(self) -> None:
@@ -84,7 +88,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._field_bytes += len(name) + len(value) + _PER_FIELD
         if self._field_bytes > self.max_head_bytes:
             raise _HeadTooLargeError
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The app takes over."""
@@ -102,6 +109,30 @@ class GuardedProtocol(HttpToolsProtocol):
         extensions = cast(dict[str, Any], cycle.scope)
         extensions["extensions"] = {**extensions.get("extensions", {}), EXTENSION: cycle}
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """The connection is idle, or its next request begins. One timer watches all the pauses of a connection."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _look_idle(self) -> None:
+        self._idle_timer = None
+        if self._idle_since is None:
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._idle_timer = self.loop.call_later(left_s, self._look_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def on_message_complete(self) -> None:
         """Whatever comes next is the next head."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,7 +89,8 @@ class UnaryCall:
         body = await request.body(self._tools.max_body_bytes)
         message = self.bind(request, variables, body)
         call = self._call(message, timeout=timeout, metadata=call_metadata(request, caller))
-        watch = _ClientWatch(request, call)
+        cycle = cycle_of(request.scope)
+        cycle.watch(call.cancel)
         try:
             answer = await call
             headers = response_headers(call.received)
@@ -97,11 +98,11 @@ class UnaryCall:
             request.state["grpc_detail"] = error.details()
             raise from_rpc(error) from error
         except asyncio.CancelledError:
-            if watch.client_gone:
+            if cycle.disconnected:
                 raise ClientGoneError from None
             raise
         finally:
-            watch.stop()
+            cycle.watch(None)
         return self._parse(answer), headers, caller
 
     def bind(self, request: Request, variables: dict[str, str], body: bytes) -> bytes:
@@ -109,43 +110,13 @@ class UnaryCall:
         return self.binder.bind(request, variables, body)
 
 
-def response_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[Header]:
+def response_headers(metadata: Collection[tuple[str, str | bytes]]) -> list[Header]:
     """Of the initial metadata of a call, what clients may see."""
+    if not metadata:
+        return []
     return [
         (key.encode(), value.encode()) for key, value in metadata if key in RESPONSE_METADATA and isinstance(value, str)
     ]
-
-
-class _ClientWatch:
-    """Cancels a call when the client of the request leaves."""
-
-    __slots__ = ("_call", "_cycle", "_request", "_task", "client_gone")
-
-    def __init__(self, request: Request, call: Any) -> None:
-        self._request = request
-        self._call = call
-        self._task: asyncio.Task[None] | None = None
-        self.client_gone = False
-        self._cycle = cycle_of(request.scope)
-        if self._cycle is not None:
-            self._cycle.watch(self._gone)
-        else:  # Another server says so only to who asks.
-            self._task = asyncio.create_task(self._ask())
-
-    async def _ask(self) -> None:
-        await self._request.disconnected()
-        self._gone()
-
-    def _gone(self) -> None:
-        self.client_gone = True
-        self._call.cancel()
-
-    def stop(self) -> None:
-        """The call is over."""
-        if self._cycle is not None:
-            self._cycle.watch(None)
-        elif self._task is not None:
-            self._task.cancel()
 
 
 class UnaryEndpoint:
