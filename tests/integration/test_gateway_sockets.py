@@ -101,6 +101,22 @@ async def test_J7_who_says_nothing_is_closed() -> None:
         assert (code, error["error_code"]) == (4408, "REQUEST_TIMEOUT")
 
 
+async def test_O4_a_gateway_that_stops_closes_whom_it_does_not_know_yet() -> None:
+    """O4: with 1012; who is known gets 1001 and the seq to go on from. Neither waits for the drain's end."""
+    async with (
+        running_gateway(drain_s=30) as gateway,
+        socket(gateway) as stranger,
+        socket(gateway, headers=ALICE) as known,
+    ):
+        followed = SocketClient(known)
+        await followed.event()
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(gateway.stop(), stranger.wait_closed(), known.wait_closed())
+        assert (stranger.close_code, known.close_code) == (1012, 1001)
+        assert await seqs(followed) == []
+        assert followed.last["data"] == {"reason": "draining"}
+
+
 async def test_A7_strangers_count_for_their_address() -> None:
     """A7: opening without a credential is charged to the address, then to the user as well."""
     limits = '{"address": {"stream": "1/minute"}}'

@@ -93,6 +93,14 @@ async def test_J7_a_position_before_the_shared_stream_is_filled_from_an_own_one(
         assert await late.seqs() == [4]
 
 
+async def test_J7_a_head_request_asks_and_follows_nothing(gateway: GatewayUnderTest) -> None:
+    """J7: RFC 9110 §9.3.2; the upstream that was asked is given up, and the connection can be used again."""
+    answer = await gateway.client.head(EVENTS, headers=ALICE)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
+    await gateway.script.until(lambda: gateway.script.watching == 0)
+    assert (await gateway.client.head(EVENTS, headers={"Authorization": "Bearer bob-token"})).status_code == 404
+
+
 async def test_A5_J7_a_shared_stream_is_no_way_around_permission(gateway: GatewayUnderTest) -> None:
     """A5, J7: another user is refused while the owner's stream runs, with and without a position."""
     await gateway.script.emit(1)
