@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
+import structlog
 
 from gateway.h2.call import Call
 from gateway.h2.connection import Connection
@@ -23,6 +24,8 @@ from gateway.h2.deadlines import Deadlines
 from gateway.h2.headers import Metadata, metadata_fields, request_head
 from gateway.h2.statuses import Code, failure
 from gateway.h2.targets import Target
+
+log = structlog.get_logger("gateway.h2")
 
 PAUSES_S = (0.1, 1.0)
 """Between attempts to connect: the first, and the longest."""
@@ -122,6 +125,10 @@ class Channel:
 
     # What a connection tells.
 
+    def begun(self, connection: Connection) -> None:
+        """The connection is there."""
+        self._open.add(connection)
+
     def freed(self) -> None:
         """Let in who waits."""
         while self._waiting and (connection := self._connection) is not None and connection.free:
@@ -166,16 +173,21 @@ class Channel:
 
     async def _dial(self) -> None:
         """Until there is a connection."""
-        pause_s = PAUSES_S[0]
+        pause_s, authority = PAUSES_S[0], self._target.authority
         while True:
             try:
                 self._connection = await self._first_that_answers()
-            except (OSError, UnicodeError) as error:
-                self._failure = f"failed to connect to {self._target.authority}: {str(error) or type(error).__name__}"
+            except Exception as error:  # Whatever it is, nobody is to wait for it in vain, and it may pass.
+                reason = str(error) or type(error).__name__
+                if self._failure is None:
+                    log.warning("backend.unreachable", target=authority, reason=reason)
+                self._failure = f"failed to connect to {authority}: {reason}"
                 self._refuse_waiting(Code.UNAVAILABLE, self._failure)
                 await asyncio.sleep(pause_s * random.uniform(1 - _JITTER, 1 + _JITTER))
                 pause_s = min(pause_s * _GROWTH, PAUSES_S[1])
             else:
+                if self._failure is not None:
+                    log.info("backend.reachable", target=authority)
                 self._dialling = self._failure = None
                 self.freed()
                 return
@@ -215,9 +227,7 @@ class Channel:
         return connection
 
     def _made(self) -> Connection:
-        connection = Connection(self._loop, self)
-        self._open.add(connection)
-        return connection
+        return Connection(self._loop, self)
 
 
 def _prepare(transport: asyncio.Transport, *, tcp: bool) -> None:

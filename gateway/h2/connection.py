@@ -34,6 +34,10 @@ _HELLO = f.PREFACE + f.settings(_SETTINGS) + f.window_update(0, _WINDOW - f.DEFA
 class Owner(Protocol):
     """Who made the connection."""
 
+    def begun(self, connection: Connection, /) -> None:
+        """The connection is there; `lost` will follow."""
+        ...
+
     def freed(self) -> None:
         """There may be room for calls that wait."""
         ...
@@ -112,6 +116,7 @@ class Connection(Wire):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass.
         self._outbox = Outbox(self._loop, self._transport)
         self._outbox.write(_HELLO)
+        self._owner.begun(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Calls that were not answered are lost: nobody knows how far the server got."""

@@ -10,7 +10,21 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.contract.unary_harness import BIG, ECHO, FACTS, FAIL, HOLD, MAKES, Unary, channel_to, failed, serving
+from tests.contract.unary_harness import (
+    BIG,
+    ECHO,
+    FACTS,
+    FAIL,
+    HOLD,
+    MAKES,
+    Unary,
+    channel_to,
+    failed,
+    serving,
+    uvloop_policy,
+)
+
+event_loop_policy = uvloop_policy
 
 
 @pytest.fixture(params=MAKES)

@@ -10,9 +10,11 @@ import pytest
 
 from gateway.h2 import channel as channels
 from gateway.h2 import frames, keepalive
-from tests.contract.unary_harness import ECHO, HOLD, channel_to, failed, serving
+from tests.contract.unary_harness import ECHO, HOLD, channel_to, failed, serving, uvloop_policy
 from tests.fakes import http2_peer as h
 from tests.fakes.http2_peer import Peer, frame, scripted, setting
+
+event_loop_policy = uvloop_policy
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 BROKEN: dict[str, list[bytes]] = {

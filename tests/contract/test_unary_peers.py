@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.contract.unary_harness import ECHO, MAKES, channel_to, failed
+from tests.contract.unary_harness import ECHO, MAKES, channel_to, failed, uvloop_policy
 from tests.fakes import http2_peer as h
 from tests.fakes.http2_peer import Peer, Script, frame, scripted
+
+event_loop_policy = uvloop_policy
 
 
 def raw(*parts: Any) -> Script:

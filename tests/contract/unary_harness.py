@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import pytest
+import uvloop
 
 from gateway.backends import CHANNEL_OPTIONS
 from gateway.h2 import Channel, parse_target
@@ -24,6 +26,13 @@ MAKES: dict[str, Callable[[str], Any]] = {
     "grpc.aio": lambda address: grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS),
     "own": lambda address: Channel(parse_target(address)),
 }
+
+
+@pytest.fixture(scope="session")
+def uvloop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The gateway's loop, as its transports differ from asyncio's; modules call it `event_loop_policy`."""
+    policy: asyncio.AbstractEventLoopPolicy = uvloop.EventLoopPolicy()
+    return policy
 
 
 @dataclass
