@@ -87,7 +87,6 @@ def set_up(stack: LocalStack, folder: Path, name: str, *, spare: int) -> Iterato
             yield stage
         finally:
             cancel_all(user)
-            cancel_all(admin)
             admin.post("/api/v1/admin/queue/resume", json={}).raise_for_status()
 
 
