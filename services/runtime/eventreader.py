@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from services.runtime.background import end_tasks
 from services.runtime.eventlog import Event
 from services.runtime.identity import current_call
-from services.runtime.redisreader import StreamConnection
+from services.runtime.redisreader import LINGER_S, StreamConnection
 from services.runtime.subscription import END, Subscription, Watch, position_expired
 from services.runtime.wake import Wake
 
@@ -208,6 +208,8 @@ class EventReader:
                 _log.warning("Redis was flushed, checking against Postgres")
                 self._make_stale(self._watches.values())
             self._dispatch(streams)
+            if streams:
+                await asyncio.sleep(LINGER_S)
 
     def _dispatch(self, streams: Iterable[tuple[bytes, list[Event]]]) -> None:
         now = time.monotonic()

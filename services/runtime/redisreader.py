@@ -17,7 +17,7 @@ from services.runtime.ids import new_id
 BLOCK_MS = 1000
 """How long a read waits; also the longest time until a flush is noticed."""
 LINGER_S = 0.002
-"""Pause between reads that found something, which makes batches of events that come close together."""
+"""Pause of the reader after it has passed events on: those that come close together then make a batch."""
 _MARKER_TTL_S = 600
 _ANSWER_TIMEOUT_S = 5.0
 _COUNT = 256
@@ -80,7 +80,6 @@ class StreamConnection:
             await self._client.set(self._marker, b"1", ex=_MARKER_TTL_S)
         if not answer:
             return marked, []
-        await asyncio.sleep(LINGER_S)
         pairs = answer.items() if isinstance(answer, dict) else answer
         return marked, [(key, [_event(entry) for entry in entries]) for key, entries in pairs]
 
