@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     streams_per_user: Annotated[int, Field(ge=0)] = 100
 
     drain_s: Annotated[float, Field(ge=0)] = 10.0
-    # How long a gateway that stops goes on to serve whom it tells to come back elsewhere, before it closes what is idle.
+    # How long a gateway that stops still serves whom it tells to come back elsewhere, before it closes what is idle.
     drain_grace_s: Annotated[float, Field(ge=0)] = 1.0
     # Another gateway may listen on the same port beside this one, and takes its new connections over.
     reuse_port: bool = False
