@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from gateway.h2 import Channel, frames, keepalive, parse_target
 from gateway.h2 import channel as channels
-from gateway.h2 import frames, keepalive
+from gateway.tls import TlsFiles
+from tests.certificates import Authority
 from tests.contract.unary_harness import ECHO, HOLD, channel_to, failed, serving, uvloop_policy
 from tests.fakes import http2_peer as h
 from tests.fakes.http2_peer import Peer, frame, scripted, setting
@@ -299,3 +303,31 @@ async def test_p1_a_server_that_fell_silent_is_found_out(answers: bool, monkeypa
             assert await call == b"answer"
         else:
             assert (await failed(call)).code() is UNAVAILABLE
+
+
+async def dialled(folder: Path, name: str, alpn: list[str]) -> str:
+    """What a call over TLS says of a server that shows this certificate and speaks these protocols."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, ssl=context)
+    address = f"{name}:{server.sockets[0].getsockname()[1]}"
+    channel = Channel(parse_target(address), TlsFiles(folder / "ca.crt").context())
+    try:
+        error = await failed(channel.unary_unary(ECHO)(b"", timeout=20))
+    finally:
+        await channel.close()
+        server.close()
+    assert error.code() is UNAVAILABLE
+    return error.details() or ""
+
+
+async def test_a5_nobody_is_called_who_is_not_known_or_speaks_otherwise(tmp_path: Path) -> None:
+    known, stranger = tmp_path / "known", tmp_path / "stranger"
+    Authority().write(known, "job")
+    Authority().write(stranger, "job")
+    (stranger / "ca.crt").write_bytes((known / "ca.crt").read_bytes())
+    assert "does not speak HTTP/2" in await dialled(known, "localhost", [])
+    assert "does not speak HTTP/2" in await dialled(known, "localhost", ["http/1.1"])
+    assert "certificate verify failed" in await dialled(stranger, "localhost", ["h2"])
