@@ -18,10 +18,13 @@ from gateway.http_rules import compile_template
 from gateway.openapi.comments import load_comments
 from gateway.openapi.document import build_document
 from gateway.openapi.examples import field_example
+from gateway.openapi.own import PROBES
+from gateway.system import SYSTEM_OPERATIONS
 from services.runtime.validation import validate
 
 RPCS = load_catalog(stub_modules())
-DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(build_document(RPCS, load_comments())))
+OWN = (*PROBES, *SYSTEM_OPERATIONS)
+DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(build_document(RPCS, load_comments(), OWN)))
 DECODERS = DecoderSet()
 
 
