@@ -8,7 +8,7 @@ header block and its pieces, replies that it does not read.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import cast
 
 import grpc
 
@@ -18,6 +18,7 @@ from gateway.h2.frames import ErrorCode, ProtocolError
 from gateway.h2.headers import MAX_HEADER_BYTES, NO_TABLE, Head, HeadReader
 from gateway.h2.keepalive import Keepalive
 from gateway.h2.outbox import Outbox
+from gateway.h2.owner import Owner
 from gateway.h2.statuses import Code, failure, of_foreign, of_reset
 from gateway.h2.wire import Wire
 
@@ -29,30 +30,6 @@ _SETTINGS = {
     f.MAX_HEADER_LIST_SIZE: MAX_HEADER_BYTES,
 }
 _HELLO = f.PREFACE + f.settings(_SETTINGS) + f.window_update(0, _WINDOW - f.DEFAULT_WINDOW)
-
-
-class Owner(Protocol):
-    """Who made the connection."""
-
-    def begun(self, connection: Connection, /) -> None:
-        """The connection is there; `lost` will follow."""
-        ...
-
-    def freed(self) -> None:
-        """There may be room for calls that wait."""
-        ...
-
-    def ended(self, connection: Connection, /) -> None:
-        """The connection takes no more calls."""
-        ...
-
-    def lost(self, connection: Connection, /) -> None:
-        """The connection is gone."""
-        ...
-
-    def reissue(self, call: Call, /) -> None:
-        """The server has not looked at the call: it may go to another connection."""
-        ...
 
 
 class Connection(Wire):
