@@ -7,8 +7,8 @@ Header blocks are decoded by the library `hpack`. Streams and uploads stay on `g
 paid once.
 
 `targets` and `channel` find and keep the connection, `connection` speaks HTTP/2 on it (`wire` reads, `outbox` writes,
-`keepalive` asks), `frames` and `headers` are the bytes, `call` is one call, `deadlines` ends it in time, `statuses` says
-what becomes of one that fails. Both kinds of channel pass one contract suite (tests/contract/test_unary_calls.py).
+`keepalive` asks), `frames` and `headers` are the bytes, `call` is one call, `deadlines` ends it in time, `statuses`
+says what becomes of one that fails. Both kinds of channel pass one contract suite (tests/contract/test_unary_calls.py).
 """
 
 from gateway.h2.channel import Channel
