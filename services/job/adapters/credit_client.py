@@ -22,7 +22,7 @@ _REFUSALS = frozenset(
         grpc.StatusCode.INVALID_ARGUMENT,
     }
 )
-_LINGER_S = 0.02
+_LINGER_S = 0.03
 """Orders that come in crowds wait so long for each other. From here on they go together, through auth, the database and
 the audit trail: with 32 of them on their way that halves what each of them costs.
 """
