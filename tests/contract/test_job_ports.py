@@ -385,6 +385,7 @@ async def test_migrations_make_the_tables_that_the_code_uses(postgres: Callable[
     for module in pkgutil.iter_modules(adapters.__path__):
         if module.name.endswith("_tables"):
             importlib.import_module(f"{adapters.__name__}.{module.name}")  # Its tables are in METADATA then.
+    importlib.import_module("services.job.bootstrap.record")  # The runtime's table of audit entries.
     url = postgres()
     await asyncio.gather(*(stack.migrate("job", url) for _ in range(2)))
     engine = create_engine(url)
