@@ -20,6 +20,7 @@ FIELDS: Mapping[str, str] = {
     r"(requests\[\d+\]\.)?quality_levels": "none above the quality that is asked for",
     r"events\[\d+\]": "one that is announced: a test's is sent by a test alone",
     r"overlap": "from 0 to 7 days",
+    r"filename": "a name, and no path",
     r"plan": "a plan of this deployment",
     r"scopes\[\d+\]": "a scope that some method asks for",
     r"preferences\.time_zone": "in the IANA database",
