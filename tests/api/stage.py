@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = str(Path(sys.executable).with_name("schemathesis"))
-ADMIN_PATHS = "^/api/v1/admin/"
+ADMIN_PATHS, OTHER_PATHS = "^/api/v1/admin/", "^(?!/api/v1/admin/)"
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 """What the document shows; every rule broken once; whatever the rules allow; calls that follow from one another."""
 
@@ -43,7 +43,7 @@ class Stage:
         """`schemathesis run` over the stack's document: `user` asks for all but what is the `admin`'s."""
         key, paths = {
             "user": (self.user_key, f"--exclude-path-regex={ADMIN_PATHS}"),
-            "admin": (self.admin_key, f"--include-path-regex={ADMIN_PATHS}"),
+            "admin": (self.admin_key, f"--exclude-path-regex={OTHER_PATHS}"),
         }[who]
         if who == "admin":
             with self.stack.client(self.user_key) as user:
