@@ -86,10 +86,10 @@ def credits(app: App) -> None:  # noqa: A001  # Also a command of Python's promp
     app.output.facts(
         [
             ("Plan", balance["plan"]),
-            ("Available", balance["available"]),
+            # Where nothing is refused for want of credits, what is left of none would be a number below zero.
+            ("Available", balance["available"] if balance["metered"] else "not limited on this plan"),
             ("Reserved", balance["reserved"]),
             ("Spent", balance["spent"]),
-            ("Limit", "jobs beyond it are refused" if balance["metered"] else "none on this plan"),
             ("Period ends", f"{end.astimezone():%Y-%m-%d}" if end else ""),
         ]
     )
