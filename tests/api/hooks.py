@@ -38,13 +38,15 @@ def before_call(_context: schemathesis.HookContext, case: Case, _kwargs: dict[st
 def filter_failure(
     _context: schemathesis.HookContext, failure: Any, case: Case, response: schemathesis.Response
 ) -> bool:
-    """Whether it is one: not when it was refused for what no schema says, or accepted in another spelling."""
+    """Whether it is one: not when it was refused for what no schema says, or accepted in another spelling; nor when
+    the client did not wait to hear which of the two.
+    """
+    if isinstance(failure, RejectedPositiveData | AcceptedNegativeData | ServerError) and _out_of_patience(response):
+        return False
     if isinstance(failure, RejectedPositiveData):
         return not excused(_json(response))
     if isinstance(failure, AcceptedNegativeData):
         return not _same_in_other_words(case, response)
-    if isinstance(failure, ServerError):
-        return not _out_of_patience(response)
     return True
 
 
