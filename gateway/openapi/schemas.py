@@ -190,6 +190,8 @@ def _bounds(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Schema:
             schema["maxLength"] = rules.max_len
         if rules.pattern:
             schema["pattern"] = f"^(?:{rules.pattern})$"
+        elif rules.required and not rules.format:
+            schema["pattern"] = _not_blank(rules.min_len)
         if allowed := list(getattr(rules, "in")):
             schema["enum"] = allowed
         if rules.format:
@@ -199,6 +201,11 @@ def _bounds(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Schema:
             bound = getattr(rules, rule)
             schema[keyword] = int(bound) if bound.is_integer() else bound
     return schema
+
+
+def _not_blank(least: int) -> str:
+    """A text that has so many characters, one at least, when white space around it is taken off."""
+    return r"\S" if least < 2 else rf"\S[\s\S]{{{least - 2},}}\S"
 
 
 def _list_bounds(rules: options_pb2.FieldRules) -> Schema:

@@ -46,6 +46,12 @@ def test_O8_rules_and_comments_become_schema(document: dict[str, Any]) -> None:
     assert "request_id" not in schema["properties"], "it comes from Idempotency-Key"
     topic = schema["properties"]["topic"]
     assert (topic["minLength"], topic["maxLength"]) == (1, 500)
+    assert [bool(re.search(topic["pattern"], text)) for text in ("x", " x ", "\u00a0", " ")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert (topic["description"], topic["examples"]) == ("What the video is about.", ["Pythagorean theorem"])
     levels = schema["properties"]["quality_levels"]
     assert (levels["maxItems"], levels["uniqueItems"], levels["items"]["enum"]) == (5, True, ["480p", "720p", "1080p"])
