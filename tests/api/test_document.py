@@ -11,7 +11,7 @@ from tests.e2e.local_stack import LocalStack
 
 LIMIT_S = 300
 """A busy machine takes many times what a quiet one does."""
-EXAMPLES = 3
+EXAMPLES = 2
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,8 @@ class Player:
 
     def assert_healthy(self, *passing: str) -> None:
         """No error of the element, of a script or of hls.js, but for those `passing` that it got over by itself."""
-        assert [error for error in self.seen()["errors"] if error["fatal"] or error["details"] not in passing] == []
+        errors = [error for error in self.seen()["errors"] if error["fatal"] or error["details"] not in passing]
+        assert not errors, errors
         assert self.state()["error"] is None
         assert [line for line in self.console if line.startswith("error")] == []
 
