@@ -82,7 +82,7 @@ def test_V5_a_video_plays_to_its_end(player: Player, ladder: Video, key: str) ->
     assert state["decoded"] > length * min(RATES.values()) / 2
     [(start, end)] = state["buffered"]
     assert (start, end) == (0, pytest.approx(length, abs=0.05))
-    player.assert_healthy("aborted")
+    player.assert_healthy("aborted", "bufferStalledError")  # At four times its pace, on a machine with other work.
 
 
 def test_V5_the_key_is_sent_for_playlists_only(player: Player, ladder: Video, key: str) -> None:
