@@ -190,7 +190,7 @@ def _bounds(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Schema:
             schema["maxLength"] = rules.max_len
         if rules.pattern:
             schema["pattern"] = f"^(?:{rules.pattern})$"
-        elif rules.required and not rules.format:
+        elif rules.required and rules.min_len and not rules.format:
             schema["pattern"] = _not_blank(rules.min_len)
         if allowed := list(getattr(rules, "in")):
             schema["enum"] = allowed
@@ -204,7 +204,7 @@ def _bounds(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Schema:
 
 
 def _not_blank(least: int) -> str:
-    """A text that has so many characters, one at least, when white space around it is taken off."""
+    """A text that has so many characters when white space around it is taken off."""
     return r"\S" if least < 2 else rf"\S[\s\S]{{{least - 2},}}\S"
 
 
