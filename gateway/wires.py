@@ -7,6 +7,7 @@ carries. The server puts the wire into the scope's extensions.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Protocol, cast
 
@@ -59,13 +60,30 @@ def wire_of(request: Request) -> ListenedWire:
     return cast(ListenedWire, request.scope["extensions"][EXTENSION])
 
 
-class StreamingProtocol(GuardedProtocol):
+class _Paced(asyncio.Protocol):
+    """What both kinds of connection have: whether the transport takes bytes, and who wants to know."""
+
+    paused = False
+    listener: Listener | None = None
+
+    def pause_writing(self) -> None:
+        """The buffer is full."""
+        self.paused = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The buffer has room."""
+        self.paused = False
+        super().resume_writing()
+        if self.listener is not None:
+            self.listener.resumed()
+
+
+class StreamingProtocol(_Paced, GuardedProtocol):
     """An HTTP connection whose chunked answer can be written to directly, once its head was sent."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.paused = False
-        self.listener: Listener | None = None
         self._retiring = self._upgraded = False
         self._extensions = {EXTENSION: self}
 
@@ -99,18 +117,6 @@ class StreamingProtocol(GuardedProtocol):
         if self._retiring and not self._answered():
             self.cycle.keep_alive = False
 
-    def pause_writing(self) -> None:
-        """The buffer is full."""
-        self.paused = True
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """The buffer has room."""
-        self.paused = False
-        super().resume_writing()
-        if self.listener is not None:
-            self.listener.resumed()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         super().connection_lost(exc)
@@ -131,7 +137,7 @@ class StreamingProtocol(GuardedProtocol):
         super().handle_websocket_upgrade()
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
+class SocketProtocol(_Paced, WebSocketsSansIOProtocol):
     """A WebSocket that can be written to directly, between its opening and its close.
 
     While somebody listens, what the client says is not queued, so that its control frames are read without a task.
@@ -142,8 +148,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         # uvicorn logs every opening with its query; the access log has it without.
         self.logger = logging.getLogger("gateway.websocket")
         self.close_timeout = _CLOSE_S
-        self.paused = False
-        self.listener: Listener | None = None
         self._heard = True
 
     def write(self, data: bytes) -> None:
@@ -211,18 +215,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_parser_exception()
         if self.listener is not None:
             self.listener.gone()
-
-    def pause_writing(self) -> None:
-        """The buffer is full."""
-        self.paused = True
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """The buffer has room."""
-        self.paused = False
-        super().resume_writing()
-        if self.listener is not None:
-            self.listener.resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
