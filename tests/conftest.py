@@ -14,6 +14,13 @@ from tests.e2e.local_stack import LocalStack
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument unless they read as text: what gzip packs holds the time, and pytest's workers
+    must collect the same names."""
+    readable = not isinstance(val, bytes) or (len(val) <= 40 and val.isascii() and val.decode().isprintable())
+    return None if readable else argname
+
+
 @pytest.fixture
 def postgres(request: pytest.FixtureRequest) -> Callable[[], str]:
     """A factory: each call creates an empty database and returns its URL ``postgresql+asyncpg://…``."""

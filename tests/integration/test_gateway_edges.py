@@ -141,15 +141,15 @@ async def test_O7_a_get_under_a_condition_is_answered_only_when_it_holds(edges: 
 @pytest.mark.parametrize(
     ("coding", "body", "status"),
     [
-        ("gzip", gzip.compress(b'{"text": "a"}'), 200),
-        ("X-GZIP", gzip.compress(b'{"text": "a"}'), 200),
-        ("identity", b'{"text": "a"}', 200),
-        ("gzip", b'{"text": "a"}', 400),
-        ("gzip", gzip.compress(b'{"text": "a"}')[:-4], 400),
-        ("gzip", gzip.compress(b'{"text": "a"}') + gzip.compress(b" "), 400),
-        ("gzip", gzip.compress(b" " * (MAX_BODY_BYTES + 1)), 413),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415),
-        ("br", b"{}", 415),
+        pytest.param("gzip", gzip.compress(b'{"text": "a"}'), 200, id="packed"),
+        pytest.param("X-GZIP", gzip.compress(b'{"text": "a"}'), 200, id="its old name"),
+        pytest.param("identity", b'{"text": "a"}', 200, id="as it is"),
+        pytest.param("gzip", b'{"text": "a"}', 400, id="said to be packed"),
+        pytest.param("gzip", gzip.compress(b'{"text": "a"}')[:-4], 400, id="cut off"),
+        pytest.param("gzip", gzip.compress(b'{"text": "a"}') + gzip.compress(b" "), 400, id="two members"),
+        pytest.param("gzip", gzip.compress(b" " * (MAX_BODY_BYTES + 1)), 413, id="a bomb"),
+        pytest.param("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415, id="packed twice"),
+        pytest.param("br", b"{}", 415, id="a coding nobody offered"),
     ],
 )
 async def test_O7_a_body_may_come_packed(edges: Edges, coding: str, body: bytes, status: int) -> None:
