@@ -31,7 +31,7 @@ class Call(asyncio.Future[bytes]):
     """
 
     __slots__ = (
-        "_body", "_expected", "_queue", "deadline", "fields", "head", "holder", "initial", "message", "reissued",
+        "_body", "_expected", "_queue", "deadline", "fields", "head", "holder", "initial", "message", "reissues",
         "sent", "stream", "timeout_s", "window",
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ class Call(asyncio.Future[bytes]):
         self.deadline = 0.0
         self.holder: Holder | None = None
         self.stream = self.sent = self.window = 0
-        self.reissued = False
+        self.reissues = 0
         self.initial: Head | None = None
         self._body: bytes | bytearray = b""
         self._expected = -1
@@ -68,8 +68,8 @@ class Call(asyncio.Future[bytes]):
             self.timeout_s = max(0.0, self.deadline - self.get_loop().time())
 
     def begin_again(self) -> None:
-        """Forget what was sent and received: the call goes to another connection."""
-        self.reissued = True
+        """Forget what was sent and received: the call is sent anew."""
+        self.reissues += 1
         self.sent = 0
         self.initial, self._body, self._expected = None, b"", -1
         self.has_waited()

@@ -30,6 +30,8 @@ log = structlog.get_logger("gateway.h2")
 PAUSES_S = (0.1, 1.0)
 """Between attempts to connect: the first, and the longest."""
 _GROWTH, _JITTER = 1.6, 0.2
+REISSUE_PAUSES_S = (0.01, 0.02, 0.04, 0.08)
+"""Of a call that was refused unseen, from the second time on."""
 ATTEMPT_S = 5.0
 """For one address: to connect, with TLS, and to hear the server's SETTINGS."""
 _UNACKNOWLEDGED_MS = 10_000
@@ -70,6 +72,7 @@ class Channel:
         self._open: set[Connection] = set()
         self._dialling: asyncio.Task[None] | None = None
         self._failure: str | None = None
+        self._resting: set[Call] = set()
         self._closed = False
         self._idle = asyncio.Event()
 
@@ -114,10 +117,13 @@ class Channel:
     def leave(self, call: Call) -> None:
         """A call that waits has been cancelled, or its time is up."""
         self._waiting.pop(call, None)
+        self._resting.discard(call)
         self._look_idle()
 
     def _refuse_waiting(self, code: Code, details: str) -> None:
-        waiting, self._waiting = self._waiting, {}
+        waiting = [*self._waiting, *self._resting]
+        self._waiting.clear()
+        self._resting.clear()
         for call in waiting:
             call.holder = None
             call.fail(failure(code, details))
@@ -139,12 +145,33 @@ class Channel:
         if self._closed:
             self._look_idle()
 
-    def reissue(self, call: Call) -> None:
-        """The server has not looked at the call: it may try once more."""
+    def reissue(self, call: Call, refusal: grpc.aio.AioRpcError) -> None:
+        """The server has not looked at the call: it is sent again, at once (gRFC A6), then after growing pauses.
+
+        More than once, because a server counts a stream that it has answered until it has noticed so: it refuses who
+        comes for that place, and may do so again.
+        """
         call.holder = None
-        if not call.done():
-            call.begin_again()
+        if call.done():
+            return
+        if call.reissues > len(REISSUE_PAUSES_S):
+            call.fail(refusal)
+            return
+        call.begin_again()
+        if call.reissues == 1:
             self._send(call)
+        else:
+            self._resting.add(call)
+            call.holder = self
+            self._loop.call_later(REISSUE_PAUSES_S[call.reissues - 2], self._send_rested, call)
+
+    def _send_rested(self, call: Call) -> None:
+        if call in self._resting:
+            self._resting.discard(call)
+            call.holder = None
+            call.has_waited()
+            self._send(call)
+            self._look_idle()
 
     def ended(self, connection: Connection) -> None:
         """The connection takes no more calls; those that wait need another one."""
@@ -159,7 +186,7 @@ class Channel:
         self._look_idle()
 
     def _busy(self) -> bool:
-        return bool(self._waiting) or any(connection.busy for connection in self._open)
+        return bool(self._waiting or self._resting) or any(connection.busy for connection in self._open)
 
     def _look_idle(self) -> None:
         if self._closed and not self._busy():

@@ -177,8 +177,8 @@ class Connection(Wire):
             return
         self._forget(stream)
         code = int.from_bytes(payload, "big")
-        if code == ErrorCode.REFUSED_STREAM and not call.reissued:
-            self._owner.reissue(call)
+        if code == ErrorCode.REFUSED_STREAM:
+            self._owner.reissue(call, of_reset(code))
         else:
             call.fail(of_reset(code))
         self._one_less()
@@ -223,11 +223,7 @@ class Connection(Wire):
         last = f.number(payload)
         self._retire()
         for number in [number for number in self._calls if number > last]:
-            call = self._forget(number)
-            if call.reissued:
-                call.fail(failure(Code.UNAVAILABLE, "the server goes away"))
-            else:
-                self._owner.reissue(call)
+            self._owner.reissue(self._forget(number), failure(Code.UNAVAILABLE, "the server goes away"))
         self._close_if_done()
 
     # What they have in common.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import grpc
+
 from gateway.h2.call import Call
 
 if TYPE_CHECKING:
@@ -29,6 +31,6 @@ class Owner(Protocol):
         """The connection is gone."""
         ...
 
-    def reissue(self, call: Call, /) -> None:
-        """The server has not looked at the call: it may go to another connection."""
+    def reissue(self, call: Call, refusal: grpc.aio.AioRpcError, /) -> None:
+        """The server has not looked at the call: it may be sent again, or ends with the refusal."""
         ...

@@ -21,6 +21,7 @@ from tests.fakes.http2_peer import Peer, frame, scripted, setting
 event_loop_policy = uvloop_policy
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+REFUSED = (7).to_bytes(4, "big")
 BROKEN: dict[str, list[bytes]] = {
     "HTTP/1.1": [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
     "a frame that is too large": [frame(h.DATA, 0, 1, bytes(16_385))],
@@ -132,18 +133,57 @@ async def test_p1_after_goaway_what_was_taken_is_answered_and_the_rest_goes_else
 
 
 @pytest.mark.parametrize("how", ["refused", "goaway"])
-async def test_p1_a_call_that_the_server_did_not_look_at_is_issued_once_more(how: str) -> None:
+@pytest.mark.parametrize("refusals", [1, 5, 6])
+async def test_p1_a_call_that_the_server_did_not_look_at_is_issued_again(how: str, refusals: int) -> None:
+    """Five times at most."""
     asked: list[int] = []
 
     async def script(peer: Peer) -> None:
         while True:
             ask = await peer.ask()
             asked.append(ask.stream)
-            peer.send(go_away(0) if how == "goaway" else frame(h.RST_STREAM, 0, ask.stream, (7).to_bytes(4, "big")))
+            if len(asked) > refusals:
+                peer.answer(ask.stream)
+            else:
+                peer.send(go_away(0) if how == "goaway" else frame(h.RST_STREAM, 0, ask.stream, REFUSED))
 
     async with scripted(script) as address, channel_to("own", address) as channel:
-        assert (await failed(channel.unary_unary(ECHO)(b"", timeout=10))).code() is UNAVAILABLE
-    assert len(asked) == 2
+        call = channel.unary_unary(ECHO)(b"", timeout=10)
+        if refusals < 6:
+            assert await call == b"answer"
+        else:
+            assert (await failed(call)).code() is UNAVAILABLE
+    assert len(asked) == min(refusals + 1, 6)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "too late", "closed", "closed in time"])
+async def test_p1_a_call_that_waits_to_be_issued_again_can_end(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "REISSUE_PAUSES_S", (0.2 if end == "closed in time" else 20.0,))
+    refused = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        for _ in range(2):
+            ask = await peer.ask()
+            peer.send(frame(h.RST_STREAM, 0, ask.stream, REFUSED))
+        refused.set()
+        peer.answer((await peer.ask()).stream)
+
+    async with scripted(script) as address, channel_to("own", address) as channel:
+        call = channel.unary_unary(ECHO)(b"", timeout=0.1 if end == "too late" else 10)
+        await refused.wait()
+        match end:
+            case "cancelled":
+                assert call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+            case "too late":
+                assert (await failed(call)).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            case "closed":
+                await asyncio.wait_for(channel.close(0.01), 5)
+                assert (await failed(call)).code() is grpc.StatusCode.CANCELLED
+            case "closed in time":
+                await asyncio.wait_for(channel.close(10), 5)
+                assert await call == b"answer"
 
 
 async def test_p1_a_message_waits_for_the_window_and_goes_out_in_its_measure() -> None:

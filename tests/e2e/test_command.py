@@ -67,8 +67,8 @@ class Shell:
 def t2m(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Of somebody who has registered, and logs in at the terminal."""
     shell = Shell(tmp_path_factory.mktemp("command"), stack.url)
-    register(stack, "grace@t2m.example")
-    shell("login", "--email", "grace@t2m.example", "--password-stdin", stdin=PASSWORD + "\n")
+    register(stack, "hopper@t2m.example")
+    shell("login", "--email", "hopper@t2m.example", "--password-stdin", stdin=PASSWORD + "\n")
     return shell
 
 
@@ -163,7 +163,7 @@ def test_O8_several_processes_renew_one_login(t2m: Shell) -> None:
         processes = [t2m.start("whoami") for _ in range(at_once)]
         ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
         assert [end[2] for end in ends] == [0] * at_once, ends
-        assert all("grace@t2m.example" in end[0] for end in ends)
+        assert all("hopper@t2m.example" in end[0] for end in ends)
         after = store.load()
         assert after is not None
         assert after["refresh_token"] != before["refresh_token"]
