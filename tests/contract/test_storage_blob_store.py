@@ -17,6 +17,7 @@ from services.storage.application.ports import BlobStore
 from services.storage.domain.errors import BytesLost
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import BlobAddress, Bucket
+from tests.fakes.patterns import pattern
 from tests.fakes.storage import MemoryBlobStore
 from tests.s3_servers import S3Server, ministack, rclone
 
@@ -68,12 +69,6 @@ async def chunks_of(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
 async def read_all(store: BlobStore, address: BlobAddress, offset: int, length: int) -> list[bytes]:
     async with aclosing(store.read(address, offset, length)) as chunks:
         return [chunk async for chunk in chunks]
-
-
-def pattern(length: int) -> bytes:
-    """Bytes in which every place looks different."""
-    block = b"".join(number.to_bytes(4) for number in range(length // 4 + 1))
-    return block[:length]
 
 
 @pytest.mark.parametrize("length", [0, 1, 99_999, 3_000_001])

@@ -18,7 +18,8 @@ from services.storage.application.ports import Presentation
 from services.storage.domain.errors import BytesLost, StorageUnavailable
 from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import BlobAddress, Bucket
-from tests.contract.test_storage_blob_store import chunks_of, pattern, read_all
+from tests.contract.test_storage_blob_store import chunks_of, read_all
+from tests.fakes.patterns import pattern
 from tests.s3_servers import S3Server, credentials, ministack, rclone
 
 SERVERS = {"rclone": rclone, "ministack": ministack}

@@ -165,12 +165,6 @@ async def eventually(check: Callable[[], Awaitable[bool]], what: str) -> None:
         pytest.fail(f"not within {DEADLINE_S:g} s: {what}")
 
 
-def pattern(length: int) -> bytes:
-    """Bytes in which every place looks different."""
-    block = b"".join(number.to_bytes(4) for number in range(length // 4 + 1))
-    return block[:length]
-
-
 def sha256(data: bytes) -> str:
     """Lower-case hexadecimal."""
     return hashlib.sha256(data).hexdigest()

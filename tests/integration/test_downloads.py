@@ -18,7 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.server import build_server
 from gateway.settings import Settings
-from tests.integration.storage_harness import MIB, Running, pattern, running, sha256
+from tests.fakes.patterns import pattern
+from tests.integration.storage_harness import MIB, Running, running, sha256
 from tests.s3_servers import S3Server, credentials, ministack, rclone
 
 NAME = "Größe “π” 映画.mp4"

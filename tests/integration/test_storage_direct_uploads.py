@@ -14,7 +14,8 @@ import pytest
 from services.storage.domain.objects import Bucket
 from t2m.storage.v1 import object_pb2
 from t2m.storage.v1 import object_service_pb2 as pb
-from tests.integration.storage_harness import MIB, Running, failure, header, metadata, pattern, running, sha256
+from tests.fakes.patterns import pattern
+from tests.integration.storage_harness import MIB, Running, failure, header, metadata, running, sha256
 from tests.integration.test_storage_s3_service import keys, server, storage
 from tests.s3_servers import S3Server, ministack, rclone
 

@@ -20,7 +20,8 @@ from services.storage.domain.keys import BucketNames
 from services.storage.domain.objects import ArtifactKind, Bucket, Placement, StoredObject
 from services.storage.settings import StorageSettings
 from tests import stack
-from tests.integration.storage_harness import eventually, make_settings, pattern
+from tests.fakes.patterns import pattern
+from tests.integration.storage_harness import eventually, make_settings
 from tests.integration.storage_process import command, environment
 from tests.s3_servers import S3Server, credentials, ministack, rclone
 

@@ -27,6 +27,7 @@ from services.storage.settings import StorageSettings
 from t2m.storage.v1 import object_pb2
 from t2m.storage.v1 import object_service_pb2 as pb
 from tests import stack
+from tests.fakes.patterns import pattern
 from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
     MIB,
@@ -35,7 +36,6 @@ from tests.integration.storage_harness import (
     header,
     make_settings,
     metadata,
-    pattern,
     running,
     sha256,
 )

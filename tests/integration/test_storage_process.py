@@ -15,6 +15,7 @@ from services.storage.bootstrap import build
 from services.storage.settings import StorageSettings
 from t2m.storage.v1 import object_service_pb2 as pb
 from tests import stack
+from tests.fakes.patterns import pattern
 from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
     MIB,
@@ -25,7 +26,6 @@ from tests.integration.storage_harness import (
     header,
     make_settings,
     metadata,
-    pattern,
     sha256,
 )
 from tests.integration.storage_process import auth_server, command, serving

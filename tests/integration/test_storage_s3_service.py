@@ -15,7 +15,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from t2m.storage.v1 import object_service_pb2 as pb
-from tests.integration.storage_harness import MIB, Running, as_job, failure, metadata, pattern, running, sha256
+from tests.fakes.patterns import pattern
+from tests.integration.storage_harness import MIB, Running, as_job, failure, metadata, running, sha256
 from tests.s3_servers import S3Server, credentials, ministack, rclone
 
 _numbers = itertools.count(1)

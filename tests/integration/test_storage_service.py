@@ -16,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from services.runtime.identity import Role
 from t2m.storage.v1 import object_pb2
 from t2m.storage.v1 import object_service_pb2 as pb
+from tests.fakes.patterns import pattern
 from tests.fakes.storage import ManualClock
 from tests.integration.storage_harness import (
     MIB,
@@ -25,7 +26,6 @@ from tests.integration.storage_harness import (
     failure,
     header,
     metadata,
-    pattern,
     running,
     sha256,
 )

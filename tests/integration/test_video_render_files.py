@@ -27,6 +27,7 @@ from services.video_render.adapters.storage.hashing import sha256_of
 from services.video_render.adapters.storage.scratch import LocalSegments, ScratchFolders
 from services.video_render.application.ports import FileKind, FileLost, FileSpec, FileUnavailable
 from services.video_render.settings import VideoRenderSettings
+from tests.fakes.patterns import pattern
 from tests.integration import storage_harness
 from tests.s3_servers import Rclone, credentials
 from tests.stack import free_port
@@ -56,7 +57,7 @@ async def file_store(address: str, attempts: int = 4) -> AsyncIterator[GrpcFileS
 def segment(tmp_path: Path) -> Path:
     """A file of several chunks."""
     path = tmp_path / "segment.mp4"
-    path.write_bytes(storage_harness.pattern(2 * storage_harness.MIB + 17))
+    path.write_bytes(pattern(2 * storage_harness.MIB + 17))
     return path
 
 
