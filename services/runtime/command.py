@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from pydantic import ValidationError
 
-from services.runtime import telemetry
+from services.runtime import collector, telemetry
 from services.runtime.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -54,20 +54,26 @@ def service_command(name: str, package: Path, serve: Serve) -> click.Group:
     not pay for servers and adapters.
     """
 
+    def start() -> None:
+        collector.pause()  # until the server settles
+        serve()
+
     @click.group(name, invoke_without_command=True, help=f"Serve {name}. Settings come from the environment (T2M_…).")
     @click.pass_context
     def group(context: click.Context) -> None:
         if context.invoked_subcommand is None:
-            serve()
+            start()
 
     @group.command("serve", help="Serve until SIGTERM (the default).")
     def serve_command() -> None:
-        serve()
+        start()
 
     @group.command("migrate", help="Bring the database to the newest revision.")
     def migrate_command() -> None:
+        collector.pause()
         from services.runtime.db import run_migrations  # only this command needs SQLAlchemy without the rest
 
+        collector.settle()
         settings = load_settings(ServiceSettings)
         if not settings.database_url:
             raise SettingsError("settings: T2M_DATABASE_URL: is not set")

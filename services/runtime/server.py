@@ -15,6 +15,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
+from services.runtime import collector
 from services.runtime.audit.journal import AuditJournal
 from services.runtime.authorization import load_method_rules
 from services.runtime.background import BackgroundTask, Supervisor
@@ -97,7 +98,9 @@ class ServiceServer:
             loop.add_signal_handler(number, self._stop.set)
         try:
             await self.start()
-            _spare_the_collector()
+            collector.settle()
+            # What calls leave behind is looked at when there is some of it.
+            gc.set_threshold(_COLLECT_AFTER, 20, 20)
             await self._stop.wait()
         finally:
             await self.stop()
@@ -179,15 +182,6 @@ class ServiceServer:
         await asyncio.wait({refusing}, timeout=_LAST_WRITES_S)
         await server.stop(None)
         await refusing
-
-
-def _spare_the_collector() -> None:
-    """What a service is made of stays to its end: under load, Python would look at all of it again and again for
-    cycles. What calls leave behind is looked at when there is some of it.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
 async def until_drained(source: AsyncIterator[T], drain: asyncio.Event) -> AsyncIterator[T]:

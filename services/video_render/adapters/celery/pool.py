@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
+from services.runtime import collector
 from services.video_render.adapters.celery.app import register_run_step
 from services.video_render.adapters.process.lifeline import die_with_parent
 from services.video_render.adapters.process.zygote import Zygote
@@ -93,6 +94,7 @@ class WorkerPool:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
         self._renderer.preload()
+        collector.settle()  # before the pool forks
         signals.worker_process_init.connect(self._in_child, weak=False)
         signals.worker_shutting_down.connect(lambda **_: self._shutdown.begin(), weak=False)
         if ready_file is not None:
