@@ -293,6 +293,17 @@ def test_O8_completion(terminal: Terminal, shell: str) -> None:
     assert complete(["watch"], "0189") == []
 
 
+@pytest.mark.parametrize(("metered", "shown"), [(True, "12"), (False, "not limited on this plan")])
+def test_O8_A6_credits_that_nobody_counts_are_not_a_number(terminal: Terminal, metered: bool, shown: str) -> None:
+    """O8, A6: on a plan without limit what is available falls below zero, which would read as a debt."""
+    balance = {"plan": "studio", "available": 12 if metered else -40, "reserved": 3, "spent": 37, "metered": metered}
+    terminal.server["GET /api/v1/users/credits"] = httpx.Response(200, json=balance)
+    terminal.server["GET /api/v1/subscriptions/current"] = httpx.Response(200, json={})
+    lines = dict(line.split("\t") for line in terminal("credits").out.splitlines())
+    assert (lines["Available"], lines["Reserved"], lines["Spent"]) == (shown, "3", "37")
+    assert json.loads(terminal("credits", "--json").out)["credits"] == balance
+
+
 def test_O8_every_command_helps(terminal: Terminal) -> None:
     """O8: each command and group has a help text and takes --json."""
 
