@@ -6,10 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from services.video_render.adapters.manim.layout import Box
 
 Point = tuple[float, float]
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 _BENDS = (0.0, 0.16, -0.16, 0.32, -0.32, 0.5, -0.5)
 _SAMPLES = 24
 _AIR = 0.06
@@ -42,6 +46,19 @@ class Edge:
     def length(self) -> float:
         """Along the curve."""
         return sum(math.dist(a, b) for a, b in zip(self.points, self.points[1:], strict=False))
+
+    @cached_property
+    def samples(self) -> tuple[Numbers, Numbers]:
+        """x and y of places along it, about a tenth of a unit apart."""
+        xs: list[float] = []
+        ys: list[float] = []
+        for (ax, ay), (bx, by) in zip(self.points, self.points[1:], strict=False):
+            steps = max(int(math.hypot(bx - ax, by - ay) / 0.1), 1)
+            for step in range(steps + 1):
+                part = step / steps
+                xs.append(ax + part * (bx - ax))
+                ys.append(ay + part * (by - ay))
+        return np.array(xs), np.array(ys)
 
     def reversed(self) -> Edge:
         """The other way round."""
@@ -98,11 +115,13 @@ def label_place(
 ) -> Point | None:
     """The middle of a free place for a label of this size beside an edge; on a line only if there is no other."""
     best: tuple[float, Point] | None = None
+    occupied = np.array([(box.left, box.right, box.bottom, box.top) for box in taken]).reshape(-1, 4).T
+    occupied += np.array([[-_AIR], [_AIR], [-_AIR], [_AIR]])
     for rank, (x, y) in enumerate(_beside(edges[number], width, height)):
         box = Box(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
         if box.left < area.left or box.right > area.right or box.bottom < area.bottom or box.top > area.top:
             continue
-        if any(_near(box, other) for other in taken):
+        if _meets_any(box, occupied):
             continue
         cost = sum(_touches(edge, box) for edge in edges) * 100 + rank
         if best is None or cost < best[0]:
@@ -147,24 +166,19 @@ def _inside(point: Point, box: Box, margin: float) -> bool:
     return box.left - margin < x < box.right + margin and box.bottom - margin < y < box.top + margin
 
 
-def _near(box: Box, other: Box) -> bool:
-    return _meet(box, Box(other.left - _AIR, other.right + _AIR, other.bottom - _AIR, other.top + _AIR))
+def _meets_any(box: Box, others: Numbers) -> bool:
+    """Whether a box meets any of the others: their left, right, bottom and top."""
+    left, right, bottom, top = others
+    return bool(((box.left <= right) & (box.right >= left) & (box.bottom <= top) & (box.top >= bottom)).any())
 
 
 def _touches(edge: Edge, box: Box) -> bool:
-    """Whether a curve runs through a box or close by; looked at in steps of a tenth of a unit at most."""
+    """Whether a curve runs through a box or close by."""
     near = Box(box.left - _CLOSE, box.right + _CLOSE, box.bottom - _CLOSE, box.top + _CLOSE)
     if not _meet(edge.bounds, near):
         return False
-    for (ax, ay), (bx, by) in zip(edge.points, edge.points[1:], strict=False):
-        if not _meet(Box(min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)), near):
-            continue
-        steps = max(int(math.hypot(bx - ax, by - ay) / 0.1), 1)
-        for step in range(steps + 1):
-            part = step / steps
-            if _inside((ax + part * (bx - ax), ay + part * (by - ay)), near, 0.0):
-                return True
-    return False
+    xs, ys = edge.samples
+    return bool(((near.left < xs) & (xs < near.right) & (near.bottom < ys) & (ys < near.top)).any())
 
 
 def _meet(box: Box, other: Box) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -71,8 +72,12 @@ def _circle(count: int) -> Points:
     return np.column_stack((np.cos(angles), np.sin(angles))) if count > 1 else np.zeros((1, 2))
 
 
+@lru_cache(maxsize=4)
 def _springs(network: Network) -> Points:
-    """Distances on the page like those along the edges; parts that hang together by no edge stand side by side."""
+    """Distances on the page like those along the edges; parts that hang together by no edge stand side by side.
+
+    Remembered, as one network is tried at many sizes; not to be changed.
+    """
     graph = nx.Graph()
     graph.add_nodes_from(range(len(network.nodes)))
     index = {node.id: at for at, node in enumerate(network.nodes)}
@@ -156,6 +161,7 @@ def _settled(points: Points, sizes: Sequence[Size], area: Box, gap: float) -> li
         return None
     at = np.clip(points, low, high)
     reach = half[:, None, :] + half[None, :, :] + gap
+    distances = reach.tolist()
     upper = np.triu(np.ones((len(sizes), len(sizes)), dtype=bool), 1)
     for _ in range(_ROUNDS):
         apart = at[:, None, :] - at[None, :, :]
@@ -163,18 +169,20 @@ def _settled(points: Points, sizes: Sequence[Size], area: Box, gap: float) -> li
         touching = (depth > 1e-6).all(axis=2) & upper
         if not touching.any():
             return [(float(x), float(y)) for x, y in at]
-        for first, second in np.argwhere(touching):
-            delta = at[first] - at[second]
-            overlap = reach[first, second] - np.abs(delta)
-            if (overlap <= 0).any():
+        moved = at.tolist()  # Pair by pair, plain numbers are several times as fast as arrays of two.
+        for first, second in np.argwhere(touching).tolist():
+            one, other, needed = moved[first], moved[second], distances[first][second]
+            overlap = [needed[axis] - abs(one[axis] - other[axis]) for axis in (0, 1)]
+            if min(overlap) <= 0:
                 continue
             axis = int(overlap[1] < overlap[0])
+            delta = one[axis] - other[axis]
             # Equal places are told apart by number, so that the result is the same every time.
-            side = 1.0 if delta[axis] > 0 or (delta[axis] == 0 and first > second) else -1.0
+            side = 1.0 if delta > 0 or (delta == 0 and first > second) else -1.0
             step = side * (overlap[axis] / 2 + 1e-4)
-            at[first, axis] += step
-            at[second, axis] -= step
-        at = np.clip(at, low, high)
+            one[axis] += step
+            other[axis] -= step
+        at = np.clip(np.array(moved), low, high)
     return None
 
 
