@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,13 @@ def drawn(folder: Path, content: Content, seconds: float = SECONDS, **choices: A
     return sink.kept
 
 
+@cache
+def usual(content: Content, seconds: float = SECONDS) -> list[Pixels]:
+    """Without any choice; drawn once for all that is compared with it."""
+    with TemporaryDirectory() as folder:
+        return drawn(Path(folder), content, seconds)
+
+
 def difference(first: Sequence[Pixels], second: Sequence[Pixels]) -> float:
     """The largest mean difference between frames at the same time."""
     return max(float(np.abs(a.astype(int) - b.astype(int)).mean()) for a, b in zip(first, second, strict=False))
@@ -78,19 +87,18 @@ def shown_at(frames: Sequence[Pixels]) -> list[float]:
 def test_v9_every_entrance_looks_different_and_ends_the_same(
     tmp_path: Path, content: Content, entrance: Entrance
 ) -> None:
-    usual = drawn(tmp_path, content)
     chosen = drawn(tmp_path, content, entrance=entrance)
-    assert difference(usual, chosen) > 0.02
+    assert difference(usual(content), chosen) > 0.02
     # The last moment before the scene goes is the same picture: a little before the end of the hold.
-    assert np.abs(usual[-8].astype(int) - chosen[-8].astype(int)).mean() < 0.5
+    assert np.abs(usual(content)[-8].astype(int) - chosen[-8].astype(int)).mean() < 0.5
     assert len(chosen) >= SECONDS * TINY.fps
 
 
 @pytest.mark.parametrize("content", KINDS, ids=lambda content: type(content).__name__)
 @pytest.mark.parametrize("speed", [0.5, 2.0])
 def test_v9_speed_changes_the_pace_of_every_kind(tmp_path: Path, content: Content, speed: float) -> None:
-    usual, chosen = drawn(tmp_path, content, 1.0), drawn(tmp_path, content, 1.0, speed=speed)
-    assert (len(chosen) < len(usual)) if speed > 1 else (len(chosen) > len(usual))
+    frames = len(drawn(tmp_path, content, 1.0, speed=speed))
+    assert (frames < len(usual(content, 1.0))) if speed > 1 else (frames > len(usual(content, 1.0)))
 
 
 @pytest.mark.parametrize("content", KINDS, ids=lambda content: type(content).__name__)
@@ -101,7 +109,8 @@ def test_v9_transitions_of_every_kind(tmp_path: Path, content: Content) -> None:
     assert (cut[-1] == cut[-10]).all()
     assert not is_blank(cut[-1])
     assert not (faded[-1] == faded[-10]).all()
-    assert shown_at(slid)[-1] < 0.7 * shown_at(slid)[-10]
+    shown = shown_at(slid)
+    assert shown[-1] < 0.7 * shown[-10]
     assert difference(faded[-3:], slid[-3:]) > 0.02
 
 

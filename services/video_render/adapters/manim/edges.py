@@ -115,7 +115,7 @@ def label_place(
 ) -> Point | None:
     """The middle of a free place for a label of this size beside an edge; on a line only if there is no other."""
     best: tuple[float, Point] | None = None
-    occupied = np.array([(box.left, box.right, box.bottom, box.top) for box in taken]).reshape(-1, 4).T
+    occupied = np.array([(box.left, box.right, box.bottom, box.top) for box in taken], float).reshape(-1, 4).T
     occupied += np.array([[-_AIR], [_AIR], [-_AIR], [_AIR]])
     for rank, (x, y) in enumerate(_beside(edges[number], width, height)):
         box = Box(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
