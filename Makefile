@@ -69,10 +69,11 @@ $(TYPESCRIPT): tests/typescript/package-lock.json tests/typescript/package.json 
 	@touch $@
 
 # Most tests wait for a process to die, start or notice: two at a time share the cores well. Each worker of pytest has
-# servers of its own; the tests of a file stay together.
+# servers of its own; the tests of a file stay together. In the order of their names the long files come first, and the
+# thousands of unit tests fill both cores to the end.
 test: deps $(TYPESCRIPT)  ## Every tier but the browser's, on real parts.
 	@$(BIN)/python -m compileall -q services gateway deploy protos/python/src  # for the hundreds of processes that it starts
-	@$(PYTEST) tests -n 2 --dist loadfile
+	@$(PYTEST) tests -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: deps  ## What takes minutes and 16 GB of disk: objects beyond 5 GiB.
 	@$(PYTEST) tests -m slow

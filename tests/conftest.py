@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,9 @@ import structlog
 
 from tests import stack as servers
 from tests.e2e.local_stack import LocalStack
+
+# At its full cost (see tests/bench/auth), a password takes a tenth of a second of every core, thousands of times.
+os.environ.update(T2M_PASSWORD_MEMORY_KIB="64", T2M_PASSWORD_PASSES="1", T2M_PASSWORD_LANES="1")
 
 # Structlog's default draws every traceback with its local variables: seconds of CPU, and secrets in the output.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])

@@ -13,6 +13,9 @@ from services.auth.oidc_settings import OidcIssuerSettings
 from services.runtime.plans import PlanSettings, default_plans
 from services.runtime.settings import ServiceSettings
 
+_LEAST_PASSWORD_WORK = 19_456 * 2
+"""KiB × passes; OWASP Password Storage Cheat Sheet."""
+
 
 class AuthSettings(ServiceSettings):
     """Every name has the prefix `T2M_`."""
@@ -66,6 +69,11 @@ class AuthSettings(ServiceSettings):
     login_client_failures: int = Field(default=50, ge=1)
     """The same for one client's address."""
 
+    password_memory_kib: int = Field(default=65_536, ge=8)
+    password_passes: int = Field(default=3, ge=1)
+    password_lanes: int = Field(default=4, ge=1, le=64)
+    """Cost of an Argon2id hash; RFC 9106's second recommendation. Older hashes are made anew at the next login."""
+
     mail_from: str = "t2m <no-reply@localhost>"
     """Who mails are from: an address, or a name and an address. Has to be set where there is a mail server."""
     mail_outbox: Path | None = None
@@ -83,6 +91,17 @@ class AuthSettings(ServiceSettings):
     smtp_password: SecretStr = SecretStr("")
     smtp_ca: Path | None = None
     """Certificates that are trusted in place of the system's."""
+
+    @model_validator(mode="after")
+    def _passwords_are_dear(self) -> Self:
+        if self.password_memory_kib < 8 * self.password_lanes:
+            raise ValueError("password_memory_kib: Argon2 needs 8 for each of password_lanes")
+        work = self.password_memory_kib * self.password_passes
+        if self.environment in ("staging", "prod") and work < _LEAST_PASSWORD_WORK:
+            raise ValueError(
+                "password_memory_kib × password_passes: less than OWASP's least, 19456 KiB and 2 passes, is for tests"
+            )
+        return self
 
     @field_validator("mail_from")
     @classmethod

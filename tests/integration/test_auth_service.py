@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import argon2
 import pytest
 from sqlalchemy import text
 
@@ -73,6 +74,29 @@ async def test_register_login_and_read_the_profile(auth: Auth) -> None:
     user = answer.user
     assert (user.email, user.display_name, user.role) == (EMAIL, "Ada", user_pb2.ROLE_USER)
     assert (user.email_verified, user.has_password) == (False, True)
+
+
+async def test_A1_a_password_is_hashed_anew_when_its_cost_has_changed(auth: Auth) -> None:
+    """A1: by the login that has the password at hand; the account notices nothing."""
+
+    async def cost() -> tuple[int, int, int]:
+        engine = create_engine(auth.settings.database_url)
+        async with engine.connect() as connection:
+            found = argon2.extract_parameters(await connection.scalar(text("SELECT password_hash FROM users")))
+        await engine.dispose()
+        return found.memory_cost, found.time_cost, found.parallelism
+
+    await auth.register()
+    assert await cost() == (64, 1, 1)
+    dearer = auth.settings.model_copy(update={"password_memory_kib": 256, "password_passes": 2, "password_lanes": 2})
+    async with serving(dearer) as later:
+        assert await refusal(later.login(password="another password")) == INVALID
+        assert await cost() == (64, 1, 1)
+        for _ in range(2):
+            await later.login()
+            assert await cost() == (256, 2, 2)
+    await auth.login()
+    assert await cost() == (64, 1, 1)
 
 
 async def test_an_address_is_registered_once_also_by_two_calls_at_once_and_nobody_learns_by_whom(auth: Auth) -> None:

@@ -10,11 +10,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 
 class Argon2Hasher:
-    """`PasswordHasher` with RFC 9106's low-memory parameters: 64 MiB, 3 passes, about 0.1 s."""
+    """A `PasswordHasher` whose parameters are those of new hashes."""
 
-    def __init__(self, hasher: PasswordHasher | None = None, *, at_once: int = 0) -> None:
+    def __init__(self, hasher: PasswordHasher, *, at_once: int = 0) -> None:
         """`at_once` bounds the hashes computed at one time, and with it memory; 0: one per processor."""
-        self._hasher = hasher or PasswordHasher()
+        self._hasher = hasher
         self._turns = asyncio.Semaphore(at_once or os.cpu_count() or 1)
         # What an unknown address is checked against. Nobody knows its password, and its cost is a real one's.
         self._nobody = self._hasher.hash(os.urandom(32).hex())

@@ -121,7 +121,7 @@ def build_operator(settings: AuthSettings) -> tuple[Operator, AsyncEngine]:
     clock, ids = SystemClock(), UuidIds()
     units = postgres_units(engine)
     secrets = PepperedSecrets(settings.api_key_pepper.get_secret_value())
-    accounts = Accounts(units, build_passwords(), clock, ids)
+    accounts = Accounts(units, build_passwords(settings), clock, ids)
     return Operator(accounts, build_api_keys(settings, units, secrets, clock), secrets), engine
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import grpc
 import structlog
+from argon2 import PasswordHasher
 
 from services.auth.adapters.argon2 import Argon2Hasher
 from services.auth.adapters.mail.message import parse_sender
@@ -90,7 +91,7 @@ def build_people(
     settings: AuthSettings, units: UnitsOfWork, secrets: SecretMaker, signer: TokenSigner, clock: Clock, ids: Ids
 ) -> People:
     """Everything. Raises OSError when a file of certificates cannot be read."""
-    passwords = build_passwords()
+    passwords = build_passwords(settings)
     guard = LoginGuard(
         units,
         secrets,
@@ -120,9 +121,10 @@ def build_people(
     )
 
 
-def build_passwords() -> Passwords:
+def build_passwords(settings: AuthSettings) -> Passwords:
     """The rules of new passwords, and their hash."""
-    return Passwords(ZxcvbnPolicy(), Argon2Hasher())
+    hasher = PasswordHasher(settings.password_passes, settings.password_memory_kib, settings.password_lanes)
+    return Passwords(ZxcvbnPolicy(), Argon2Hasher(hasher))
 
 
 def _transport(settings: AuthSettings) -> MailTransport | None:

@@ -1,4 +1,4 @@
-"""Settings of mail (row A1): what makes no sense is named at the start."""
+"""Settings of mail and passwords (row A1): what makes no sense is named at the start."""
 
 from __future__ import annotations
 
@@ -51,3 +51,24 @@ def test_mail_is_sent_where_something_takes_it(world: World, mail: dict[str, Any
     people = build_people(settings(**mail), world.units, world.secrets, world.signer, world.clock, world.ids)
     assert (people.mailroom is not None) is sends
     assert ("send mail" in [task.name for task in people.background()]) is sends
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"environment": "prod", "password_memory_kib": 19_455, "password_passes": 2}, "OWASP"),
+        ({"environment": "staging", "password_memory_kib": 64, "password_passes": 600}, "OWASP"),
+        ({"password_memory_kib": 64, "password_lanes": 9}, "password_lanes"),
+        ({"password_passes": 0}, "password_passes"),
+    ],
+)
+def test_A1_a_password_that_is_cheap_to_guess_is_refused(more: dict[str, Any], fault: str) -> None:
+    """A1: where people's passwords are, their hashes cost what they should."""
+    with pytest.raises(ValidationError, match=fault):
+        settings(**more)
+
+
+def test_A1_the_least_that_is_accepted() -> None:
+    """A1: OWASP's, with one lane."""
+    least = settings(environment="prod", password_memory_kib=19_456, password_passes=2, password_lanes=1)
+    assert (least.password_memory_kib, least.password_passes) == (19_456, 2)
