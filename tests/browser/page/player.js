@@ -47,6 +47,12 @@ function state() {
   };
 }
 
+// Whether all of the video that is still to be shown has come in.
+function everything() {
+  const { buffered } = video;
+  return buffered.length === 1 && buffered.start(0) <= video.currentTime && buffered.end(0) > video.duration - 0.1;
+}
+
 // The picture that is shown, as a PNG.
 function picture() {
   const canvas = document.createElement("canvas");
