@@ -123,8 +123,9 @@ def test_V5_seeking_shows_the_frame_of_that_moment(player: Player, ladder: Video
 def take(player: Player, rung: str) -> None:
     """Switch to a rung; returns when its pictures are shown.
 
-    Once all is there that was asked for: told to switch while a segment of the former rung comes in, hls.js 1.7 now and
-    then (1 of 24 under load) appends that to the new rung, and Chromium's decoder gives up.
+    Once all is there that was asked for. Told to switch while a segment of the former rung comes in, hls.js 1.7 now and
+    then (1 of 24 under load) leaves a part of that in the buffer: Chromium's decoder, set up for 30 frames per second,
+    gives up at one of a fifteenth of a second.
     """
     height = rung.removesuffix("p")
     player.until("everything()", "whole video")
