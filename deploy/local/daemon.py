@@ -169,7 +169,8 @@ class Daemon:
         """
         if self._process is None:
             return
-        kill_tree(self._process.pid)
+        if self.pid is not None:  # The number of one that has ended by itself may be a stranger's by now.
+            kill_tree(self._process.pid)
         self._process.wait()
         self._process = None
 
