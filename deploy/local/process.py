@@ -57,6 +57,7 @@ class SupervisedProcess:
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
         self._restart_asked = False
+        self._unswept: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -101,6 +102,7 @@ class SupervisedProcess:
                 env=None if self.spec.environment is None else dict(self.spec.environment),
                 start_new_session=True,
             )
+        self._unswept = self._process
         self.state.started_at = time.time()
         self._set("starting")
 
@@ -159,10 +161,14 @@ class SupervisedProcess:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Kill what the ended process left in its group: children must not work on beside its successor."""
-        if self._process is not None:
+        """Kill what the ended process left in its group: children must not work on beside its successor.
+
+        Once for each process: while a start fails again and again, the group's number may become a stranger's.
+        """
+        process, self._unswept = self._unswept, None
+        if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _set(self, status: str) -> None:
         self.state.status = status

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,36 @@ async def test_a_process_that_dies_comes_back_and_is_counted(
         assert gone([child])
     assert state.last_exit == -signal.SIGKILL
     assert "backoff" in seen
+
+
+async def test_a_group_is_killed_once_however_often_the_next_start_fails(
+    tmp_path: Path, supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Met as a session of another Postgres that was killed: it had got the number of a server gone minutes before."""
+    killed: list[int] = []
+    real = os.killpg
+
+    def killpg(group: int, number: int) -> None:
+        killed.append(group)
+        real(group, number)
+
+    monkeypatch.setattr(os, "killpg", killpg)
+    whole = spec(tmp_path, "one")
+    failures = iter(range(3))
+
+    def prepare() -> None:
+        if (tmp_path / "starts").exists() and next(failures, None) is not None:
+            raise OSError("the folder is gone")
+        whole.prepare()
+
+    supervisor = supervise(Stage([replace(whole, prepare=prepare)]))
+    await supervisor.up()
+    state = supervisor.states[0]
+    first = state.pid
+    assert first is not None
+    psutil.Process(first).kill()
+    await until(lambda: state.restarts == 4 and state.status == "ready")
+    assert killed == [first]
 
 
 async def test_a_restart_on_request_is_not_a_death(tmp_path: Path, supervise: Callable[..., Supervisor]) -> None:
